@@ -1,0 +1,210 @@
+/**
+ * The error catalogue: every failure that a user can see, as data.
+ *
+ * One entry is one sentence each for what happened, why, and what to do next; `{name}` stands for a parameter that the
+ * thrower supplies (the compiler checks that each is given, see `plinth-error.ts`). `docs/reference/errors.md` and
+ * `plinth explain` are made from this table, so nothing about an error is written anywhere else.
+ *
+ * Invariants: sentences carry no full stop at their end (the formatter adds it) and begin with a capital letter; a code is
+ * never given a second meaning; a range belongs to one part of the system:
+ * 1000s command line and usage, 2000s input files, loader and images, 3000s worker and host, 4000s guest, processor and
+ * hypervisor, 5000s chipset.
+ */
+
+/** One failure: what happened, why it can happen, what to do next, and the exit status it gives the process. */
+export interface CatalogueEntry {
+  /** What happened, with `{parameter}` placeholders. */
+  readonly what: string;
+  /** Why it happens. */
+  readonly why: string;
+  /** The next step for the reader, most often a command. */
+  readonly tryNext: string;
+  /**
+   * The process's exit status: 1 refused, 64 usage, 65 malformed input file, 66 unreadable input file, 69 unreachable service,
+   * 70 a fault of Plinth, 75 the guest crashed, 124 a time limit passed.
+   */
+  readonly exitStatus: number;
+}
+
+export const catalogue = {
+  // ---- 1000s: command line and usage -------------------------------------------------------------------------------
+  'PL-1001': {
+    what: "There is no command '{command}'",
+    why: 'The first word after plinth names a command, and this one is not among them',
+    tryNext: 'plinth --help',
+    exitStatus: 64,
+  },
+  'PL-1002': {
+    what: "'{command}' has no option '{option}'",
+    why: 'The option is misspelled or belongs to another command{suggestion}',
+    tryNext: '{command} --help',
+    exitStatus: 64,
+  },
+  'PL-1003': {
+    what: "The option '{option}' of '{command}' lacks its value",
+    why: 'This option is always followed by a value',
+    tryNext: '{command} --help',
+    exitStatus: 64,
+  },
+  'PL-1004': {
+    what: "'{value}' is not a value for {option}",
+    why: '{option} takes {expected}',
+    tryNext: 'plinth {command} --help',
+    exitStatus: 64,
+  },
+  'PL-1005': {
+    what: 'The option {option} is not built yet',
+    why: 'It is part of the command line that Plinth promises, but this version ({version}) cannot do it',
+    tryNext: 'the same command without {option}; CHANGELOG.md tells what each version can do',
+    exitStatus: 64,
+  },
+  'PL-1006': {
+    what: "The command '{command}' is not built yet",
+    why: 'It is part of the command line that Plinth promises, but this version ({version}) cannot do it',
+    tryNext: 'plinth --help for the commands that work; CHANGELOG.md tells what each version can do',
+    exitStatus: 64,
+  },
+  'PL-1007': {
+    what: "'{command}' lacks its argument {argument}",
+    why: 'This command cannot do anything without it',
+    tryNext: '{command} --help',
+    exitStatus: 64,
+  },
+  'PL-1008': {
+    what: "'{command}' was given too many arguments",
+    why: 'It takes {expected} but got {count}; a value with spaces in it must stand in quotes',
+    tryNext: '{command} --help',
+    exitStatus: 64,
+  },
+  'PL-1009': {
+    what: "'{value}' is not a size for {option}",
+    why: 'A size is a whole number with a binary unit: 512M, 512MB and 512MiB are the same, as are 1G and 1024M',
+    tryNext: '{option} 512M',
+    exitStatus: 64,
+  },
+  'PL-1010': {
+    what: 'Generation 2 is not available yet',
+    why: 'A generation 2 machine has synthetic devices only, and they need VMBus, which version {version} does not have',
+    tryNext: 'plinth run --generation 1',
+    exitStatus: 64,
+  },
+  'PL-1011': {
+    what: 'The KVM engine is not available yet',
+    why: "Version {version} runs guests on Plinth's own processor only, which needs no /dev/kvm",
+    tryNext: 'plinth run --engine software',
+    exitStatus: 64,
+  },
+  'PL-1012': {
+    what: '--exec cannot be used with a kernel of your own',
+    why: "The command is run by Plinth's agent in the guest, and only the images of 'plinth image ls' have it",
+    tryNext: 'plinth run IMAGE --exec COMMAND, or --kernel without --exec and the console',
+    exitStatus: 64,
+  },
+  'PL-1013': {
+    what: '{option} has no effect without --kernel',
+    why: 'An image brings its own kernel, initrd and command line',
+    tryNext: 'plinth run --kernel FILE {option} VALUE',
+    exitStatus: 64,
+  },
+  'PL-1014': {
+    what: "Both the image '{image}' and --kernel were given",
+    why: 'A machine boots either an image or a kernel of your own, and Plinth does not guess which one you meant',
+    tryNext: 'plinth run {image}, or plinth run --kernel FILE',
+    exitStatus: 64,
+  },
+  'PL-1015': {
+    what: "There is no error code '{code}'",
+    why: 'Codes look like PL-1001 and stand at the start of an error message',
+    tryNext: 'docs/reference/errors.md, which lists them all',
+    exitStatus: 64,
+  },
+  'PL-1016': {
+    what: "There is no completion for the shell '{shell}'",
+    why: 'Plinth knows how {shells} complete words',
+    tryNext: 'plinth completion bash',
+    exitStatus: 64,
+  },
+  'PL-1017': {
+    what: "No virtual machine named '{name}' is running",
+    why: 'Only a running machine can be inspected; running now: {running}',
+    tryNext: 'plinth inspect vms',
+    exitStatus: 1,
+  },
+  'PL-1018': {
+    what: "There is nothing at '{path}'",
+    why: "'{parent}' has: {children}",
+    tryNext: 'plinth inspect {parent}',
+    exitStatus: 1,
+  },
+  'PL-1019': {
+    what: "A virtual machine named '{name}' is already running",
+    why: 'Process {pid} uses the name, and a name leads to one machine',
+    tryNext: 'another --name, or end that machine first',
+    exitStatus: 1,
+  },
+  'PL-1020': {
+    what: "'{name}' cannot be the name of a virtual machine",
+    why: 'A name has 1 to 64 letters, digits, dots, hyphens or underscores and begins with a letter or digit',
+    tryNext: '--name my-guest',
+    exitStatus: 64,
+  },
+  'PL-1021': {
+    what: "The virtual machine '{name}' does not answer",
+    why: 'Its control socket {socket} exists, but {reason}',
+    tryNext: 'ls -l {socket}; if no process is behind it any more, remove the file',
+    exitStatus: 69,
+  },
+  'PL-1022': {
+    what: 'A machine with {count} processors is not available yet',
+    why: 'Version {version} runs one virtual processor per machine',
+    tryNext: 'plinth run --cpus 1',
+    exitStatus: 64,
+  },
+  // (append 1000s above this line)
+
+  // ---- 2000s: input files, loader, images --------------------------------------------------------------------------
+  // (append 2000s above this line)
+
+  // ---- 3000s: worker and host --------------------------------------------------------------------------------------
+  'PL-3001': {
+    what: 'Plinth has a fault: {message}',
+    why: 'This is never caused by the guest or by what you typed; the report is {report}',
+    tryNext: 'the same command again; if it fails again, file an issue with the report',
+    exitStatus: 70,
+  },
+  'PL-3002': {
+    what: 'The time limit of {seconds} seconds passed and the machine was turned off',
+    why: '--timeout ends a run that has not ended by itself',
+    tryNext: 'a greater --timeout, or --console stdio to see what the guest is waiting for',
+    exitStatus: 124,
+  },
+  'PL-3003': {
+    what: "Plinth's folder {path} cannot be used",
+    why: '{reason}',
+    tryNext: 'PLINTH_HOME=DIRECTORY, naming a folder that you can write to',
+    exitStatus: 66,
+  },
+  'PL-3004': {
+    what: 'The control socket {path} cannot be opened',
+    why: '{reason}',
+    tryNext:
+      'PLINTH_HOME=DIRECTORY with a short path (a socket path may have about 100 characters) that you can write to',
+    exitStatus: 66,
+  },
+  'PL-3005': {
+    what: 'The file {path} for {option} cannot be written',
+    why: '{reason}',
+    tryNext: 'a path in a folder that exists and that you can write to',
+    exitStatus: 66,
+  },
+  // (append 3000s above this line)
+
+  // ---- 4000s: guest crash, processor, hypervisor -------------------------------------------------------------------
+  // (append 4000s above this line)
+
+  // ---- 5000s: chipset ----------------------------------------------------------------------------------------------
+  // (append 5000s above this line)
+} as const satisfies Record<`PL-${number}`, CatalogueEntry>;
+
+/** A code of the catalogue. */
+export type ErrorCode = keyof typeof catalogue;
