@@ -1,0 +1,84 @@
+/**
+ * The interface of a processor engine: the software engine (`processor`) and, later, KVM (`kvm`) stand behind it.
+ *
+ * Everything above is the same for both. Intercepts are answered synchronously on the virtual processor's own thread,
+ * through the handlers given at creation; `run` returns only for what ends or pauses execution.
+ */
+
+import type { AccessSize } from './device.ts';
+import type { RegisterName, RegisterValue } from './registers.ts';
+
+/** What the partition answers on behalf of a virtual processor, synchronously, on that processor's thread. */
+export interface InterceptHandlers {
+  /** Monotonic partition time in nanoseconds. */
+  now(): number;
+  portRead(port: number, size: AccessSize): number;
+  portWrite(port: number, size: AccessSize, value: number): void;
+  /** `gpa` is a guest-physical address below 2^53 in an MMIO slot; 8-byte accesses come as two halves. */
+  mmioRead(gpa: number, size: AccessSize): number;
+  mmioWrite(gpa: number, size: AccessSize, value: number): void;
+  /** @returns the value, or undefined for #GP. Asked for MSRs that the engine itself does not know. */
+  msrRead(index: number): bigint | undefined;
+  /** @returns false for #GP. */
+  msrWrite(index: number, value: bigint): boolean;
+  /** The processor passed its deadline word; devices with due deadlines run now. */
+  deadline(): void;
+  /** INTA cycle: the vector from the i8259 pair. */
+  acknowledgeExternalInterrupt(): number;
+  /** EOI of a level-triggered vector, broadcast to the IOAPIC. */
+  endOfInterrupt(vector: number): void;
+}
+
+/** A description of the exception that could not be delivered, or of what the engine has not got. */
+export interface GuestFault {
+  readonly vector: number;
+  readonly errorCode: number;
+  readonly address: bigint;
+  readonly rip: bigint;
+}
+
+/** Why `run` returned. */
+export type Exit =
+  | { readonly kind: 'halt' }
+  /** HLT, or a shutdown, with nothing that could ever wake the processor: interrupts off. */
+  | { readonly kind: 'halt-forever' }
+  /** Triple fault. */
+  | { readonly kind: 'shutdown'; readonly faults: readonly GuestFault[] }
+  /** The kick word was set: somebody wants the processor's thread. */
+  | { readonly kind: 'kicked' }
+  /** The budget given to `run` is used up. */
+  | { readonly kind: 'budget' }
+  /** An instruction or mode that this build names as absent. */
+  | { readonly kind: 'unsupported'; readonly what: string; readonly rip: bigint };
+
+export interface VirtualProcessor {
+  readonly index: number;
+  /**
+   * Runs until an exit. `instructions` bounds the run (about; Infinity: until something happens).
+   */
+  run(instructions: number): Exit;
+  readRegister(name: RegisterName): RegisterValue;
+  writeRegister(name: RegisterName, value: RegisterValue): void;
+  /** Makes `run` return soon with `kicked`; may be called from any thread over the same memory. */
+  kick(): void;
+  /** Architectural state after INIT/power-on. */
+  reset(): void;
+  /** Partition time (ns) of the next event that must wake a halted processor (timers); Infinity when none. */
+  nextDeadline(): number;
+  /** Sets the partition time at which `deadline` of the handlers is wanted. */
+  setDeviceDeadline(nanoseconds: number): void;
+  /** Instructions executed, by way of execution. */
+  instructionCounts(): { readonly interpreted: number; readonly translated: number };
+  /** Linear (virtual) to guest-physical without side effects; undefined when not mapped. */
+  translate(address: bigint): number | undefined;
+}
+
+/** An interrupt message as the IOAPIC, MSI or SynIC send it: destination and delivery as in the APIC's registers. */
+export interface InterruptMessage {
+  readonly vector: number;
+  /** 0 fixed, 1 lowest priority, 2 SMI, 4 NMI, 5 INIT, 7 ExtINT. */
+  readonly deliveryMode: number;
+  readonly destination: number;
+  readonly logicalDestination: boolean;
+  readonly levelTriggered: boolean;
+}

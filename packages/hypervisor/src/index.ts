@@ -1,0 +1,48 @@
+/** Partitions, guest memory, devices and the engine interface. */
+export { ByteRing } from './byte-ring.ts';
+export type {
+  AccessSize,
+  Device,
+  InspectTree,
+  InspectValue,
+  InterruptLine,
+  MmioRange,
+  PartitionClock,
+  PortRange,
+} from './device.ts';
+export type { Exit, GuestFault, InterceptHandlers, InterruptMessage, VirtualProcessor } from './engine.ts';
+export {
+  GPA_LIMIT,
+  GpaSpace,
+  LOW_HOLE,
+  mapPcMemory,
+  PAGE_BYTES,
+  SLOT_KIND_NUMBER,
+  SLOT_PRIORITY,
+  type Slot,
+  type SlotKind,
+  type SlotRequest,
+} from './gpa-space.ts';
+export { type GpaFault, type GuestAccess, GuestMemory, type GuestRange, isGpaFault } from './guest-memory.ts';
+export * from './memory-layout.ts';
+export {
+  type CpuidEntry,
+  type InterruptControllers,
+  type MsrHandler,
+  Partition,
+  type PartitionOptions,
+  type SavedDevices,
+} from './partition.ts';
+export * from './registers.ts';
+export {
+  DeviceArea,
+  describeState,
+  type ElementType,
+  type FieldDescription,
+  type FieldTable,
+  type FieldValues,
+  type SavedFields,
+  SharedLock,
+  SharedState,
+  type StateDescription,
+} from './shared-state.ts';

@@ -1,0 +1,90 @@
+/**
+ * Register names of the TLFS (HV_REGISTER_NAME, "hv_register_name" of the data types) for x64, without their prefix,
+ * as plain strings. Engines read and write registers by these names only.
+ */
+
+export const GENERAL_REGISTERS = [
+  'Rax',
+  'Rcx',
+  'Rdx',
+  'Rbx',
+  'Rsp',
+  'Rbp',
+  'Rsi',
+  'Rdi',
+  'R8',
+  'R9',
+  'R10',
+  'R11',
+  'R12',
+  'R13',
+  'R14',
+  'R15',
+] as const;
+export const SEGMENT_REGISTERS = ['Es', 'Cs', 'Ss', 'Ds', 'Fs', 'Gs', 'Ldtr', 'Tr'] as const;
+export const TABLE_REGISTERS = ['Idtr', 'Gdtr'] as const;
+export const CONTROL_REGISTERS = ['Cr0', 'Cr2', 'Cr3', 'Cr4', 'Cr8', 'XCr0'] as const;
+export const DEBUG_REGISTERS = ['Dr0', 'Dr1', 'Dr2', 'Dr3', 'Dr6', 'Dr7'] as const;
+export const MSR_REGISTERS = [
+  'Tsc',
+  'Efer',
+  'KernelGsBase',
+  'ApicBase',
+  'Pat',
+  'SysenterCs',
+  'SysenterRip',
+  'SysenterRsp',
+  'Star',
+  'Lstar',
+  'Cstar',
+  'Sfmask',
+  'TscAux',
+] as const;
+export const VECTOR_REGISTERS = [
+  'Xmm0',
+  'Xmm1',
+  'Xmm2',
+  'Xmm3',
+  'Xmm4',
+  'Xmm5',
+  'Xmm6',
+  'Xmm7',
+  'Xmm8',
+  'Xmm9',
+  'Xmm10',
+  'Xmm11',
+  'Xmm12',
+  'Xmm13',
+  'Xmm14',
+  'Xmm15',
+] as const;
+
+export type GeneralRegister = (typeof GENERAL_REGISTERS)[number];
+export type SegmentRegister = (typeof SEGMENT_REGISTERS)[number];
+export type TableRegister = (typeof TABLE_REGISTERS)[number];
+export type ScalarRegister =
+  | GeneralRegister
+  | 'Rip'
+  | 'Rflags'
+  | 'Mxcsr'
+  | (typeof CONTROL_REGISTERS)[number]
+  | (typeof DEBUG_REGISTERS)[number]
+  | (typeof MSR_REGISTERS)[number];
+export type VectorRegister = (typeof VECTOR_REGISTERS)[number];
+
+/** HV_X64_SEGMENT_REGISTER: attributes as in the descriptor (type, S, DPL, P, AVL, L, D, G in bits 0-7 and 12-15). */
+export interface SegmentValue {
+  readonly selector: number;
+  readonly base: bigint;
+  readonly limit: number;
+  readonly attributes: number;
+}
+/** HV_X64_TABLE_REGISTER. */
+export interface TableValue {
+  readonly base: bigint;
+  readonly limit: number;
+}
+
+export type RegisterName = ScalarRegister | SegmentRegister | TableRegister | VectorRegister;
+/** Scalars and vectors are bigints (64 and 128 bits); segments and tables are records. */
+export type RegisterValue = bigint | SegmentValue | TableValue;
