@@ -163,6 +163,146 @@ export const catalogue = {
   // (append 1000s above this line)
 
   // ---- 2000s: input files, loader, images --------------------------------------------------------------------------
+  'PL-2001': {
+    what: '{file} is not a Linux kernel',
+    why: 'A bzImage has the boot signature 55 AA at offset 0x1FE and the word HdrS at 0x202, and this file has not ({reason})',
+    tryNext: '--kernel with the vmlinuz file of a Linux distribution for x86-64',
+    exitStatus: 65,
+  },
+  'PL-2002': {
+    what: "{file} speaks version {version} of Linux's boot protocol, which is too old",
+    why: 'Plinth needs {needed} or newer, which every kernel since 2012 has',
+    tryNext: 'a newer kernel',
+    exitStatus: 65,
+  },
+  'PL-2003': {
+    what: '{file} is cut short',
+    why: 'Its header promises {expected} bytes, but the file has {actual}',
+    tryNext: 'a new copy of the kernel; the download or the copy was most likely interrupted',
+    exitStatus: 65,
+  },
+  'PL-2004': {
+    what: '{file} does not fit into {memory} MiB of memory',
+    why: 'To unpack itself, this kernel needs the addresses up to {needed} MiB',
+    tryNext: '--memory {suggested}M or more',
+    exitStatus: 65,
+  },
+  'PL-2005': {
+    what: 'The initrd ({size} MiB in all) does not fit into {memory} MiB of memory beside the kernel',
+    why: 'The kernel occupies the memory up to {kernelEnd} MiB, and the highest address for the initrd is {limit} MiB',
+    tryNext: '--memory {suggested}M or more, or a smaller initrd',
+    exitStatus: 65,
+  },
+  'PL-2006': {
+    what: "The kernel's command line is too long",
+    why: 'It has {length} bytes, and {file} takes at most {limit}',
+    tryNext: 'a shorter --append',
+    exitStatus: 64,
+  },
+  'PL-2007': {
+    what: '{file} has no 64-bit entry point',
+    why: 'Its header lacks the flag XLF_KERNEL_64: it is a 32-bit kernel, or a very old one',
+    tryNext: 'a kernel for x86-64 (amd64)',
+    exitStatus: 65,
+  },
+  'PL-2008': {
+    what: 'A machine cannot have {memory} bytes of memory',
+    why: 'It takes {minimum} MiB to {maximum} MiB, in whole pages of 4 KiB',
+    tryNext: '--memory 512M',
+    exitStatus: 64,
+  },
+  'PL-2009': {
+    what: 'The header of {file} contradicts itself',
+    why: '{reason}',
+    tryNext: 'a new copy of the kernel',
+    exitStatus: 65,
+  },
+  'PL-2010': {
+    what: "The kernel's command line has a character that cannot be in it",
+    why: 'A zero character ends the command line, so the kernel would never see the rest',
+    tryNext: '--append without it',
+    exitStatus: 64,
+  },
+  'PL-2101': {
+    what: "There is no image named '{name}'",
+    why: 'Plinth knows how to build: {known}',
+    tryNext: 'plinth image ls',
+    exitStatus: 66,
+  },
+  'PL-2102': {
+    what: "The image '{name}' is not built yet",
+    why: "An image is made once from Debian's packages, and {folder} has none",
+    tryNext: 'plinth image build {name}',
+    exitStatus: 66,
+  },
+  'PL-2103': {
+    what: "The image '{name}' cannot be built here: the program {program} was not found",
+    why: "Images are made from Debian's packages with apt-get and dpkg-deb, which Debian and its relatives have",
+    tryNext:
+      'plinth run --kernel VMLINUZ --initrd INITRD with the files of any Linux distribution, or copy {folder} from a Debian machine',
+    exitStatus: 66,
+  },
+  'PL-2104': {
+    what: "Debian's packages could not be downloaded",
+    why: 'apt-get says: {reason}',
+    tryNext: 'the same command again when the network is back; what was downloaded completely is kept',
+    exitStatus: 1,
+  },
+  'PL-2105': {
+    what: "The package '{package}' is not to be had here",
+    why: "None of this machine's package sources (/etc/apt) has it for amd64; images are made from Debian 12 or newer",
+    tryNext: "add Debian's own source to /etc/apt/sources.list.d, or plinth run --kernel VMLINUZ --initrd INITRD",
+    exitStatus: 1,
+  },
+  'PL-2106': {
+    what: "The image '{name}' is damaged",
+    why: '{file}: {reason}',
+    tryNext: 'plinth image build {name}, which makes it anew',
+    exitStatus: 65,
+  },
+  'PL-2107': {
+    what: 'The disk is full',
+    why: '{path} has no room left for {purpose}',
+    tryNext:
+      'free at least {needed} MiB there, or set PLINTH_HOME to a folder on another disk; then the same command again',
+    exitStatus: 1,
+  },
+  'PL-2108': {
+    what: "The package '{package}' is not what an image needs",
+    why: '{reason}',
+    tryNext: 'plinth image build again after an update of the package; if it stays so, file an issue with this message',
+    exitStatus: 1,
+  },
+  'PL-2109': {
+    what: '{program} failed while the image was being built',
+    why: 'It ended with {status} and said: {reason}',
+    tryNext: 'the same command again; if it fails again, file an issue with this message',
+    exitStatus: 1,
+  },
+  'PL-2110': {
+    what: 'The shared library {library}, which {program} needs, is in none of the packages',
+    why: 'Libraries are taken from the packages named and from the lib... packages that they depend on',
+    tryNext: 'name the package that has it too',
+    exitStatus: 1,
+  },
+  'PL-2111': {
+    what: 'The folder {path} cannot be used for images',
+    why: '{reason}',
+    tryNext: 'set PLINTH_HOME to a folder that you may write to',
+    exitStatus: 1,
+  },
+  'PL-2112': {
+    what: 'The command is too long for the guest',
+    why: 'It has {length} bytes, and the agent takes at most {limit}',
+    tryNext: 'the command in a script, given on standard input: --exec sh < SCRIPT',
+    exitStatus: 64,
+  },
+  'PL-2113': {
+    what: "The kernel module '{module}' is not there",
+    why: 'Neither the modules nor the built-in parts of {release} have it',
+    tryNext: 'leave it out, or take another kernel package',
+    exitStatus: 1,
+  },
   // (append 2000s above this line)
 
   // ---- 3000s: worker and host --------------------------------------------------------------------------------------
@@ -200,6 +340,54 @@ export const catalogue = {
   // (append 3000s above this line)
 
   // ---- 4000s: guest crash, processor, hypervisor -------------------------------------------------------------------
+  'PL-4101': {
+    what: "The shared state '{state}' cannot be laid out: {problem}",
+    why: 'Every thread of a VM must be of one build and agree on where its devices keep their state',
+    tryNext: 'plinth inspect and a bug report; this is a fault of Plinth',
+    exitStatus: 70,
+  },
+  'PL-4102': {
+    what: "The saved state holds a device '{device}' that this VM does not have",
+    why: 'The VM was saved with other hardware, or by a version of Plinth that has more devices',
+    tryNext: 'restore with the configuration and the version of Plinth that saved it',
+    exitStatus: 65,
+  },
+  'PL-4103': {
+    what: "The saved state of '{device}' has version {version}; this build reads up to version {newest}",
+    why: 'It was saved by a newer version of Plinth',
+    tryNext: 'restore with that version, or a newer one',
+    exitStatus: 65,
+  },
+  'PL-4104': {
+    what: "The saved state of '{device}' is malformed: {problem}",
+    why: 'The file was damaged or was not written by Plinth',
+    tryNext: 'another copy of the saved state, or start the VM without it',
+    exitStatus: 65,
+  },
+  'PL-4105': {
+    what: 'The guest-physical range {start} to {end} cannot be mapped: {problem}',
+    why: 'Ranges are whole 4 KiB pages inside the memory that the partition was created with',
+    tryNext: 'plinth inspect and a bug report; this is a fault of Plinth',
+    exitStatus: 70,
+  },
+  'PL-4106': {
+    what: "The lock of the shared state '{state}' stayed taken for {seconds} s",
+    why: 'A thread of this VM ended or hung while it held the lock',
+    tryNext: 'turn the VM off and start it again, and report the bug with its support bundle',
+    exitStatus: 70,
+  },
+  'PL-4107': {
+    what: "The devices '{device}' and '{other}' both claim {resource}",
+    why: 'Ports, memory ranges, MSRs and names belong to one device each',
+    tryNext: 'the VM without one of the two devices',
+    exitStatus: 70,
+  },
+  'PL-4108': {
+    what: 'A table of the partition is full: {table} holds at most {limit} entries',
+    why: 'The tables that processors share are of a fixed size',
+    tryNext: 'plinth inspect and a bug report; this is a fault of Plinth',
+    exitStatus: 70,
+  },
   // (append 4000s above this line)
 
   // ---- 5000s: chipset ----------------------------------------------------------------------------------------------
