@@ -337,9 +337,75 @@ export const catalogue = {
     tryNext: 'a path in a folder that exists and that you can write to',
     exitStatus: 66,
   },
+  'PL-3006': {
+    what: 'The file {path} for {option} cannot be read',
+    why: '{reason}',
+    tryNext: 'ls -l {path}',
+    exitStatus: 66,
+  },
+  'PL-3007': {
+    what: 'The host cannot give the machine {memory} MiB of memory',
+    why: 'The address space for the guest was refused, most often by a limit on virtual memory (ulimit -v)',
+    tryNext: 'a smaller --memory, or ulimit -v unlimited',
+    exitStatus: 70,
+  },
+  'PL-3008': {
+    what: "The control socket does not understand '{command}'",
+    why: 'A request is one line of JSON whose command is one of identify, inspect, pause, resume, reset, stop, turn-off',
+    tryNext: 'plinth inspect, of the same version as the running machine',
+    exitStatus: 1,
+  },
+  'PL-3009': {
+    what: 'The guest cannot be asked to shut down',
+    why: "Its image has no agent that answers, and Plinth's shutdown service for other guests is not built yet",
+    tryNext: "poweroff in the guest's console, or turn-off, which is like pulling the plug",
+    exitStatus: 1,
+  },
+  'PL-3010': {
+    what: 'The machine is paused and can do only so much',
+    why: '{command} needs a machine that runs',
+    tryNext: 'resume, then {command} again',
+    exitStatus: 1,
+  },
+  'PL-3011': {
+    what: "The guest's agent did not answer within {seconds} seconds",
+    why: 'The guest has not reached its agent: it hangs, crashed early, or needs longer on this host',
+    tryNext: 'the same command with --console file:console.log, and see where the guest stands',
+    exitStatus: 75,
+  },
+  'PL-3012': {
+    what: 'The guest ended before the command did',
+    why: 'It powered off while the command was still running or had not been started',
+    tryNext: 'the same command with --console file:console.log, and see why',
+    exitStatus: 75,
+  },
   // (append 3000s above this line)
 
   // ---- 4000s: guest crash, processor, hypervisor -------------------------------------------------------------------
+  'PL-4001': {
+    what: 'The guest crashed: {reason}',
+    why: 'Its operating system stored a fatal error record, which it does when it panics; the report is {report}',
+    tryNext: 'the last lines of the console in the report; they name the cause',
+    exitStatus: 75,
+  },
+  'PL-4002': {
+    what: 'The guest crashed: triple fault at {address}',
+    why: 'It could not handle an exception ({exceptions}), and a processor then shuts down; the report is {report}',
+    tryNext: 'the report: registers, the last exceptions, the code bytes',
+    exitStatus: 75,
+  },
+  'PL-4003': {
+    what: 'The guest stopped for good at {address}: it halted with interrupts off',
+    why: 'Nothing can wake a processor that halts this way, and the machine was not powered off; the report is {report}',
+    tryNext: 'poweroff instead of halt, if it was on purpose; otherwise the last lines of the console in the report',
+    exitStatus: 75,
+  },
+  'PL-4004': {
+    what: 'The guest needs what this version does not have: {what}, at {address}',
+    why: 'The software processor names what it cannot execute instead of guessing; the report is {report}',
+    tryNext: 'another kernel; CHANGELOG.md tells what each version can execute',
+    exitStatus: 75,
+  },
   'PL-4101': {
     what: "The shared state '{state}' cannot be laid out: {problem}",
     why: 'Every thread of a VM must be of one build and agree on where its devices keep their state',

@@ -1,0 +1,129 @@
+/**
+ * What Plinth's own images are made of, as data. Called by `image-store.ts`.
+ *
+ * The files under `guest/` (init and the agent) are part of a recipe: a change of them makes a built image outdated.
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { GuestFile } from './guest-tree.ts';
+
+/** One image that Plinth can build. */
+export interface ImageRecipe {
+  readonly name: string;
+  /** One line for `plinth image ls`. */
+  readonly description: string;
+  readonly kernelPackage: string;
+  readonly packages: readonly string[];
+  /** Modules in the order in which init loads them when there is a VMBus. */
+  readonly hypervModules: readonly string[];
+  /** Modules that are there to be loaded by name or on the kernel's request. */
+  readonly otherModules: readonly string[];
+  readonly commandLine: string;
+  readonly hasAgent: boolean;
+}
+
+/** Drivers of the synthetic devices, and what their disks and sockets are used with. */
+const hypervModules = [
+  'hv_vmbus',
+  'hv_utils',
+  'hv_storvsc',
+  'hv_netvsc',
+  'hv_balloon',
+  'hv_sock',
+  'hyperv_keyboard',
+  'hid_hyperv',
+  'pci_hyperv',
+  'hyperv_fb',
+  'hyperv_drm',
+  'sd_mod',
+  'sr_mod',
+];
+
+const otherModules = [
+  'brd',
+  'loop',
+  'ext4',
+  'vfat',
+  'nls_ascii',
+  'nls_cp437',
+  'isofs',
+  'udf',
+  'af_packet',
+  'ata_piix',
+  'evdev',
+  'uio_hv_generic',
+];
+
+const tinyPackages = ['busybox-static', 'hyperv-daemons'];
+
+/** Kernel messages stay visible: a boot that goes astray is then seen, and they cost the serial console little. */
+const commandLine = 'console=ttyS0';
+
+export const recipes: readonly ImageRecipe[] = [
+  {
+    name: 'debian-tiny',
+    description: "Debian's cloud kernel, its Hyper-V drivers and daemons, and a busybox shell",
+    kernelPackage: 'linux-image-cloud-amd64',
+    packages: tinyPackages,
+    hypervModules,
+    otherModules,
+    commandLine,
+    hasAgent: true,
+  },
+  {
+    name: 'debian-tiny-generic',
+    description: "The same with Debian's generic kernel, which has every driver",
+    kernelPackage: 'linux-image-amd64',
+    packages: tinyPackages,
+    hypervModules,
+    otherModules,
+    commandLine,
+    hasAgent: true,
+  },
+];
+
+/** The recipe called `name`. */
+export function findRecipe(name: string): ImageRecipe | undefined {
+  return recipes.find((recipe) => recipe.name === name);
+}
+
+/** The text of a file of the folder `guest`. */
+export function guestText(name: 'init' | 'agent'): string {
+  return readFileSync(fileURLToPath(new URL(`../guest/${name}`, import.meta.url)), 'utf8');
+}
+
+/** The files that an image has beside those of its packages. */
+export function recipeFiles(recipe: ImageRecipe): GuestFile[] {
+  const files: GuestFile[] = [
+    { path: 'etc/hostname', contents: `${recipe.name}\n` },
+    { path: 'etc/hosts', contents: `127.0.0.1 localhost ${recipe.name}\n::1 localhost\n` },
+    { path: 'etc/passwd', contents: 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' },
+    { path: 'etc/group', contents: 'root:x:0:\ntty:x:5:\nnogroup:x:65534:\n' },
+    { path: 'etc/profile', contents: "export PS1='\\u@\\h:\\w\\$ '\n" },
+    {
+      path: 'etc/fstab',
+      contents: [
+        'proc /proc proc defaults 0 0',
+        'sysfs /sys sysfs defaults 0 0',
+        'devpts /dev/pts devpts gid=5,mode=620,ptmxmode=666 0 0',
+        'tmpfs /tmp tmpfs mode=1777 0 0',
+        'tmpfs /run tmpfs mode=0755 0 0',
+        'tmpfs /dev/shm tmpfs mode=1777 0 0',
+        '',
+      ].join('\n'),
+    },
+    { path: 'etc/plinth/hyperv-modules', contents: `${recipe.hypervModules.join('\n')}\n` },
+    // Where hv_kvp_daemon keeps its pools.
+    { path: 'var/lib/hyperv', directory: true },
+  ];
+  if (recipe.hasAgent) files.push({ path: 'lib/plinth/agent', contents: guestText('agent') });
+  return files;
+}
+
+/** A checksum over all that Plinth itself puts into an image: it changes when a built image is to be made anew. */
+export function recipeChecksum(recipe: ImageRecipe): string {
+  return createHash('sha256')
+    .update(JSON.stringify([recipe, recipeFiles(recipe), guestText('init')]))
+    .digest('hex');
+}
