@@ -34,13 +34,22 @@ interface ElementArrays {
   f64: Float64Array;
 }
 
+/** The names of a table's arrays. Strings have a length too, hence the order of the tests. */
+type ArrayNames<Table extends FieldTable> = {
+  [Name in keyof Table]: Table[Name] extends ElementType
+    ? never
+    : Table[Name] extends { readonly length: number }
+      ? Name
+      : never;
+}[keyof Table];
+
 /** The accessors of a field table: numbers can be assigned, arrays are views of the shared memory. */
 export type FieldValues<Table extends FieldTable> = {
-  -readonly [Name in keyof Table as Table[Name] extends { readonly length: number } ? never : Name]: number;
+  -readonly [Name in Exclude<keyof Table, ArrayNames<Table>>]: number;
 } & {
-  readonly [Name in keyof Table as Table[Name] extends { readonly length: number }
-    ? Name
-    : never]: Table[Name] extends { readonly type: infer Type extends ElementType } ? ElementArrays[Type] : never;
+  readonly [Name in ArrayNames<Table>]: Table[Name] extends { readonly type: infer Type extends ElementType }
+    ? ElementArrays[Type]
+    : never;
 };
 
 /** A state as plain data: numbers, and arrays of numbers; `null` stands for positive infinity (no deadline). */
@@ -289,7 +298,7 @@ export class SharedState<Table extends FieldTable> {
    */
   restore(saved: unknown): void {
     const malformed = (problem: string): PlinthError => new PlinthError('PL-4104', { device: this.name, problem });
-    if (!isRecord(saved) || typeof saved['version'] !== 'number') throw malformed('it has no version');
+    if (!isRecord(saved) || typeof saved.version !== 'number') throw malformed('it has no version');
     const { version, fields } = saved;
     if (version > this.description.version) {
       throw new PlinthError('PL-4103', { device: this.name, version, newest: this.description.version });
