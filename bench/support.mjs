@@ -13,7 +13,9 @@ const ticks = 100;
 
 /** CPU seconds of a process: its threads, and its children that it has waited for. Linux only. */
 export function cpuSeconds(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ');
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ');
   // utime, stime, cutime and cstime are fields 14 to 17 of the line; the third is the first after the name.
   return fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0) / ticks;
 }
@@ -80,7 +82,9 @@ export function timeToText(command, text, { timeoutSeconds = 600, afterwards = a
 /** The guest of the benches: the default image's files. Built first when it is missing. */
 export async function benchImage() {
   const { resolveImage } = await import('../packages/images/dist/index.js');
-  const built = spawnSync(process.execPath, [join(root, 'plinth'), 'image', 'build', '--if-missing'], { stdio: ['ignore', 2, 2] });
+  const built = spawnSync(process.execPath, [join(root, 'plinth'), 'image', 'build', '--if-missing'], {
+    stdio: ['ignore', 2, 2],
+  });
   if (built.status !== 0) throw new StepFailure('the default image could not be built');
   return resolveImage('debian-tiny');
 }
@@ -88,15 +92,48 @@ export async function benchImage() {
 /** The command that boots kernel and initrd in Plinth. */
 export function plinthCommand({ kernel, initrds, commandLine }, memory, ...more) {
   const files = initrds.flatMap((initrd) => ['--initrd', initrd]);
-  return [process.execPath, join(root, 'plinth'), 'run', '--kernel', kernel, ...files, '--append', commandLine, '--memory', memory, ...more];
+  return [
+    process.execPath,
+    join(root, 'plinth'),
+    'run',
+    '--kernel',
+    kernel,
+    ...files,
+    '--append',
+    commandLine,
+    '--memory',
+    memory,
+    ...more,
+  ];
 }
 
 /** The peer's command for the same guest: QEMU's software engine, one processor, no devices that the guest does not need. */
 export function qemuCommand({ kernel, initrds, commandLine }, memory) {
   if (initrds.length !== 1) throw new StepFailure('QEMU takes one initrd');
-  const machine = ['-machine', 'pc,accel=tcg', '-cpu', 'qemu64', '-smp', '1', '-m', memory, '-nodefaults', '-no-user-config'];
+  const machine = [
+    '-machine',
+    'pc,accel=tcg',
+    '-cpu',
+    'qemu64',
+    '-smp',
+    '1',
+    '-m',
+    memory,
+    '-nodefaults',
+    '-no-user-config',
+  ];
   const console = ['-display', 'none', '-serial', 'stdio', '-no-reboot'];
-  return ['qemu-system-x86_64', ...machine, ...console, '-kernel', kernel, '-initrd', initrds[0], '-append', commandLine];
+  return [
+    'qemu-system-x86_64',
+    ...machine,
+    ...console,
+    '-kernel',
+    kernel,
+    '-initrd',
+    initrds[0],
+    '-append',
+    commandLine,
+  ];
 }
 
 /** Refuses a bench whose peer is not installed. */

@@ -3,12 +3,17 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { endOnFailure, root, run, say, setUp, step } from './steps.mjs';
 
-const node = (script, ...parameters) => () =>
-  run(process.execPath, [join(root, 'scripts', script), ...parameters], { capture: true });
+const node =
+  (script, ...parameters) =>
+  () =>
+    run(process.execPath, [join(root, 'scripts', script), ...parameters], { capture: true });
 const biome = join(root, 'node_modules', '@biomejs', 'biome', 'bin', 'biome');
 
 const checks = [
-  ['Lint and format', () => run(process.execPath, [biome, 'ci', '--colors=off', '--error-on-warnings', '.'], { capture: true })],
+  [
+    'Lint and format',
+    () => run(process.execPath, [biome, 'ci', '--colors=off', '--error-on-warnings', '.'], { capture: true }),
+  ],
   ['Layer rule', node('layers.mjs')],
   ['Dead exports', node('dead-exports.mjs')],
   ['Project references', async () => missingReferences()],
@@ -28,7 +33,9 @@ async function missingReferences() {
 /** A lock file that was written behind a mirror must not lead others there. */
 function foreignHosts() {
   const lock = readFileSync(join(root, 'package-lock.json'), 'utf8');
-  const foreign = [...lock.matchAll(/"resolved": "(https?:\/\/[^"]+)"/g)].filter(([, url]) => !url.startsWith('https://registry.npmjs.org/'));
+  const foreign = [...lock.matchAll(/"resolved": "(https?:\/\/[^"]+)"/g)].filter(
+    ([, url]) => !url.startsWith('https://registry.npmjs.org/'),
+  );
   return { status: foreign.length > 0 ? 1 : 0, output: foreign.map(([, url]) => `${url}\n`).join('') };
 }
 

@@ -11,11 +11,18 @@ import { packageDescription, packageFolders, root } from './steps.mjs';
 /** Modules that are entered from outside: a package's exports and its programs. */
 function entryModules(name) {
   const description = packageDescription(name) ?? {};
-  const targets = [...Object.values(description.exports ?? {}).map((entry) => entry.default ?? entry), ...Object.values(description.bin ?? {})];
+  const targets = [
+    ...Object.values(description.exports ?? {}).map((entry) => entry.default ?? entry),
+    ...Object.values(description.bin ?? {}),
+  ];
   return targets.map((target) => join(root, 'packages', name, target.replace('dist', 'src').replace(/\.js$/, '.ts')));
 }
 
-const folders = [...packageFolders().map((name) => join(root, 'packages', name, 'src')), join(root, 'tests'), join(root, 'bench')];
+const folders = [
+  ...packageFolders().map((name) => join(root, 'packages', name, 'src')),
+  join(root, 'tests'),
+  join(root, 'bench'),
+];
 const files = folders.filter((folder) => existsSync(folder)).flatMap(sourcesUnder);
 const scripts = packageFolders()
   .map((name) => join(root, 'packages', name, 'scripts'))
@@ -30,7 +37,9 @@ let dead = 0;
 for (const file of files) {
   if (entries.has(file) || /\.test\.ts$/.test(file)) continue;
   const text = texts.get(file) ?? '';
-  for (const [, name] of text.matchAll(/^export (?:declare )?(?:abstract )?(?:async )?(?:const|let|function\*?|class|type|interface) (\w+)/gm)) {
+  for (const [, name] of text.matchAll(
+    /^export (?:declare )?(?:abstract )?(?:async )?(?:const|let|function\*?|class|type|interface) (\w+)/gm,
+  )) {
     const word = new RegExp(`\\b${name}\\b`);
     const importer = [...texts].some(([other, otherText]) => other !== file && word.test(otherText));
     if (!importer) {

@@ -56,13 +56,15 @@ function exportedNames(file) {
 
 function breachesOf(name) {
   const allowed = layers[name];
-  if (allowed === undefined) return [`packages/${name} is in no layer: give it a place in scripts/layers.mjs and docs/architecture.md`];
+  if (allowed === undefined)
+    return [`packages/${name} is in no layer: give it a place in scripts/layers.mjs and docs/architecture.md`];
   const breaches = [];
   const declared = Object.keys(packageDescription(name)?.dependencies ?? {});
   const layoutNames = new Set();
   if (name === 'processor') {
     for (const module of valuesForProcessor) {
-      for (const exported of exportedNames(join(root, 'packages', 'hypervisor', 'src', module))) layoutNames.add(exported);
+      for (const exported of exportedNames(join(root, 'packages', 'hypervisor', 'src', module)))
+        layoutNames.add(exported);
     }
   }
   for (const file of sourcesUnder(join(root, 'packages', name, 'src'))) {
@@ -71,20 +73,33 @@ function breachesOf(name) {
     for (const { specifier, typeOnly, names } of importsOf(readFileSync(file, 'utf8'))) {
       const plinth = /^@plinth\/([^/]+)/.exec(specifier)?.[1];
       if (specifier.startsWith('node:')) {
-        if (withoutNode.includes(name) && !isTest) breaches.push(`${at} imports ${specifier}, and ${name} must run without Node`);
+        if (withoutNode.includes(name) && !isTest)
+          breaches.push(`${at} imports ${specifier}, and ${name} must run without Node`);
       } else if (specifier.startsWith('.')) {
         if (relative(join(root, 'packages', name), join(file, '..', specifier)).startsWith('..')) {
           breaches.push(`${at} reaches into another package by path: ${specifier}`);
         }
       } else if (plinth !== undefined) {
-        if (!allowed.includes(plinth) && !isTest) breaches.push(`${at} imports ${specifier}; ${name} may import ${allowed.join(', ') || 'nothing'}`);
-        else if (!declared.includes(`@plinth/${plinth}`) && !isTest) breaches.push(`${at} imports ${specifier}, which its package.json does not list`);
+        if (!allowed.includes(plinth) && !isTest)
+          breaches.push(`${at} imports ${specifier}; ${name} may import ${allowed.join(', ') || 'nothing'}`);
+        else if (!declared.includes(`@plinth/${plinth}`) && !isTest)
+          breaches.push(`${at} imports ${specifier}, which its package.json does not list`);
         if (name === 'processor' && plinth === 'hypervisor' && !typeOnly && !isTest) {
           for (const value of names.filter((candidate) => !layoutNames.has(candidate))) {
-            breaches.push(`${at} imports ${value} from the hypervisor; only types and layouts (${valuesForProcessor.join(', ')}) are the processor's`);
+            breaches.push(
+              `${at} imports ${value} from the hypervisor; only types and layouts (${valuesForProcessor.join(', ')}) are the processor's`,
+            );
           }
         }
-      } else if (!isTest && !declared.includes(specifier.split('/').slice(0, specifier.startsWith('@') ? 2 : 1).join('/'))) {
+      } else if (
+        !isTest &&
+        !declared.includes(
+          specifier
+            .split('/')
+            .slice(0, specifier.startsWith('@') ? 2 : 1)
+            .join('/'),
+        )
+      ) {
         breaches.push(`${at} imports ${specifier}, which its package.json does not list`);
       }
     }

@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { endOnFailure, root, run, setUp, StepFailure } from './steps.mjs';
+import { endOnFailure, root, run, StepFailure, setUp } from './steps.mjs';
 
 const parameters = process.argv.slice(2);
 const plinth = join(root, 'plinth');
@@ -13,7 +13,9 @@ const plinth = join(root, 'plinth');
 const needsDefaultImage = !parameters.some((word) => /^(--kernel|--help|-h)(=|$)/.test(word));
 
 async function buildDefaultImage() {
-  const { status } = await run(process.execPath, [plinth, 'image', 'build', '--if-missing'], { stdio: ['ignore', 2, 2] });
+  const { status } = await run(process.execPath, [plinth, 'image', 'build', '--if-missing'], {
+    stdio: ['ignore', 2, 2],
+  });
   if (status !== 0) throw new StepFailure('The guest image could not be built.', status);
 }
 
@@ -24,7 +26,10 @@ try {
   endOnFailure(error);
 }
 
-const child = spawn(process.execPath, [plinth, 'run', ...parameters], { stdio: 'inherit', cwd: process.env.INIT_CWD ?? process.cwd() });
+const child = spawn(process.execPath, [plinth, 'run', ...parameters], {
+  stdio: 'inherit',
+  cwd: process.env.INIT_CWD ?? process.cwd(),
+});
 // The terminal sends Ctrl+C to both processes, and kill may send its signal to this one only: the run decides what it means.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 child.on('close', (code, signal) => {

@@ -81,7 +81,8 @@ export class StepFailure extends Error {
 /** Runs a program whose output matters only when it fails. */
 export async function runQuietly(what, command, parameters, hint) {
   const { status, output } = await run(command, parameters, { capture: true });
-  if (status !== 0) throw new StepFailure(`${output.trimEnd()}\n${what} failed with status ${status}.${hint ? ` ${hint}` : ''}`);
+  if (status !== 0)
+    throw new StepFailure(`${output.trimEnd()}\n${what} failed with status ${status}.${hint ? ` ${hint}` : ''}`);
 }
 
 /** Ends the process as a failure asks; anything else is a fault of the script and keeps its stack. */
@@ -116,7 +117,9 @@ function sameVersions(lock, installed) {
 
 /** Folders of packages that can be built. */
 export function packageFolders() {
-  return readdirSync(join(root, 'packages')).filter((name) => existsSync(join(root, 'packages', name, 'tsconfig.json')));
+  return readdirSync(join(root, 'packages')).filter((name) =>
+    existsSync(join(root, 'packages', name, 'tsconfig.json')),
+  );
 }
 
 /** A package's description, or undefined while it has none. */
@@ -138,8 +141,14 @@ export async function build() {
   for (const name of packageFolders()) {
     const script = packageDescription(name)?.scripts?.build;
     if (script === undefined) continue;
-    const own = await run(script, [], { capture: true, cwd: join(root, 'packages', name), shell: true, env: withBinaries() });
-    if (own.status !== 0) throw new StepFailure(`${own.output.trimEnd()}\nThe build of packages/${name} failed (${script}).`);
+    const own = await run(script, [], {
+      capture: true,
+      cwd: join(root, 'packages', name),
+      shell: true,
+      env: withBinaries(),
+    });
+    if (own.status !== 0)
+      throw new StepFailure(`${own.output.trimEnd()}\nThe build of packages/${name} failed (${script}).`);
   }
 }
 
@@ -152,7 +161,10 @@ function withBinaries() {
 export function requireNode() {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   if (major < 20 || (major === 20 && minor < 19)) {
-    throw new StepFailure(`Plinth needs Node.js 20.19 or newer, and this is ${process.versions.node}. Try: https://nodejs.org`, 64);
+    throw new StepFailure(
+      `Plinth needs Node.js 20.19 or newer, and this is ${process.versions.node}. Try: https://nodejs.org`,
+      64,
+    );
   }
 }
 

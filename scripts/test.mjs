@@ -16,7 +16,8 @@ const ci = ['true', '1'].includes(process.env.CI ?? '');
 /** Projects of vitest.config.ts that have tests. */
 function projects() {
   const tests = join(root, 'tests');
-  const hasSystemTests = existsSync(tests) && readdirSync(tests, { recursive: true }).some((name) => name.endsWith('.test.ts'));
+  const hasSystemTests =
+    existsSync(tests) && readdirSync(tests, { recursive: true }).some((name) => name.endsWith('.test.ts'));
   return hasSystemTests ? ['unit', 'system'] : ['unit'];
 }
 
@@ -24,7 +25,14 @@ function projects() {
 async function runProject(project, folder) {
   const file = join(folder, `${project}.json`);
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
-  const words = ['run', '--project', project, '--passWithNoTests', '--reporter=default', '--reporter=./scripts/vitest-counts.mjs'];
+  const words = [
+    'run',
+    '--project',
+    project,
+    '--passWithNoTests',
+    '--reporter=default',
+    '--reporter=./scripts/vitest-counts.mjs',
+  ];
   const { status } = await run(process.execPath, [vitest, ...words, ...filters], {
     env: { ...process.env, PLINTH_TEST_COUNTS: file, ...(long ? { PLINTH_TEST_LONG: '1' } : {}) },
   });
@@ -61,5 +69,7 @@ if (ci && sum.skipped.length > 0) {
   sum.failed += sum.skipped.length;
   sum.skipped = [];
 }
-console.log(`${sum.passed} passed, ${sum.failed} failed${sum.skipped.length > 0 ? `, ${sum.skipped.length} skipped` : ''}`);
+console.log(
+  `${sum.passed} passed, ${sum.failed} failed${sum.skipped.length > 0 ? `, ${sum.skipped.length} skipped` : ''}`,
+);
 process.exitCode = sum.failed > 0 ? 1 : 0;

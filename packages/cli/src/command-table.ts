@@ -1,0 +1,352 @@
+/**
+ * Every command and option of Plinth, as data. The parser (`command-line.ts`), the help texts, the shell completions
+ * (`completion.ts`) and `docs/reference/cli.md` (`command-reference.ts`) are made from this table.
+ *
+ * Commands and options that are promised but not built stand here too, with `built: false`: they are refused by name, with a
+ * code of the catalogue, and are not offered by help or completion.
+ */
+
+/** An option, always `--flag` or `--flag VALUE`. */
+export interface OptionDefinition {
+  readonly flag: `--${string}`;
+  /** One letter, for the few options that have it. */
+  readonly short?: `-${string}`;
+  /** Name of the value in help texts; absent for a switch. */
+  readonly value?: string;
+  readonly repeatable?: boolean;
+  readonly choices?: readonly string[];
+  /** The value when the option is not given. */
+  readonly default?: string;
+  /** What a shell can complete the value to. */
+  readonly completes?: 'file' | 'image' | 'machine';
+  readonly description: string;
+  readonly built: boolean;
+}
+
+/** A positional argument. */
+export interface ArgumentDefinition {
+  readonly name: string;
+  readonly required: boolean;
+  readonly completes?: 'image' | 'shell' | 'inspect-path' | 'code';
+  readonly description: string;
+}
+
+export interface ExampleDefinition {
+  readonly command: string;
+  readonly description: string;
+}
+
+export interface CommandDefinition {
+  /** The words that name it, such as `image ls`. */
+  readonly name: string;
+  readonly summary: string;
+  readonly arguments: readonly ArgumentDefinition[];
+  readonly options: readonly OptionDefinition[];
+  readonly examples: readonly ExampleDefinition[];
+  /** What its exit statuses mean, where it has more than 0, 1 and 64. */
+  readonly exitStatuses?: Readonly<Record<string, string>>;
+  readonly built: boolean;
+}
+
+export const outputFormats = ['table', 'json', 'yaml', 'name'] as const;
+export type OutputFormat = (typeof outputFormats)[number];
+
+export const completionShells = ['bash', 'zsh', 'fish'] as const;
+
+/** The image that `plinth run` boots when none is named. */
+export const defaultImage = 'debian-tiny';
+
+const outputOption: OptionDefinition = {
+  flag: '--output',
+  short: '-o',
+  value: 'FORMAT',
+  choices: outputFormats,
+  default: 'table',
+  description: 'how to print the result',
+  built: true,
+};
+
+const runOptions: readonly OptionDefinition[] = [
+  {
+    flag: '--kernel',
+    value: 'FILE',
+    completes: 'file',
+    description: 'boot this Linux bzImage instead of an image',
+    built: true,
+  },
+  {
+    flag: '--initrd',
+    value: 'FILE',
+    repeatable: true,
+    completes: 'file',
+    description: 'an initial RAM file system for --kernel; several are concatenated in the order given',
+    built: true,
+  },
+  { flag: '--append', value: 'TEXT', description: "the kernel's command line, for --kernel", built: true },
+  { flag: '--memory', value: 'SIZE', default: '512M', description: 'size of RAM; units are binary', built: true },
+  { flag: '--cpus', value: 'COUNT', default: '1', description: 'number of virtual processors', built: true },
+  {
+    flag: '--generation',
+    value: 'N',
+    choices: ['1', '2'],
+    default: '1',
+    description: '1 has emulated devices, 2 has synthetic devices only (not built yet)',
+    built: true,
+  },
+  {
+    flag: '--engine',
+    value: 'NAME',
+    choices: ['auto', 'software', 'kvm'],
+    default: 'auto',
+    description: "what runs the guest's instructions (kvm is not built yet)",
+    built: true,
+  },
+  {
+    flag: '--disk',
+    value: 'FILE[,readonly][,bus=scsi|ide]',
+    repeatable: true,
+    completes: 'file',
+    description: 'attach a virtual disk',
+    built: false,
+  },
+  { flag: '--dvd', value: 'FILE', completes: 'file', description: 'insert an ISO image', built: false },
+  {
+    flag: '--net',
+    value: 'NAME|none[,mac=..]',
+    repeatable: true,
+    description: 'connect a network adapter to a switch',
+    built: false,
+  },
+  {
+    flag: '--forward',
+    value: 'tcp|udp:[ADDR:]HOSTPORT:GUESTPORT',
+    repeatable: true,
+    description: "forward a port of the host to the guest's",
+    built: false,
+  },
+  {
+    flag: '--exec',
+    value: 'COMMAND',
+    description:
+      "run COMMAND with the image's shell and end with its exit status; only its output is on standard output",
+    built: true,
+  },
+  {
+    flag: '--timeout',
+    value: 'SECONDS',
+    description: 'turn the machine off after this time, with status 124',
+    built: true,
+  },
+  {
+    flag: '--console',
+    value: 'stdio|none|file:PATH',
+    description: "where the guest's first serial port goes (default: stdio, or none with --exec)",
+    built: true,
+  },
+  { flag: '--restore', value: 'FILE', completes: 'file', description: 'resume a saved machine', built: false },
+  {
+    flag: '--save-to',
+    value: 'FILE',
+    completes: 'file',
+    description: 'save the machine where the run would end',
+    built: false,
+  },
+  { flag: '--name', value: 'NAME', description: 'a name for plinth inspect from another terminal', built: true },
+  {
+    flag: '--mark',
+    value: 'TEXT',
+    repeatable: true,
+    description: "record when TEXT first appears on the guest's console (see --stats)",
+    built: true,
+  },
+  {
+    flag: '--debug-exit',
+    value: 'PORT',
+    description: 'a guest write of v to PORT ends the run with status (v << 1) | 1',
+    built: true,
+  },
+  { flag: '--gdb', value: 'PORT', description: 'listen for the GNU debugger', built: false },
+  {
+    flag: '--stats',
+    value: 'FILE',
+    completes: 'file',
+    description: 'write figures of the run as JSON when it ends',
+    built: true,
+  },
+  {
+    flag: '--pcap',
+    value: 'FILE',
+    completes: 'file',
+    description: "record the network adapters' frames",
+    built: false,
+  },
+  {
+    flag: '--trace',
+    value: 'TOPIC,..',
+    repeatable: true,
+    description: 'print what happens under these topics to standard error',
+    built: true,
+  },
+  {
+    flag: '--cpu-features',
+    value: 'LIST',
+    description: 'add or remove features of the virtual processor',
+    built: false,
+  },
+];
+
+const notBuilt = (name: string, summary: string): CommandDefinition => ({
+  name,
+  summary,
+  arguments: [],
+  options: [],
+  examples: [],
+  built: false,
+});
+
+export const commands: readonly CommandDefinition[] = [
+  {
+    name: 'run',
+    summary: 'run one virtual machine in the foreground; no service is needed',
+    arguments: [
+      {
+        name: 'IMAGE',
+        required: false,
+        completes: 'image',
+        description: `a name of plinth image ls (default: ${defaultImage})`,
+      },
+    ],
+    options: runOptions,
+    examples: [
+      { command: 'plinth run', description: 'the default guest with its console attached; Ctrl+] then q leaves' },
+      { command: "plinth run --exec 'uname -a'", description: 'run one command in a fresh guest' },
+      {
+        command: "plinth run --kernel bzImage --initrd initrd.img --append 'console=ttyS0' --memory 1G",
+        description: 'boot a kernel of your own',
+      },
+      {
+        command: "plinth run --mark 'login:' --stats stats.json --timeout 120",
+        description: 'measure the time until a text appears on the console',
+      },
+    ],
+    exitStatuses: {
+      0: 'the guest powered off, or you left the console with Ctrl+] q',
+      '(of COMMAND)': 'with --exec',
+      64: 'wrong usage',
+      65: 'an input file is not what it should be',
+      66: 'an input file is missing or unreadable',
+      70: 'a fault of Plinth; a report file is named',
+      75: 'the guest crashed; the reason is printed',
+      124: 'the --timeout passed',
+      '128 + n': 'ended by signal n',
+    },
+    built: true,
+  },
+  {
+    name: 'image ls',
+    summary: 'list the guest images, built or not',
+    arguments: [],
+    options: [outputOption],
+    examples: [
+      { command: 'plinth image ls', description: 'a table' },
+      { command: 'plinth image ls -o json', description: 'for programs' },
+    ],
+    built: true,
+  },
+  {
+    name: 'image build',
+    summary: "build a guest image from Debian's packages",
+    arguments: [
+      {
+        name: 'IMAGE',
+        required: false,
+        completes: 'image',
+        description: `the image to build (default: ${defaultImage})`,
+      },
+    ],
+    options: [{ flag: '--if-missing', description: 'do nothing when it is built already', built: true }],
+    examples: [
+      { command: `plinth image build ${defaultImage}`, description: 'download what it needs, once, and build it' },
+    ],
+    built: true,
+  },
+  {
+    name: 'image rm',
+    summary: 'remove a built image; it can be built again',
+    arguments: [{ name: 'IMAGE', required: true, completes: 'image', description: 'the image to remove' }],
+    options: [],
+    examples: [{ command: `plinth image rm ${defaultImage}`, description: 'free its space' }],
+    built: true,
+  },
+  {
+    name: 'inspect',
+    summary: 'look into running machines, live',
+    arguments: [
+      {
+        name: 'PATH',
+        required: false,
+        completes: 'inspect-path',
+        description: 'where to look, such as vms or vms/NAME/processors/0; the top when absent',
+      },
+    ],
+    options: [outputOption],
+    examples: [
+      { command: 'plinth inspect vms', description: 'the running machines' },
+      { command: 'plinth inspect vms/NAME', description: 'everything about one (its name may be shortened)' },
+      { command: 'plinth inspect vms/NAME/processors/0 -o json', description: "a processor's registers, for programs" },
+    ],
+    exitStatuses: {
+      1: 'nothing is there',
+      64: 'wrong usage',
+      69: 'the machine does not answer',
+    },
+    built: true,
+  },
+  {
+    name: 'explain',
+    summary: 'explain an error code',
+    arguments: [
+      { name: 'CODE', required: true, completes: 'code', description: 'a code such as PL-1001, or only its number' },
+    ],
+    options: [outputOption],
+    examples: [{ command: 'plinth explain PL-1001', description: 'what it means and what to do next' }],
+    built: true,
+  },
+  {
+    name: 'completion',
+    summary: 'print a script that completes words in your shell',
+    arguments: [{ name: 'SHELL', required: true, completes: 'shell', description: completionShells.join(', ') }],
+    options: [],
+    examples: [
+      { command: 'source <(plinth completion bash)', description: 'for this bash' },
+      {
+        command: 'plinth completion fish > ~/.config/fish/completions/plinth.fish',
+        description: 'for every fish from now on',
+      },
+    ],
+    built: true,
+  },
+  notBuilt('image pull', 'fetch an image'),
+  notBuilt('host', 'the management service'),
+  notBuilt('vm', 'virtual machines that the management service keeps'),
+  notBuilt('checkpoint', 'checkpoints of virtual machines'),
+  notBuilt('disk', 'virtual disks'),
+  notBuilt('switch', 'virtual switches'),
+  notBuilt('net', 'network adapters'),
+  notBuilt('job', "the service's long-running jobs"),
+];
+
+/**
+ * Whether a word is one of Hyper-V's own verbs, such as `Get-VM` or `New-VHD`, which Plinth promises to know in any letter
+ * case. Nouns are those of Hyper-V's PowerShell module.
+ */
+export function isHyperVVerb(word: string): boolean {
+  return /^(add|checkpoint|compare|complete|connect|convert|copy|debug|disable|disconnect|dismount|enable|export|get|grant|import|initialize|invoke|measure|merge|mount|move|new|optimize|remove|rename|repair|reset|resize|restart|restore|resume|revoke|save|set|start|stop|suspend|test|update|wait)-(vm|vhd)[a-z0-9]*$/i.test(
+    word,
+  );
+}
+
+/** The command of these words, if any. */
+export function findCommand(name: string): CommandDefinition | undefined {
+  return commands.find((command) => command.name === name);
+}

@@ -1,0 +1,55 @@
+/**
+ * `plinth inspect PATH`: looks into running machines over their control sockets. The tree has one branch now, `vms`, with a
+ * node for each running machine; below it stands what the machine's objects answer to `inspect()`.
+ */
+import { PlinthError } from '@plinth/errors';
+import { type RunningMachine, requestControl, runningMachines } from '@plinth/vmwp';
+import type { OutputFormat } from './command-table.ts';
+import { formatListing, formatTree, type Plain } from './output.ts';
+
+/**
+ * The text of what stands at a path.
+ * @throws PlinthError PL-1017 for a machine that does not run, PL-1018 for a path that leads nowhere, PL-1021 for a machine that
+ * does not answer
+ */
+export async function inspectCommand(home: string, path: string, format: OutputFormat): Promise<string> {
+  const [branch, name, ...rest] = path.split('/').filter((part) => part !== '');
+  if (branch === undefined) return formatTree({ vms: await summaries(home) }, format);
+  if (branch !== 'vms') throw new PlinthError('PL-1018', { path, parent: '/', children: 'vms' });
+  if (name === undefined) return listMachines(home, format);
+  const machine = findMachine(await runningMachines(home), name);
+  return formatTree(
+    toPlain(await requestControl(machine.socket, { command: 'inspect', path: rest.join('/') })),
+    format,
+  );
+}
+
+async function summaries(home: string): Promise<Plain> {
+  const machines = await runningMachines(home);
+  return Object.fromEntries(machines.map(({ name, pid, socket }) => [name, { pid, socket }]));
+}
+
+async function listMachines(home: string, format: OutputFormat): Promise<string> {
+  const rows = (await runningMachines(home)).map(({ name, pid, socket }) => ({ name, pid, socket }));
+  const columns = [
+    ['NAME', 'name'],
+    ['PID', 'pid'],
+    ['SOCKET', 'socket'],
+  ] as const;
+  return formatListing({ rows, columns }, format);
+}
+
+/** A machine by its name or a prefix that only one has. */
+export function findMachine(machines: readonly RunningMachine[], name: string): RunningMachine {
+  const candidates = machines.filter((machine) => machine.name.startsWith(name));
+  const found =
+    candidates.find((machine) => machine.name === name) ?? (candidates.length === 1 ? candidates[0] : undefined);
+  if (found !== undefined) return found;
+  const others = candidates.length > 0 ? candidates : machines;
+  throw new PlinthError('PL-1017', { name, running: others.map((machine) => machine.name).join(', ') || 'none' });
+}
+
+/** What came over the socket is JSON, so it is plain; anything else would have failed to parse. */
+function toPlain(data: unknown): Plain {
+  return data as Plain;
+}
