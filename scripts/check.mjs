@@ -7,6 +7,7 @@ const node =
   (script, ...parameters) =>
   () =>
     run(process.execPath, [join(root, 'scripts', script), ...parameters], { capture: true });
+const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 const biome = join(root, 'node_modules', '@biomejs', 'biome', 'bin', 'biome');
 
 const checks = [
@@ -14,6 +15,7 @@ const checks = [
     'Lint and format',
     () => run(process.execPath, [biome, 'ci', '--colors=off', '--error-on-warnings', '.'], { capture: true }),
   ],
+  ['Types of the tests', () => run(process.execPath, [compiler, '-p', 'tests'], { capture: true })],
   ['Layer rule', node('layers.mjs')],
   ['Dead exports', node('dead-exports.mjs')],
   ['Project references', async () => missingReferences()],

@@ -1,6 +1,7 @@
 /**
  * Exports that nothing imports: dead code that looks alive. A package's `index.ts` is its public surface and needs no importer;
- * every other module's export does (a test counts: what a test uses is not dead).
+ * every other module's export does (a test counts: what a test uses is not dead). A type that its own module uses is taken for a
+ * part of what the module exports with it.
  * `node scripts/dead-exports.mjs` prints each and ends with status 1 when there is one.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -37,10 +38,12 @@ let dead = 0;
 for (const file of files) {
   if (entries.has(file) || /\.test\.ts$/.test(file)) continue;
   const text = texts.get(file) ?? '';
-  for (const [, name] of text.matchAll(
-    /^export (?:declare )?(?:abstract )?(?:async )?(?:const|let|function\*?|class|type|interface) (\w+)/gm,
+  for (const [, kind, name] of text.matchAll(
+    /^export (?:declare )?(?:abstract )?(?:async )?(const|let|function\*?|class|type|interface) (\w+)/gm,
   )) {
     const word = new RegExp(`\\b${name}\\b`);
+    const uses = text.match(new RegExp(`\\b${name}\\b`, 'g'))?.length ?? 0;
+    if (['type', 'interface'].includes(kind) && uses > 1) continue;
     const importer = [...texts].some(([other, otherText]) => other !== file && word.test(otherText));
     if (!importer) {
       console.log(`${relative(root, file)} exports ${name}, which nothing imports`);

@@ -24,10 +24,10 @@ const valuesForProcessor = ['memory-layout.ts', 'registers.ts'];
 
 /** The imports of a source: `{specifier, typeOnly, names}`. */
 export function importsOf(text) {
-  const code = text.replaceAll(/\/\*[\s\S]*?\*\//g, '');
+  const code = text.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/^\s*\/\/.*$/gm, '');
   const found = [];
-  for (const match of code.matchAll(/^\s*(import|export)\s+(type\s+)?([^;'"]*?)\s*(?:from\s*)?['"]([^'"]+)['"]/gm)) {
-    const [, , typeOnly, clause = '', specifier] = match;
+  for (const match of code.matchAll(/^(?:import|export)\s+(type\s+)?([\w\s{},*$]*?)\s*from\s+['"]([^'"]+)['"]/gm)) {
+    const [, typeOnly, clause, specifier] = match;
     const names = (/\{([^}]*)\}/.exec(clause)?.[1] ?? '').split(',').map((name) => name.trim());
     found.push({
       specifier,
@@ -35,6 +35,8 @@ export function importsOf(text) {
       names: names.filter((name) => name !== '' && !name.startsWith('type ')).map((name) => name.split(/\s+as\s+/)[0]),
     });
   }
+  for (const [, specifier] of code.matchAll(/^import\s+['"]([^'"]+)['"]/gm))
+    found.push({ specifier, typeOnly: false, names: [] });
   for (const match of code.matchAll(/(?<![.\w])import\(\s*['"]([^'"]+)['"]/g)) {
     // `import('x').T` in a type is no import at run time, but a breach all the same.
     found.push({ specifier: match[1], typeOnly: false, names: ['*'] });

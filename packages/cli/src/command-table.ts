@@ -345,8 +345,3 @@ export function isHyperVVerb(word: string): boolean {
     word,
   );
 }
-
-/** The command of these words, if any. */
-export function findCommand(name: string): CommandDefinition | undefined {
-  return commands.find((command) => command.name === name);
-}

@@ -80,7 +80,7 @@ export async function imageBuildCommand(home: string, name: string): Promise<Res
 }
 
 /** A build that a signal ended: no error, but no success either. */
-export class BuildInterrupted extends Error {
+class BuildInterrupted extends Error {
   readonly signal: NodeJS.Signals;
 
   constructor(signal: NodeJS.Signals) {

@@ -1,0 +1,181 @@
+/**
+ * The command line as its users meet it: the launcher `./plinth` in processes of its own. These need no guest; runs of guests are in
+ * the other files.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'plinth-tests-'));
+const home = join(folder, 'home');
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Ended {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly seconds: number;
+}
+
+function plinth(
+  words: readonly string[],
+  { cwd = root, environment = {} as NodeJS.ProcessEnv, input = '' } = {},
+): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    const began = performance.now();
+    const child = spawn(join(root, 'plinth'), words, {
+      cwd,
+      env: { ...process.env, PLINTH_HOME: home, ...environment },
+    });
+    let [stdout, stderr] = ['', ''];
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    child.on('error', reject);
+    child.stdin.on('error', () => {});
+    child.stdin.end(input);
+    child.on('close', (status) => resolve({ status, stdout, stderr, seconds: (performance.now() - began) / 1000 }));
+  });
+}
+
+const missing = join(folder, 'missing');
+const text = join(folder, 'notes.txt');
+writeFileSync(text, 'This is no kernel.\n'.repeat(100));
+const empty = join(folder, 'empty');
+writeFileSync(empty, '');
+
+describe('wrong usage ends with 64 and says what to do', () => {
+  it.each([
+    [['fly'], 'PL-1001'],
+    [['run', '--memroy', '1G'], 'PL-1002'],
+    [['run', '--kernel'], 'PL-1003'],
+    [['run', '--engine', 'tcg'], 'PL-1004'],
+    [['run', '--timeout', 'soon'], 'PL-1004'],
+    [['run', '--disk', 'disk.vhdx'], 'PL-1005'],
+    [['run', '--net', 'default'], 'PL-1005'],
+    [['run', '--restore', 'x'], 'PL-1005'],
+    [['vm', 'create', 'x', '--memory', '1G'], 'PL-1006'],
+    [['Get-VM'], 'PL-1006'],
+    [['image', 'rm'], 'PL-1007'],
+    [['run', 'a', 'b'], 'PL-1008'],
+    [['run', '--memory', '12 parsecs'], 'PL-1009'],
+    [['run', '--generation', '2'], 'PL-1010'],
+    [['run', '--engine', 'kvm'], 'PL-1011'],
+    [['run', '--kernel', text, '--exec', 'true'], 'PL-1012'],
+    [['run', '--append', 'quiet'], 'PL-1013'],
+    [['run', 'debian-tiny', '--kernel', text], 'PL-1014'],
+    [['explain', 'PL-9999'], 'PL-1015'],
+    [['completion', 'tcsh'], 'PL-1016'],
+    [['run', '--name', '../x'], 'PL-1020'],
+    [['run', '--cpus', '4'], 'PL-1022'],
+    [['run', '--kernel', text, '--memory', '1M'], 'PL-2008'],
+    [['run', '--kernel', text, '--memory', '1T'], 'PL-2008'],
+  ])('plinth %j: %s', async (words, code) => {
+    const { status, stdout, stderr } = await plinth(words);
+    expect(stderr).toMatch(new RegExp(`^${code}: .+\\. Try: .+\\.\n$`));
+    expect(stdout).toBe('');
+    expect(status).toBe(64);
+  });
+
+  it('is JSON for programs', async () => {
+    const { status, stderr } = await plinth(['image', 'ls', '--all', '-o', 'json']);
+    expect(status).toBe(64);
+    expect(JSON.parse(stderr)).toMatchObject({ code: 'PL-1002', exitStatus: 64 });
+  });
+});
+
+describe('unusable input files', () => {
+  it.each([
+    [['--kernel', missing], 66],
+    [['--kernel', folder], 66],
+    [['--kernel', text], 65],
+    [['--kernel', empty], 65],
+    [['no-such-image'], 66],
+  ])('plinth run %j ends with %i', async (words, expected) => {
+    const { status, stdout, stderr } = await plinth(['run', ...words]);
+    expect(stderr).toMatch(/^PL-\d{4}: .+\. Try: .+\.\n$/);
+    expect(stdout).toBe('');
+    expect(status).toBe(expected);
+  });
+
+  it('leaves no socket and no report behind', async () => {
+    await plinth(['run', '--kernel', text, '--name', 'gone']);
+    const left = existsSync(home) ? readdirSync(home, { recursive: true }).map(String) : [];
+    expect(left.filter((name) => name.includes('.sock') || name.includes('fault'))).toEqual([]);
+  });
+
+  it('names the folder that cannot be used', async () => {
+    const file = join(folder, 'file');
+    writeFileSync(file, '');
+    const { status, stderr } = await plinth(['run', '--kernel', text], {
+      environment: { PLINTH_HOME: join(file, 'home') },
+    });
+    expect(stderr).toContain(join(file, 'home'));
+    expect([65, 66]).toContain(status);
+  });
+});
+
+describe('commands that answer', () => {
+  it('tells its version quickly, from any folder', async () => {
+    const { status, stdout, seconds } = await plinth(['--version'], { cwd: folder });
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+    expect(seconds).toBeLessThan(2);
+  });
+
+  it('helps on standard output', async () => {
+    for (const words of [[], ['--help'], ['run', '--help'], ['image', '--help'], ['help', 'inspect']]) {
+      const { status, stdout, stderr } = await plinth(words);
+      expect(status).toBe(0);
+      expect(stdout).toContain('plinth');
+      expect(stderr).toBe('');
+    }
+  });
+
+  it('explains every code that it prints', async () => {
+    const { status, stdout } = await plinth(['explain', '2008']);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^PL-2008 {2}/);
+  });
+
+  it('lists images and machines in all formats', async () => {
+    for (const format of ['table', 'json', 'yaml', 'name']) {
+      const images = await plinth(['image', 'ls', '-o', format]);
+      expect(images).toMatchObject({ status: 0, stderr: '' });
+      expect(images.stdout).toContain('debian-tiny');
+      expect(await plinth(['inspect', 'vms', '-o', format])).toMatchObject({ status: 0, stderr: '' });
+    }
+  });
+
+  it('ends with 1 for a machine that does not run', async () => {
+    const { status, stderr } = await plinth(['inspect', 'vms/nobody']);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^PL-1017: /);
+  });
+
+  it('takes a socket that nobody is behind for no machine, and keeps its folder to its owner', async () => {
+    mkdirSync(join(home, 'run'), { recursive: true, mode: 0o700 });
+    const socket = join(home, 'run', 'stale.sock');
+    writeFileSync(socket, '');
+    expect(await plinth(['inspect', 'vms', '-o', 'name'])).toMatchObject({ status: 0, stdout: '' });
+    expect(statSync(join(home, 'run')).mode & 0o077).toBe(0);
+  });
+
+  it('ends as programs do when its reader has gone', async () => {
+    const { status } = await new Promise<Ended>((resolve, reject) => {
+      const child = spawn('bash', ['-o', 'pipefail', '-c', `'${join(root, 'plinth')}' run --help | true`], {
+        stdio: 'ignore',
+      });
+      child.on('error', reject);
+      child.on('close', (code) => resolve({ status: code, stdout: '', stderr: '', seconds: 0 }));
+    });
+    expect([0, 141]).toContain(status);
+  });
+});
