@@ -10,6 +10,36 @@ import * as L from './generated/layout';
 import { Operation } from './generated/operations';
 import { vp } from './state';
 import {
+  doublesToIntegers,
+  doublesToSingles,
+  doubleToGeneral,
+  doubleToSingle,
+  generalToDouble,
+  generalToSingle,
+  integersToDoubles,
+  integersToSingles,
+  singlesToDoubles,
+  singlesToIntegers,
+  singleToDouble,
+  singleToGeneral,
+} from './vector-convert';
+import {
+  ADD,
+  COMPARE,
+  compareFlags,
+  DIVIDE,
+  MAXIMUM,
+  MINIMUM,
+  MULTIPLY,
+  packedDouble,
+  packedSingle,
+  reciprocal,
+  reciprocalSquareRoot,
+  scalar,
+  SQUARE_ROOT,
+  SUBTRACT,
+} from './vector-float';
+import {
   get,
   multiplyEven,
   multiplyHighSigned,
@@ -167,6 +197,68 @@ export function vectorOperation(operation: u32, d: usize, s: usize, immediate: u
     case Operation.PSRAD_IMM: shiftSigned32(d, immediate & 255); return 0;
     case Operation.PSLLDQ_IMM: shiftBytesLeft(d, immediate & 255); return 0;
     case Operation.PSRLDQ_IMM: shiftBytesRight(d, immediate & 255); return 0;
+
+    case Operation.ADDSS: return scalar<u32>(ADD, d, s);
+    case Operation.ADDSD: return scalar<u64>(ADD, d, s);
+    case Operation.ADDPS: return packedSingle(ADD, d, s);
+    case Operation.ADDPD: return packedDouble(ADD, d, s);
+    case Operation.SUBSS: return scalar<u32>(SUBTRACT, d, s);
+    case Operation.SUBSD: return scalar<u64>(SUBTRACT, d, s);
+    case Operation.SUBPS: return packedSingle(SUBTRACT, d, s);
+    case Operation.SUBPD: return packedDouble(SUBTRACT, d, s);
+    case Operation.MULSS: return scalar<u32>(MULTIPLY, d, s);
+    case Operation.MULSD: return scalar<u64>(MULTIPLY, d, s);
+    case Operation.MULPS: return packedSingle(MULTIPLY, d, s);
+    case Operation.MULPD: return packedDouble(MULTIPLY, d, s);
+    case Operation.DIVSS: return scalar<u32>(DIVIDE, d, s);
+    case Operation.DIVSD: return scalar<u64>(DIVIDE, d, s);
+    case Operation.DIVPS: return packedSingle(DIVIDE, d, s);
+    case Operation.DIVPD: return packedDouble(DIVIDE, d, s);
+    case Operation.MINSS: return scalar<u32>(MINIMUM, d, s);
+    case Operation.MINSD: return scalar<u64>(MINIMUM, d, s);
+    case Operation.MINPS: return packedSingle(MINIMUM, d, s);
+    case Operation.MINPD: return packedDouble(MINIMUM, d, s);
+    case Operation.MAXSS: return scalar<u32>(MAXIMUM, d, s);
+    case Operation.MAXSD: return scalar<u64>(MAXIMUM, d, s);
+    case Operation.MAXPS: return packedSingle(MAXIMUM, d, s);
+    case Operation.MAXPD: return packedDouble(MAXIMUM, d, s);
+    case Operation.SQRTSS: return scalar<u32>(SQUARE_ROOT, d, s);
+    case Operation.SQRTSD: return scalar<u64>(SQUARE_ROOT, d, s);
+    case Operation.SQRTPS: return packedSingle(SQUARE_ROOT, d, s);
+    case Operation.SQRTPD: return packedDouble(SQUARE_ROOT, d, s);
+    case Operation.CMPSS: return scalar<u32>(COMPARE + (immediate & 7), d, s);
+    case Operation.CMPSD_X: return scalar<u64>(COMPARE + (immediate & 7), d, s);
+    case Operation.CMPPS: return packedSingle(COMPARE + (immediate & 7), d, s);
+    case Operation.CMPPD: return packedDouble(COMPARE + (immediate & 7), d, s);
+    case Operation.COMISS: return compareFlags<u32>(d, s, false);
+    case Operation.COMISD: return compareFlags<u64>(d, s, false);
+    case Operation.UCOMISS: return compareFlags<u32>(d, s, true);
+    case Operation.UCOMISD: return compareFlags<u64>(d, s, true);
+    case Operation.RCPSS: store<u32>(d, reciprocal(load<u32>(s))); return 0;
+    case Operation.RCPPS:
+      for (let at: usize = 0; at < 16; at += 4) store<u32>(d + at, reciprocal(load<u32>(s + at)));
+      return 0;
+    case Operation.RSQRTSS: store<u32>(d, reciprocalSquareRoot(load<u32>(s))); return 0;
+    case Operation.RSQRTPS:
+      for (let at: usize = 0; at < 16; at += 4) store<u32>(d + at, reciprocalSquareRoot(load<u32>(s + at)));
+      return 0;
+
+    case Operation.CVTSI2SS: return generalToSingle(d, s, (immediate & VECTOR_WIDE) != 0);
+    case Operation.CVTSI2SD: return generalToDouble(d, s, (immediate & VECTOR_WIDE) != 0);
+    case Operation.CVTSS2SI: return singleToGeneral(s, false, (immediate & VECTOR_WIDE) != 0);
+    case Operation.CVTTSS2SI: return singleToGeneral(s, true, (immediate & VECTOR_WIDE) != 0);
+    case Operation.CVTSD2SI: return doubleToGeneral(s, false, (immediate & VECTOR_WIDE) != 0);
+    case Operation.CVTTSD2SI: return doubleToGeneral(s, true, (immediate & VECTOR_WIDE) != 0);
+    case Operation.CVTPS2DQ: return singlesToIntegers(d, s, false);
+    case Operation.CVTTPS2DQ: return singlesToIntegers(d, s, true);
+    case Operation.CVTPD2DQ: return doublesToIntegers(d, s, false);
+    case Operation.CVTTPD2DQ: return doublesToIntegers(d, s, true);
+    case Operation.CVTDQ2PS: return integersToSingles(d, s);
+    case Operation.CVTDQ2PD: return integersToDoubles(d, s);
+    case Operation.CVTSS2SD: return singleToDouble(d, s);
+    case Operation.CVTPS2PD: return singlesToDoubles(d, s);
+    case Operation.CVTSD2SS: return doubleToSingle(d, s);
+    case Operation.CVTPD2PS: return doublesToSingles(d, s);
 
     default: return 0;
   }
