@@ -201,7 +201,8 @@ const TAKEN = 1;
 const WAITED_FOR = 2;
 const SPINS = 200;
 const WAIT_MILLISECONDS = 10;
-const WAITS_LIMIT = 500;
+/** How long a waiter waits before it takes the holder for dead. */
+const PATIENCE_MILLISECONDS = 5000;
 
 /**
  * A lock in one word of shared memory (0 free, 1 taken, 2 taken and waited for). Not recursive. Held for microseconds;
@@ -211,12 +212,17 @@ export class SharedLock {
   readonly #words: Int32Array;
   readonly #index: number;
   readonly #name: string;
+  readonly #patience: number;
 
-  /** @param index of the lock word in `words` */
-  constructor(words: Int32Array, index: number, name: string) {
+  /**
+   * @param index of the lock word in `words`
+   * @param patience milliseconds after which a lock that stays taken is an error
+   */
+  constructor(words: Int32Array, index: number, name: string, patience = PATIENCE_MILLISECONDS) {
     this.#words = words;
     this.#index = index;
     this.#name = name;
+    this.#patience = patience;
   }
 
   /** @throws PlinthError PL-4106 when the lock stays taken for seconds: its holder died with it. */
@@ -232,11 +238,11 @@ export class SharedLock {
     for (let spin = 0; spin < SPINS; spin++) {
       if (Atomics.compareExchange(this.#words, this.#index, FREE, TAKEN) === FREE) return;
     }
-    for (let wait = 0; wait < WAITS_LIMIT; wait++) {
+    for (let waited = 0; waited < this.#patience; waited += WAIT_MILLISECONDS) {
       if (Atomics.exchange(this.#words, this.#index, WAITED_FOR) === FREE) return;
       Atomics.wait(this.#words, this.#index, WAITED_FOR, WAIT_MILLISECONDS);
     }
-    throw new PlinthError('PL-4106', { state: this.#name, seconds: (WAITS_LIMIT * WAIT_MILLISECONDS) / 1000 });
+    throw new PlinthError('PL-4106', { state: this.#name, seconds: this.#patience / 1000 });
   }
 }
 
