@@ -80,13 +80,18 @@ function buildProgram(done: (invocation: Invocation) => void, print: (text: stri
 function groupOf(name: string, program: Command, groups: Map<string, Command>, print: (text: string) => void): Command {
   const existing = groups.get(name);
   if (existing !== undefined) return existing;
-  const verbs = commands.filter((command) => command.built && command.name.startsWith(`${name} `));
   const group = configure(new Command(name), `plinth ${name}`, print)
-    .description(`${name}s: ${verbs.map((verb) => verb.name.slice(name.length + 1)).join(', ')}`)
+    .description(`${name}s: ${verbsOf(name).join(', ')}`)
     .usage('COMMAND');
   program.addCommand(group);
   groups.set(name, group);
   return group;
+}
+
+/** The second words of a group of commands: `ls`, `build` and `rm` of `image`. */
+function verbsOf(group: string): string[] {
+  const members = commands.filter((command) => command.built && command.name.startsWith(`${group} `));
+  return members.map((command) => command.name.slice(group.length + 1));
 }
 
 function buildCommand(
@@ -202,7 +207,7 @@ function usageErrorOf(error: CommanderError, name: string, words: readonly strin
       });
     }
     case 'commander.help':
-      return new PlinthError('PL-1007', { command: name, argument: 'COMMAND' });
+      return new PlinthError('PL-1007', { command: name, argument: verbsOf(name.replace(/^plinth /, '')).join(', ') });
     default:
       return new PlinthError('PL-1001', {
         command: [name.replace(/^plinth ?/, ''), quoted || words.join(' ')].join(' ').trim(),

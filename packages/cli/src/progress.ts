@@ -1,6 +1,6 @@
 /**
- * Progress of whatever takes more than a second, on standard error: one line that is rewritten on a terminal, one line per
- * stage elsewhere (a log file should tell what was done, too).
+ * Progress of whatever takes more than a second, on standard error: one line that is rewritten on a terminal, a line at
+ * the beginning of each stage elsewhere (a log file should tell what was done, too), and one that tells how long it took.
  */
 import { showSeconds } from './output.ts';
 
@@ -47,15 +47,19 @@ export function startProgress(
       stream.write('\r\u001b[K');
     }
   };
+  // A line for each stage that took its time: it shows what the time went to.
+  const endStage = (): void => {
+    clear();
+    if (stageName !== '' && now() - stageBegan >= 1000) stream.write(`${stageName}: ${elapsed(stageBegan)}\n`);
+  };
 
   return {
     stage(name, newDetail) {
       detail = newDetail;
       if (name !== stageName) {
-        clear();
+        endStage();
         stageName = name;
         stageBegan = now();
-        // A terminal keeps a line for each stage, too: it shows what the time went to.
         if (stream.isTTY !== true) stream.write(`${name}\n`);
       }
       if (stream.isTTY === true) {
@@ -67,7 +71,7 @@ export function startProgress(
       }
     },
     done(summary) {
-      clear();
+      endStage();
       stream.write(`${summary} (${elapsed(began)})\n`);
     },
     stop: clear,

@@ -97,7 +97,7 @@ describe('progress', () => {
     wait(4000);
     progress.stage('unpacking');
     progress.done('built');
-    expect(written.join('')).toBe('downloading\nunpacking\nbuilt (4.0 s)\n');
+    expect(written.join('')).toBe('downloading\ndownloading: 4.0 s\nunpacking\nbuilt (4.0 s)\n');
   });
 
   it('rewrites one line on a terminal, never wider than it', () => {
@@ -109,7 +109,8 @@ describe('progress', () => {
     expect(first.startsWith('\r')).toBe(true);
     expect(first.replace('\r', '').replace('\u001b[K', '').length).toBeLessThan(30);
     expect(written.at(-1)).toBe('built (1.5 s)\n');
-    expect(written.at(-2)).toBe('\r\u001b[K');
+    expect(written.at(-2)).toBe('downloading a very long name of a package: 1.5 s\n');
+    expect(written.at(-3)).toBe('\r\u001b[K');
   });
 
   it('leaves the line empty when the work fails', () => {

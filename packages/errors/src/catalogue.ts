@@ -65,7 +65,7 @@ export const catalogue = {
     exitStatus: 64,
   },
   'PL-1007': {
-    what: "'{command}' lacks its argument {argument}",
+    what: "'{command}' lacks its argument: {argument}",
     why: 'This command cannot do anything without it',
     tryNext: '{command} --help',
     exitStatus: 64,
@@ -356,26 +356,8 @@ export const catalogue = {
     exitStatus: 1,
   },
   'PL-3009': {
-    what: 'The guest cannot be asked to shut down',
-    why: "Its image has no agent that answers, and Plinth's shutdown service for other guests is not built yet",
-    tryNext: "poweroff in the guest's console, or turn-off, which is like pulling the plug",
-    exitStatus: 1,
-  },
-  'PL-3010': {
-    what: 'The machine is paused and can do only so much',
-    why: '{command} needs a machine that runs',
-    tryNext: 'resume, then {command} again',
-    exitStatus: 1,
-  },
-  'PL-3011': {
-    what: "The guest's agent did not answer within {seconds} seconds",
-    why: 'The guest has not reached its agent: it hangs, crashed early, or needs longer on this host',
-    tryNext: 'the same command with --console file:console.log, and see where the guest stands',
-    exitStatus: 75,
-  },
-  'PL-3012': {
     what: 'The guest ended before the command did',
-    why: 'It powered off while the command was still running or had not been started',
+    why: 'It powered off or restarted while the command was still running or had not been started',
     tryNext: 'the same command with --console file:console.log, and see why',
     exitStatus: 75,
   },
