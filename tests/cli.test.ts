@@ -2,48 +2,19 @@
  * The command line as its users meet it: the launcher `./plinth` in processes of its own. These need no guest; runs of guests are in
  * the other files.
  */
-import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
+import { type Ended, launcher, plinth as plinthIn, type RunOptions, start } from './support/plinth.ts';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'plinth-tests-'));
 const home = join(folder, 'home');
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-interface Ended {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-  readonly seconds: number;
-}
-
-function plinth(
-  words: readonly string[],
-  { cwd = root, environment = {} as NodeJS.ProcessEnv, input = '' } = {},
-): Promise<Ended> {
-  return new Promise((resolve, reject) => {
-    const began = performance.now();
-    const child = spawn(join(root, 'plinth'), words, {
-      cwd,
-      env: { ...process.env, PLINTH_HOME: home, ...environment },
-    });
-    let [stdout, stderr] = ['', ''];
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      stdout += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      stderr += text;
-    });
-    child.on('error', reject);
-    child.stdin.on('error', () => {});
-    child.stdin.end(input);
-    child.on('close', (status) => resolve({ status, stdout, stderr, seconds: (performance.now() - began) / 1000 }));
-  });
-}
+/** Plinth with a folder of its own, so that what stands in the user's cannot matter. */
+const plinth = (words: readonly string[], options: RunOptions = {}): Promise<Ended> =>
+  plinthIn(words, { ...options, environment: { PLINTH_HOME: home, ...options.environment } });
 
 const missing = join(folder, 'missing');
 const text = join(folder, 'notes.txt');
@@ -169,13 +140,8 @@ describe('commands that answer', () => {
   });
 
   it('ends as programs do when its reader has gone', async () => {
-    const { status } = await new Promise<Ended>((resolve, reject) => {
-      const child = spawn('bash', ['-o', 'pipefail', '-c', `'${join(root, 'plinth')}' run --help | true`], {
-        stdio: 'ignore',
-      });
-      child.on('error', reject);
-      child.on('close', (code) => resolve({ status: code, stdout: '', stderr: '', seconds: 0 }));
-    });
+    const piped = start('bash', ['-o', 'pipefail', '-c', `'${launcher}' run --help | true`]);
+    const { status } = await piped.ended;
     expect([0, 141]).toContain(status);
   });
 });
