@@ -6,15 +6,15 @@
  * PLINTH_VECTOR_CASES sets the number of cases per form.
  */
 import { beforeAll, describe, expect, it } from 'vitest';
+import { OPERATIONS } from './build/generate.ts';
 import { STATE } from './state-layout.ts';
 import { INSTRUCTIONS } from './table/index.ts';
-import { OPERATIONS } from './build/generate.ts';
 import { buildTestCore, missingOracle, Oracle, type TestCore } from './testing/native-oracle.ts';
 import {
   elementKinds,
   encode,
-  fillOperand,
   type Form,
+  fillOperand,
   hasImmediate,
   operandBytes,
   Random,
@@ -22,12 +22,17 @@ import {
   vectorForms,
 } from './testing/vector-cases.ts';
 
-const CASES = Number(process.env['PLINTH_VECTOR_CASES'] ?? 1500);
+const CASES = Number(process.env.PLINTH_VECTOR_CASES ?? 1500);
 const RECORD = 64;
 const MEMORY = 0x80000000;
 const WIDE = 0x40000000;
 const hex = (view: DataView, offset: number, size: number): string =>
-  Array.from({ length: size }, (_, index) => view.getUint8(offset + size - 1 - index).toString(16).padStart(2, '0')).join('');
+  Array.from({ length: size }, (_, index) =>
+    view
+      .getUint8(offset + size - 1 - index)
+      .toString(16)
+      .padStart(2, '0'),
+  ).join('');
 
 /** Runs the form on the core with a record's input; describes the first difference from the oracle's record. */
 class Comparison {
@@ -139,41 +144,53 @@ class Comparison {
 
 const missing = missingOracle();
 
-describe.skipIf(missing !== undefined)(`SSE and SSE2 against the host's processor${missing === undefined ? '' : ` (skipped: ${missing})`}`, () => {
-  let core: TestCore;
-  let oracle: Oracle;
-  beforeAll(async () => {
-    core = await buildTestCore();
-    oracle = await Oracle.compile();
-  });
+describe.skipIf(missing !== undefined)(
+  `SSE and SSE2 against the host's processor${missing === undefined ? '' : ` (skipped: ${missing})`}`,
+  () => {
+    let core: TestCore;
+    let oracle: Oracle;
+    beforeAll(async () => {
+      core = await buildTestCore();
+      oracle = await Oracle.compile();
+    });
 
-  const forms = vectorForms(INSTRUCTIONS);
-  const names = [...new Set(forms.map((form) => form.row.operation))];
-  it.each(names)('%s', (name) => {
-    const random = new Random(0x9e3779b9 ^ names.indexOf(name));
-    const differences: string[] = [];
-    for (const form of forms.filter((candidate) => candidate.row.operation === name)) {
-      const immediates = hasImmediate(form.row) ? Array.from({ length: 24 }, (_, index) => index < 20 ? index : random.below(256)) : [0];
-      const [firstKind, secondKind] = elementKinds(form.row);
-      for (const immediate of immediates) {
-        const count = Math.ceil(CASES / immediates.length);
-        const input = new Uint8Array(count * RECORD);
+    const forms = vectorForms(INSTRUCTIONS);
+    const names = [...new Set(forms.map((form) => form.row.operation))];
+    it.each(names)('%s', (name) => {
+      const random = new Random(0x9e3779b9 ^ names.indexOf(name));
+      const differences: string[] = [];
+      for (const form of forms.filter((candidate) => candidate.row.operation === name)) {
+        const immediates = hasImmediate(form.row)
+          ? Array.from({ length: 24 }, (_, index) => (index < 20 ? index : random.below(256)))
+          : [0];
+        const [firstKind, secondKind] = elementKinds(form.row);
+        const size = Math.ceil(CASES / immediates.length) * RECORD;
+        const input = new Uint8Array(size * immediates.length);
         const view = new DataView(input.buffer);
         for (let at = 0; at < input.length; at += RECORD) {
-          const related = firstKind === secondKind;
           fillOperand(random, firstKind, view, at);
-          fillOperand(random, secondKind, view, at + 16, related ? at : undefined);
+          fillOperand(random, secondKind, view, at + 16, firstKind === secondKind ? at : undefined);
           fillOperand(random, 'integer', view, at + 32);
           view.setUint32(at + 48, randomMxcsr(random), true);
         }
-        const expected = oracle.run(0, encode(form, immediate), form.place === 'memory', RECORD, input);
-        const comparison = new Comparison(core, form, immediate);
-        for (let at = 0; at < input.length && differences.length < 12; at += RECORD) {
-          const difference = comparison.run(input, expected, at);
-          if (difference !== undefined) differences.push(difference);
-        }
+        const expected = oracle.run(
+          ...immediates.map((immediate, index) => ({
+            kind: 0 as const,
+            code: encode(form, immediate),
+            memoryForm: form.place === 'memory',
+            recordBytes: RECORD,
+            records: input.subarray(index * size, (index + 1) * size),
+          })),
+        );
+        immediates.forEach((immediate, index) => {
+          const comparison = new Comparison(core, form, immediate);
+          for (let at = index * size; at < (index + 1) * size && differences.length < 12; at += RECORD) {
+            const difference = comparison.run(input, expected, at);
+            if (difference !== undefined) differences.push(difference);
+          }
+        });
       }
-    }
-    expect(differences.join('\n')).toBe('');
-  });
-});
+      expect(differences.join('\n')).toBe('');
+    });
+  },
+);

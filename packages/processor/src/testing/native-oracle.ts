@@ -65,13 +65,23 @@ export async function buildTestCore(): Promise<TestCore> {
   });
   const exports = instance.exports as unknown as TestCore['exports'] & { memory: WebAssembly.Memory };
   const processor = 0x10000;
-  const operation = exports['vectorOperation'];
-  exports['attach']?.(processor);
+  const operation = exports.vectorOperation;
+  exports.attach?.(processor);
   if (operation === undefined) throw new Error('the core lacks vectorOperation');
   return { memory: exports.memory, processor, vectorOperation: operation, exports };
 }
 
-/** native-tests/vector-oracle.c, compiled; a batch is one run of the program. */
+/** One instruction and the states to run it from; formats in native-tests/vector-oracle.c. */
+export interface Batch {
+  /** 0 SSE, 1 x87 state. */
+  readonly kind: 0 | 1;
+  readonly code: Uint8Array;
+  readonly memoryForm: boolean;
+  readonly recordBytes: number;
+  readonly records: Uint8Array;
+}
+
+/** native-tests/vector-oracle.c, compiled. */
 export class Oracle {
   readonly #program: string;
 
@@ -89,17 +99,22 @@ export class Oracle {
     return new Oracle(program);
   }
 
-  /** Runs `code` once per record. @returns the records after it. */
-  run(kind: 0 | 1, code: Uint8Array, memoryForm: boolean, recordBytes: number, records: Uint8Array): Uint8Array {
-    const header = new DataView(new ArrayBuffer(32));
-    header.setUint32(0, kind, true);
-    header.setUint32(4, code.length, true);
-    header.setUint32(8, records.length / recordBytes, true);
-    header.setUint32(12, memoryForm ? 1 : 0, true);
-    code.forEach((byte, index) => header.setUint8(16 + index, byte));
-    const input = Buffer.concat([new Uint8Array(header.buffer), records]);
-    const result = spawnSync(this.#program, [], { input, maxBuffer: records.length + 4096 });
-    if (result.status !== 0 || result.stdout.length !== records.length) {
+  /** Runs each batch's code once per record, in one process. @returns the records after it, batch after batch. */
+  run(...batches: readonly Batch[]): Uint8Array {
+    const parts: Uint8Array[] = [];
+    let size = 0;
+    for (const { kind, code, memoryForm, recordBytes, records } of batches) {
+      const header = new DataView(new ArrayBuffer(32));
+      header.setUint32(0, kind, true);
+      header.setUint32(4, code.length, true);
+      header.setUint32(8, records.length / recordBytes, true);
+      header.setUint32(12, memoryForm ? 1 : 0, true);
+      new Uint8Array(header.buffer).set(code, 16);
+      parts.push(new Uint8Array(header.buffer), records);
+      size += records.length;
+    }
+    const result = spawnSync(this.#program, [], { input: Buffer.concat(parts), maxBuffer: size + 4096 });
+    if (result.status !== 0 || result.stdout.length !== size) {
       throw new Error(`oracle: status ${result.status}, ${result.stdout.length} bytes: ${result.stderr.toString()}`);
     }
     return result.stdout;

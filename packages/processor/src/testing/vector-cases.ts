@@ -129,11 +129,52 @@ function bitsOf(format: Format, value: number): bigint {
 }
 
 const BOUNDARIES = [
-  0, 1, 2, 0.5, 1.5, 2.5, 3, 0.25, 0.75, 2 ** 31, 2 ** 31 - 0.5, 2 ** 31 - 1, 2 ** 31 - 0.25, 2 ** 31 + 0.5, 2 ** 31 + 1,
-  2 ** 32, 2 ** 63, 2 ** 63 - 1024, 2 ** 63 - 2 ** 39, 2 ** 63 + 2048, 2 ** 52, 2 ** 52 - 0.5, 2 ** 53, 2 ** 53 + 2, 2 ** 24,
-  2 ** 24 + 2, 2 ** 23 - 0.5, 2 ** -126, 2 ** -149, 2 ** -150, 2 ** -1022, 2 ** -1074, 2 ** 127, 3.4028234663852886e38,
-  3.4028235677973366e38, Number.MAX_VALUE, Infinity, 2 ** -127, 2 ** -126 - 2 ** -150, 2 ** -126 - 2 ** -151,
-  2 ** -126 - 2 ** -152, 2 ** -126 * (1 - 2 ** -25), 2 ** -126 * (1 + 2 ** -25), 1 + 2 ** -24, 1 + 2 ** -23, 1 + 2 ** -52,
+  0,
+  1,
+  2,
+  0.5,
+  1.5,
+  2.5,
+  3,
+  0.25,
+  0.75,
+  2 ** 31,
+  2 ** 31 - 0.5,
+  2 ** 31 - 1,
+  2 ** 31 - 0.25,
+  2 ** 31 + 0.5,
+  2 ** 31 + 1,
+  2 ** 32,
+  2 ** 63,
+  2 ** 63 - 1024,
+  2 ** 63 - 2 ** 39,
+  2 ** 63 + 2048,
+  2 ** 52,
+  2 ** 52 - 0.5,
+  2 ** 53,
+  2 ** 53 + 2,
+  2 ** 24,
+  2 ** 24 + 2,
+  2 ** 23 - 0.5,
+  2 ** -126,
+  2 ** -149,
+  2 ** -150,
+  2 ** -1022,
+  2 ** -1074,
+  2 ** 127,
+  3.4028234663852886e38,
+  3.4028235677973366e38,
+  Number.MAX_VALUE,
+  Infinity,
+  2 ** -127,
+  2 ** -126 - 2 ** -150,
+  2 ** -126 - 2 ** -151,
+  2 ** -126 - 2 ** -152,
+  2 ** -126 * (1 - 2 ** -25),
+  2 ** -126 * (1 + 2 ** -25),
+  1 + 2 ** -24,
+  1 + 2 ** -23,
+  1 + 2 ** -52,
 ];
 
 function randomFloat(random: Random, format: Format): bigint {
@@ -166,7 +207,12 @@ function randomFloat(random: Random, format: Format): bigint {
     case 7:
       return assemble(format, sign, random.pick([1, 1, 2, 3, 24, 54]), random.below(2) === 0 ? bits : bits & 3n);
     case 8:
-      return assemble(format, sign, limit - 1 - random.pick([0, 0, 1, 24, 53]), random.below(2) === 0 ? bits : -(bits & 3n));
+      return assemble(
+        format,
+        sign,
+        limit - 1 - random.pick([0, 0, 1, 24, 53]),
+        random.below(2) === 0 ? bits : -(bits & 3n),
+      );
     case 9:
       // Magnitudes of the integers that conversions produce.
       return assemble(format, sign, bias + random.below(66), bits);
@@ -195,12 +241,22 @@ function relatedFloat(random: Random, format: Format, first: bigint): bigint {
       return assemble(format, sign, exponent - random.below(width + 4), other);
     case 4:
       // Product at the lower end: the exponents' sum is that of the smallest numbers.
-      return assemble(format, sign, bias + 1 - exponent + random.below(6) - 3 - (random.below(2) === 0 ? 0 : random.below(width + 3)), other);
+      return assemble(
+        format,
+        sign,
+        bias + 1 - exponent + random.below(6) - 3 - (random.below(2) === 0 ? 0 : random.below(width + 3)),
+        other,
+      );
     case 5:
       return assemble(format, sign, bias + limit - exponent + random.below(6) - 4, other);
     case 6:
       // Quotient at either end.
-      return assemble(format, sign, exponent + bias + random.below(6) - 3 + (random.below(2) === 0 ? 0 : random.below(width + 3)), other);
+      return assemble(
+        format,
+        sign,
+        exponent + bias + random.below(6) - 3 + (random.below(2) === 0 ? 0 : random.below(width + 3)),
+        other,
+      );
     case 7:
       return assemble(format, sign, exponent - bias + random.below(6) - 3, other);
     default: {
@@ -211,8 +267,26 @@ function relatedFloat(random: Random, format: Format, first: bigint): bigint {
   }
 }
 
-const INTEGERS = [0n, 1n, 2n, 0x7fn, 0x80n, 0xffn, 0x7fffn, 0x8000n, 0xffffn, 0x7fffffffn, 0x80000000n, 0xffffffffn,
-  0x7fffffffffffffffn, 0x8000000000000000n, 0xffffffffffffffffn, 0x20000000000001n, 0x1000001n, 0xfffffe7fffffffn];
+const INTEGERS = [
+  0n,
+  1n,
+  2n,
+  0x7fn,
+  0x80n,
+  0xffn,
+  0x7fffn,
+  0x8000n,
+  0xffffn,
+  0x7fffffffn,
+  0x80000000n,
+  0xffffffffn,
+  0x7fffffffffffffffn,
+  0x8000000000000000n,
+  0xffffffffffffffffn,
+  0x20000000000001n,
+  0x1000001n,
+  0xfffffe7fffffffn,
+];
 
 function randomInteger(random: Random): bigint {
   switch (random.below(5)) {

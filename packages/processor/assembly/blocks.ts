@@ -1,0 +1,313 @@
+/**
+ * Decoded code: straight-line blocks of operations by physical address, found by RIP through a jump cache and links.
+ *
+ * A block: 64-byte header, then operations, the last of which leaves the block. Header: u64 RIP and u32 generation under which it may be
+ * entered without a look-up, u32 next in hash chain, u64 GPA, u32 next in the chain of its page, u32 next in the chain of its second page,
+ * u32 bytes, u32 mode key, u32 operations, u32 second page + 1 (0: none), u32 first page. Byte 55 is zero: it stands where an operation has
+ * 'offset of the next instruction', so the start of any operation is the byte before it (operation - 9).
+ *
+ * Invariant: a page with decoded code has its code lines set in the page record and no write entry in any TLB, so every write to such
+ * a line comes through invalidateCode, which makes the operations of the blocks it hits RESYNC: even the running block stops exactly
+ * behind the writing instruction. A block is freed only with the whole arena, and only in a look-up.
+ * Called by run.ts and memory.ts.
+ */
+import * as L from './generated/layout';
+import { vp, MODE_64, MODE_16, MODE_STACK32, NO_VECTOR, raise, VECTOR_GP, SEG_CS, segment } from './state';
+import { decodeInstruction, decodedLength, decodedEnds, RESULT_LONG, RESULT_SHORT } from './decoder';
+import { fetchPointer, walkedGpa, protectCodePage, dropLinks, noteExecuted } from './memory';
+
+const HEADER: u32 = 64;
+const MAX_OPERATIONS: u32 = 64;
+/** A block's bytes stay below this, so offsets fit a byte. */
+const MAX_BYTES: u32 = 230;
+const HASH_ENTRIES: u32 = 65536;
+const JUMP_ENTRIES: u32 = 4096;
+
+/** Operations that no instruction decodes to; the run loop leaves the block on them. */
+export const LEAVE_DELIVER: u32 = 900;
+export const LEAVE_RESYNC: u32 = 901;
+export const LEAVE_EXIT: u32 = 902;
+export const LEAVE_POLL: u32 = 903;
+/** Falls out of a block's end into the code behind it. */
+export const LEAVE_NEXT: u32 = 904;
+/** Continues at L.RIP. */
+export const LEAVE_GO: u32 = 905;
+
+// @ts-ignore: decorator
+@inline
+export function leaveOperation(which: u32): usize {
+  return vp + L.LEAVE_OPERATIONS + (which - LEAVE_DELIVER) * 16;
+}
+
+/** Arena state lies in its first 16 bytes: u32 next free address, u32 flushes. */
+function arenaNext(): u32 {
+  return load<u32>(vp + L.ARENA);
+}
+
+/** Bytes of an instruction that crosses a page, put together. */
+const FETCH_BUFFER: u32 = 32;
+
+/** How often the arena was emptied: a link may be written only if it was not meanwhile. */
+// @ts-ignore: decorator
+@inline
+export function arenaFlushes(): u32 {
+  return load<u32>(vp + L.ARENA, 4);
+}
+
+export function initializeBlocks(): void {
+  for (let which = LEAVE_DELIVER; which <= LEAVE_GO; which++) store<u16>(leaveOperation(which), <u16>which);
+  resetArena();
+}
+
+function resetArena(): void {
+  memory.fill(vp + L.JUMP_CACHE, 0, JUMP_ENTRIES * 4);
+  memory.fill(vp + L.BLOCK_HASH, 0, HASH_ENTRIES * 4);
+  const pages = load<u32>(L.SHARED + L.SHARED_RAM_BYTES) >> 12;
+  memory.fill(vp + L.PAGE_BLOCKS_OFFSET, 0, pages * 4);
+  // Code lines are shared by all processors; while there is one, they can be cleared with its blocks.
+  if (load<u32>(L.SHARED + L.SHARED_PROCESSOR_COUNT) == 1) {
+    let record: usize = load<u32>(L.SHARED + L.SHARED_PAGES_OFFSET);
+    for (let page: u32 = 0; page < pages; page++) {
+      store<u64>(record, 0);
+      record += L.PAGE_RECORD_BYTES;
+    }
+  }
+  store<u32>(vp + L.ARENA, <u32>vp + L.ARENA + 64);
+  store<u32>(vp + L.ARENA, load<u32>(vp + L.ARENA, 4) + 1, 4);
+}
+
+function modeKey(): u32 {
+  return load<u32>(vp, L.MODE) & (MODE_64 | MODE_16 | MODE_STACK32);
+}
+
+// @ts-ignore: decorator
+@inline
+function hashOf(gpa: u64): u32 {
+  const x = <u32>(gpa ^ (gpa >> 16));
+  return (x ^ (x << 3)) & (HASH_ENTRIES - 1);
+}
+// @ts-ignore: decorator
+@inline
+export function jumpSlot(rip: u64): usize {
+  return vp + L.JUMP_CACHE + ((<u32>(rip ^ (rip >> 12)) & (JUMP_ENTRIES - 1)) << 2);
+}
+
+function pageOf(host: usize): u32 {
+  return <u32>(host - load<u32>(L.SHARED + L.SHARED_RAM_OFFSET)) >> 12;
+}
+function inRam(host: usize): bool {
+  return host >= <usize>load<u32>(L.SHARED + L.SHARED_RAM_OFFSET);
+}
+
+function markLines(page: u32, from: u32, bytes: u32): void {
+  const record: usize = load<u32>(L.SHARED + L.SHARED_PAGES_OFFSET) + page * L.PAGE_RECORD_BYTES;
+  const first = from >> 6;
+  const last = (from + bytes - 1) >> 6;
+  const lines = (last - first == 63 ? ~(<u64>0) : ((<u64>1 << (last - first + 1)) - 1)) << first;
+  const before = atomic.or<u64>(record, lines);
+  if (before == 0) protectCodePage(page);
+}
+
+/** Linear address of an instruction pointer. */
+function linearOf(rip: u64): u64 {
+  if (load<u32>(vp, L.MODE) & MODE_64) return rip;
+  return (rip + load<u64>(segment(SEG_CS))) & 0xffffffff;
+}
+
+/** Decodes a block at RIP into the arena. @returns the block, or 0 after a recorded fault. `single`: one instruction, outside the tables. */
+function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, single: bool): usize {
+  const block: usize = arenaNext();
+  const operations = block + HEADER;
+  let out = operations;
+  const room: u32 = 0x1000 - (<u32>linear & 0xfff);
+  let offset: u32 = 0;
+  let count: u32 = 0;
+  let secondHost: usize = 0;
+  for (;;) {
+    let result = decodeInstruction(host + offset, room - offset, out, offset);
+    if (result == RESULT_SHORT) {
+      if (count > 0) break;
+      // The instruction runs into the next page.
+      const buffer = vp + L.ARENA + 16;
+      let next = (linear & ~0xfff) + 0x1000;
+      if (!(load<u32>(vp, L.MODE) & MODE_64)) next &= 0xffffffff;
+      secondHost = fetchPointer(next);
+      if (secondHost == 0) return 0;
+      memory.copy(buffer, host, room);
+      memory.copy(buffer + room, secondHost, min(FETCH_BUFFER - room, 15));
+      result = decodeInstruction(buffer, 15, out, 0);
+      if (result == RESULT_LONG) {
+        raise(VECTOR_GP, 0);
+        return 0;
+      }
+      offset += decodedLength;
+      count++;
+      out += 16;
+      if (offset <= room) secondHost = 0;
+      break;
+    }
+    if (result == RESULT_LONG) {
+      if (count > 0) break;
+      raise(VECTOR_GP, 0);
+      return 0;
+    }
+    offset += decodedLength;
+    count++;
+    out += 16;
+    if (decodedEnds) break;
+    if (single || count >= MAX_OPERATIONS || offset >= MAX_BYTES || offset >= room) break;
+  }
+  // Every block ends with this one, also behind an operation that leaves it: what kills a block may count on its place.
+  store<u16>(out, <u16>LEAVE_NEXT);
+  out += 16;
+  memory.fill(block, 0, HEADER);
+  store<u64>(block, rip);
+  store<u64>(block, gpa, 16);
+  store<u32>(block, offset, 32);
+  store<u32>(block, modeKey(), 36);
+  store<u32>(block, count, 40);
+  if (single) return block;
+
+  const hash = vp + L.BLOCK_HASH + hashOf(gpa) * 4;
+  store<u32>(block, load<u32>(hash), 12);
+  store<u32>(hash, <u32>block);
+  if (inRam(host)) {
+    const page = pageOf(host);
+    store<u32>(block, page, 48);
+    const head = vp + L.PAGE_BLOCKS_OFFSET + page * 4;
+    store<u32>(block, load<u32>(head), 24);
+    store<u32>(head, <u32>block);
+    markLines(page, <u32>gpa & 0xfff, min(offset, room));
+    if (secondHost != 0 && inRam(secondHost)) {
+      const second = pageOf(secondHost);
+      store<u32>(block, second + 1, 44);
+      const secondHead = vp + L.PAGE_BLOCKS_OFFSET + second * 4;
+      store<u32>(block, load<u32>(secondHead), 28);
+      store<u32>(secondHead, <u32>block);
+      markLines(second, 0, offset - room);
+    }
+  }
+  store<u32>(vp + L.ARENA, (<u32>out + 15) & ~15);
+  return block;
+}
+
+/** Finds or makes the block at RIP and enters it in the jump cache. @returns block or 0 after a recorded fault. */
+export function lookUpSlow(rip: u64): usize {
+  if (arenaNext() + HEADER + (MAX_OPERATIONS + 2) * 16 > <u32>vp + L.ARENA_END) {
+    resetArena();
+    dropLinks();
+  }
+  const linear = linearOf(rip);
+  const host = fetchPointer(linear);
+  if (host == 0) return 0;
+  const gpa = walkedGpa();
+  const key = modeKey();
+  let block: usize = load<u32>(vp + L.BLOCK_HASH + hashOf(gpa) * 4);
+  while (block != 0) {
+    if (load<u64>(block, 16) == gpa && load<u32>(block, 36) == key) {
+      const second = load<u32>(block, 44);
+      if (second == 0) break;
+      const nextPage = (linear & ~0xfff) + 0x1000;
+      const secondHost = fetchPointer(load<u32>(vp, L.MODE) & MODE_64 ? nextPage : nextPage & 0xffffffff);
+      if (secondHost == 0) return 0;
+      if (inRam(secondHost) && pageOf(secondHost) + 1 == second) break;
+    }
+    block = load<u32>(block, 12);
+  }
+  if (block == 0) {
+    block = decodeBlock(rip, linear, host, gpa, false);
+    if (block == 0) return 0;
+  }
+  noteExecuted(linear);
+  if (load<u32>(block, 44) != 0) noteExecuted(linear + 0x1000);
+  store<u64>(block, rip);
+  store<u32>(block, load<u32>(vp, L.GENERATION), 8);
+  store<u32>(jumpSlot(rip), <u32>block);
+  return block;
+}
+
+/** A block of one instruction that nothing else finds: for single steps. */
+export function singleBlock(rip: u64): usize {
+  if (arenaNext() + HEADER + (MAX_OPERATIONS + 2) * 16 > <u32>vp + L.ARENA_END) {
+    resetArena();
+    dropLinks();
+  }
+  const linear = linearOf(rip);
+  const host = fetchPointer(linear);
+  if (host == 0) return 0;
+  return decodeBlock(rip, linear, host, walkedGpa(), true);
+}
+
+/** Takes a block out of the chain of one of its pages. A block stands in a page's chain as its first or as its second page. */
+function unlinkFrom(page: u32, target: usize): void {
+  let field: usize = vp + L.PAGE_BLOCKS_OFFSET + page * 4;
+  let block: usize = load<u32>(field);
+  while (block != 0) {
+    const nextField = block + (load<u32>(block, 48) == page ? 24 : 28);
+    if (block == target) {
+      store<u32>(field, load<u32>(nextField));
+      return;
+    }
+    field = nextField;
+    block = load<u32>(nextField);
+  }
+}
+
+function kill(block: usize): void {
+  const count = load<u32>(block, 40);
+  for (let i: u32 = 0; i <= count; i++) store<u16>(block + HEADER + i * 16, <u16>LEAVE_RESYNC);
+  store<u32>(block, 0, 8);
+  // Out of the hash chain.
+  let previous: usize = vp + L.BLOCK_HASH + hashOf(load<u64>(block, 16)) * 4;
+  let other: usize = load<u32>(previous);
+  while (other != 0) {
+    if (other == block) {
+      store<u32>(previous, load<u32>(block, 12));
+      break;
+    }
+    previous = other + 12;
+    other = load<u32>(previous);
+  }
+  const page = load<u32>(block, 48);
+  unlinkFrom(page, block);
+  const second = load<u32>(block, 44);
+  if (second != 0) unlinkFrom(second - 1, block);
+}
+
+/** First and one-past-last byte of a block within one page. */
+// @ts-ignore: decorator
+@inline
+function startIn(block: usize, page: u32): u32 {
+  return load<u32>(block, 48) == page ? <u32>load<u64>(block, 16) & 0xfff : 0;
+}
+// @ts-ignore: decorator
+@inline
+function endIn(block: usize, page: u32): u32 {
+  const end = (<u32>load<u64>(block, 16) & 0xfff) + load<u32>(block, 32);
+  return load<u32>(block, 48) == page ? min(end, 0x1000) : end - 0x1000;
+}
+
+/** Bytes [offset, offset + size) of a RAM page have changed: drops the blocks that were decoded from them. */
+export function invalidateCode(page: u32, offset: u32, size: u32): void {
+  const record: usize = load<u32>(L.SHARED + L.SHARED_PAGES_OFFSET) + page * L.PAGE_RECORD_BYTES;
+  const end = offset + size;
+  const first = offset >> 6;
+  const last = min(end - 1, 0xfff) >> 6;
+  const lines = (last - first == 63 ? ~(<u64>0) : ((<u64>1 << (last - first + 1)) - 1)) << first;
+  if ((load<u64>(record) & lines) == 0) return;
+  let block: usize = load<u32>(vp + L.PAGE_BLOCKS_OFFSET + page * 4);
+  let remaining: u64 = 0;
+  while (block != 0) {
+    const next: usize = load<u32>(block + (load<u32>(block, 48) == page ? 24 : 28));
+    const from = startIn(block, page);
+    const to = endIn(block, page);
+    if (from < end && offset < to) kill(block);
+    else {
+      const a = from >> 6;
+      const b = (to - 1) >> 6;
+      remaining |= (b - a == 63 ? ~(<u64>0) : ((<u64>1 << (b - a + 1)) - 1)) << a;
+    }
+    block = next;
+  }
+  if (load<u32>(L.SHARED + L.SHARED_PROCESSOR_COUNT) == 1) store<u64>(record, remaining);
+}

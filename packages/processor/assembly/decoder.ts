@@ -1,0 +1,399 @@
+/**
+ * One instruction's bytes to one 16-byte operation, by the generated tables.
+ *
+ * An operation: u16 number (hot operations from 1, general ones from GENERAL_BASE: + operation * 8 + form), u8 destination, u8 source
+ * (byte offsets of registers in the processor's block; for vector registers 16 * number), u8 base, u8 index (offsets; ZERO_SLOT for
+ * none), u8 scale | size << 2 | segment << 4 | narrow << 7, u8 offset of the next instruction within the block, i32 displacement,
+ * i32 immediate. For a memory destination the destination byte holds the LOCK prefix; for string operations the source byte holds the
+ * repeat prefix (1 REP/REPE, 2 REPNE); a 64-bit immediate or absolute offset fills both last fields.
+ *
+ * Answers to: AMD64 manual volume 3, chapter 1. Called by blocks.ts.
+ */
+import * as L from './generated/layout';
+import { ROWS, ROW_BYTES, OPCODE_FIRST, OPCODE_COUNT, CANDIDATES, HOT_OPERATION, HOT_COUNT } from './generated/tables';
+import { Operation } from './generated/operations';
+import { vp, MODE_64, MODE_16, RSP, RBP } from './state';
+
+export const GENERAL_BASE: u32 = 1024;
+
+export const FORM_N: u32 = 0;
+export const FORM_R: u32 = 1;
+export const FORM_M: u32 = 2;
+export const FORM_RR: u32 = 3;
+export const FORM_RI: u32 = 4;
+export const FORM_RM: u32 = 5;
+export const FORM_MR: u32 = 6;
+export const FORM_MI: u32 = 7;
+
+/** What decodeInstruction found besides the operation. */
+export let decodedLength: u32 = 0;
+export let decodedEnds: bool = false;
+
+const RESULT_OK: u32 = 0;
+/** More bytes are needed than the page had. */
+export const RESULT_SHORT: u32 = 1;
+/** Longer than 15 bytes: #GP. */
+export const RESULT_LONG: u32 = 2;
+
+function registerOffset(number: u32, byte: bool, rex: u32): u32 {
+  if (byte && rex == 0 && number >= 4) return (number - 4) * 8 + 1;
+  return number * 8;
+}
+
+/** Fills `out` with an operation that raises #UD. */
+function undefinedOperation(out: usize, next: u32): u32 {
+  store<u16>(out, <u16>(GENERAL_BASE + Operation.UD2 * 8));
+  store<u8>(out, <u8>next, 7);
+  decodedEnds = true;
+  return RESULT_OK;
+}
+
+/**
+ * Decodes the instruction at `p`, of which `available` bytes may be read, into `out`. `start`: its offset in the block.
+ * @returns RESULT_*; length in decodedLength.
+ */
+export function decodeInstruction(p: usize, available: u32, out: usize, start: u32): u32 {
+  const mode = load<u32>(vp, L.MODE);
+  const is64 = (mode & MODE_64) != 0;
+  const limit = p + min(available, 15);
+  const tooMany: u32 = available >= 15 ? RESULT_LONG : RESULT_SHORT;
+  let at = p;
+  let rex: u32 = 0;
+  let operand16 = false;
+  let address67 = false;
+  let repeat: u32 = 0;
+  let lock = false;
+  let seg: u32 = 0;
+  let byte: u32 = 0;
+  decodedEnds = false;
+
+  for (;;) {
+    if (at >= limit) return tooMany;
+    byte = load<u8>(at);
+    at++;
+    if (is64 && (byte & 0xf0) == 0x40) {
+      rex = byte;
+      if (at >= limit) return tooMany;
+      // A REX prefix counts only directly before the opcode.
+      const following = <u32>load<u8>(at);
+      const prefix =
+        following == 0x66 || following == 0x67 || following == 0xf0 || following == 0xf2 || following == 0xf3 ||
+        following == 0x2e || following == 0x36 || following == 0x3e || following == 0x26 || following == 0x64 ||
+        following == 0x65 || (following & 0xf0) == 0x40;
+      if (prefix) rex = 0;
+      continue;
+    }
+    if (byte == 0x66) operand16 = true;
+    else if (byte == 0x67) address67 = true;
+    else if (byte == 0xf0) lock = true;
+    else if (byte == 0xf2) repeat = 2;
+    else if (byte == 0xf3) repeat = 1;
+    else if (byte == 0x26) seg = is64 ? seg : 1;
+    else if (byte == 0x2e) seg = is64 ? seg : 2;
+    else if (byte == 0x36) seg = is64 ? seg : 3;
+    else if (byte == 0x3e) seg = is64 ? seg : 4;
+    else if (byte == 0x64) seg = 5;
+    else if (byte == 0x65) seg = 6;
+    else break;
+  }
+
+  let opcode = byte;
+  if (byte == 0x0f) {
+    if (at >= limit) return tooMany;
+    byte = load<u8>(at++);
+    opcode = 256 + byte;
+    if (byte == 0x38 || byte == 0x3a) {
+      if (at >= limit) return tooMany;
+      opcode = (byte == 0x38 ? 512 : 768) + <u32>load<u8>(at++);
+    }
+  }
+
+  // Choose the row.
+  const count = <u32>load<u8>(OPCODE_COUNT + opcode);
+  let candidate = CANDIDATES + (<u32>load<u16>(OPCODE_FIRST + opcode * 2) << 1);
+  let row: usize = 0;
+  let modrm: u32 = 0;
+  let haveModrm = false;
+  for (let i: u32 = 0; i < count; i++) {
+    const r = ROWS + <u32>load<u16>(candidate) * ROW_BYTES;
+    candidate += 2;
+    const rule = load<u8>(r);
+    if (rule != 0) {
+      if (rule == 1 && (repeat != 0 || operand16)) continue;
+      if (rule == 2 && (repeat != 0 || !operand16)) continue;
+      if (rule == 3 && repeat != 1) continue;
+      if (rule == 4 && repeat != 2) continue;
+      if (rule == 5 && repeat != 0) continue;
+    }
+    const modeRule = load<u8>(r, 4);
+    if (modeRule == 1 && is64) continue;
+    if (modeRule == 2 && !is64) continue;
+    if (load<u8>(r, 5)) {
+      if (!haveModrm) {
+        if (at >= limit) return tooMany;
+        modrm = load<u8>(at);
+        haveModrm = true;
+      }
+      const digit = load<u8>(r, 1);
+      if (digit != 0xff && digit != ((modrm >> 3) & 7)) continue;
+      const isRegister = modrm >= 0xc0 || (load<u8>(r, 11) & 8) != 0;
+      const modRule = load<u8>(r, 2);
+      if (modRule == 1 && !isRegister) continue;
+      if (modRule == 2 && isRegister) continue;
+      const rmRule = load<u8>(r, 3);
+      if (rmRule != 0xff && rmRule != (modrm & 7)) continue;
+    } else if (opcode == 0x90 && (rex & 1) != 0 && load<u16>(r, 12) == Operation.NOP * 8) continue;
+    row = r;
+    break;
+  }
+  if (row == 0) {
+    // The length of what does not exist is that of its opcode; the fault is reported at its start anyway.
+    decodedLength = <u32>(at - p);
+    return undefinedOperation(out, start + decodedLength);
+  }
+
+  const attributes = <u32>load<u8>(row, 11);
+  const usesModrm = load<u8>(row, 5) != 0;
+  const rule = load<u8>(row);
+  const w = (rex & 8) != 0;
+
+  // Operand size.
+  let size: u32 = 0;
+  const sizeCode = <u32>load<u8>(row, 6);
+  const defaults = <u32>load<u8>(row, 7);
+  const mandatory66 = rule == 2;
+  const narrow = ((mode & MODE_16) != 0) != (operand16 && !mandatory66);
+  if (sizeCode < 4) size = sizeCode;
+  else if (sizeCode == 5) size = w ? 3 : 2;
+  else if (w) size = 3;
+  else if (narrow) size = 1;
+  else size = is64 && defaults != 0 ? 3 : 2;
+
+  let memory = false;
+  let base: u32 = L.ZERO_SLOT;
+  let index: u32 = L.ZERO_SLOT;
+  let scale: u32 = 0;
+  let displacement: i64 = 0;
+  let segUsed: u32 = 0;
+  let narrowAddress = false;
+  let ripRelative = false;
+  const reg = ((modrm >> 3) & 7) | ((rex & 4) << 1);
+  const rm = (modrm & 7) | ((rex & 1) << 3);
+
+  if (usesModrm) {
+    at++;
+    const mod = modrm >> 6;
+    if (mod != 3 && (attributes & 8) == 0) {
+      memory = true;
+      const address16 = !is64 && ((mode & MODE_16) != 0) != address67;
+      let defaultStack = false;
+      if (address16) {
+        narrowAddress = true;
+        const form = modrm & 7;
+        if (form == 0) { base = 24; index = 48; }
+        else if (form == 1) { base = 24; index = 56; }
+        else if (form == 2) { base = 40; index = 48; defaultStack = true; }
+        else if (form == 3) { base = 40; index = 56; defaultStack = true; }
+        else if (form == 4) base = 48;
+        else if (form == 5) base = 56;
+        else if (form == 6) { if (mod != 0) { base = 40; defaultStack = true; } }
+        else base = 24;
+        if (mod == 1) {
+          if (at >= limit) return tooMany;
+          displacement = <i64>load<i8>(at++);
+        } else if (mod == 2 || (mod == 0 && form == 6)) {
+          if (at + 2 > limit) return tooMany;
+          displacement = <i64>load<i16>(at);
+          at += 2;
+        }
+      } else {
+        narrowAddress = is64 && address67;
+        let wide = mod == 2;
+        if ((modrm & 7) == 4) {
+          if (at >= limit) return tooMany;
+          const sib = <u32>load<u8>(at++);
+          const indexNumber = ((sib >> 3) & 7) | ((rex & 2) << 2);
+          if (indexNumber != 4) {
+            index = indexNumber * 8;
+            scale = sib >> 6;
+          }
+          if ((sib & 7) == 5 && mod == 0) wide = true;
+          else base = ((sib & 7) | ((rex & 1) << 3)) * 8;
+        } else if ((modrm & 7) == 5 && mod == 0) {
+          wide = true;
+          if (is64) {
+            base = L.RIP_BASE;
+            ripRelative = true;
+          }
+        } else base = rm * 8;
+        defaultStack = base == RSP || base == RBP;
+        if (mod == 1) {
+          if (at >= limit) return tooMany;
+          displacement = <i64>load<i8>(at++);
+        } else if (wide) {
+          if (at + 4 > limit) return tooMany;
+          displacement = <i64>load<i32>(at);
+          at += 4;
+        }
+      }
+      segUsed = seg != 0 ? seg : is64 ? 0 : defaultStack ? 3 : 4;
+    }
+  } else if (attributes & 4 || load<u8>(row, 10) == 10) {
+    // String operations and absolute offsets: the segment of the source, and the address size.
+    segUsed = seg != 0 ? seg : is64 ? 0 : 4;
+    narrowAddress = is64 ? address67 : ((mode & MODE_16) != 0) != address67;
+  } else {
+    // XLAT and the loop instructions look at the address size, XLAT at the segment.
+    segUsed = seg != 0 ? seg : is64 ? 0 : 4;
+    narrowAddress = is64 ? address67 : ((mode & MODE_16) != 0) != address67;
+  }
+
+  // Implicit stack operands: what a bad stack address raises is told by the base.
+  if (!usesModrm && defaults != 0) base = RSP;
+
+  if (lock) {
+    if ((attributes & 1) == 0 || !memory) {
+      decodedLength = <u32>(at - p);
+      return undefinedOperation(out, start + decodedLength);
+    }
+  }
+
+  // Immediates.
+  let immediate: i64 = 0;
+  const immediateCode = <u32>load<u8>(row, 10);
+  let wideImmediate = false;
+  let isJump = false;
+  switch (immediateCode) {
+    case 1:
+      if (at >= limit) return tooMany;
+      immediate = <i64>load<u8>(at++);
+      break;
+    case 2:
+    case 8:
+      if (at >= limit) return tooMany;
+      immediate = <i64>load<i8>(at++);
+      isJump = immediateCode == 8;
+      break;
+    case 3:
+      if (at + 2 > limit) return tooMany;
+      immediate = <i64>load<u16>(at);
+      at += 2;
+      break;
+    case 4:
+    case 9:
+      if (size == 1) {
+        if (at + 2 > limit) return tooMany;
+        immediate = <i64>load<i16>(at);
+        at += 2;
+      } else {
+        if (at + 4 > limit) return tooMany;
+        immediate = <i64>load<i32>(at);
+        at += 4;
+      }
+      isJump = immediateCode == 9;
+      break;
+    case 5:
+      wideImmediate = true;
+      if (size == 3) {
+        if (at + 8 > limit) return tooMany;
+        immediate = load<i64>(at);
+        at += 8;
+      } else if (size == 2) {
+        if (at + 4 > limit) return tooMany;
+        immediate = <i64>load<u32>(at);
+        at += 4;
+      } else {
+        if (at + 2 > limit) return tooMany;
+        immediate = <i64>load<u16>(at);
+        at += 2;
+      }
+      break;
+    case 6:
+      if (at + 3 > limit) return tooMany;
+      immediate = <i64>load<u16>(at) | (<i64>load<u8>(at, 2) << 16);
+      at += 3;
+      break;
+    case 7: {
+      const bytes: u32 = size == 1 ? 4 : 6;
+      if (at + bytes > limit) return tooMany;
+      immediate = size == 1 ? <i64>load<u16>(at) : <i64>load<u32>(at);
+      displacement = <i64>load<u16>(at + bytes - 2);
+      at += bytes;
+      break;
+    }
+    case 10: {
+      wideImmediate = true;
+      const bytes: u32 = is64 ? (narrowAddress ? 4 : 8) : narrowAddress ? 2 : 4;
+      if (at + bytes > limit) return tooMany;
+      immediate = bytes == 8 ? load<i64>(at) : bytes == 4 ? <i64>load<u32>(at) : <i64>load<u16>(at);
+      at += bytes;
+      break;
+    }
+    case 11:
+      immediate = 1;
+      break;
+  }
+
+  const length = <u32>(at - p);
+  const next = start + length;
+  decodedLength = length;
+  decodedEnds = (attributes & 2) != 0;
+
+  // Operand places.
+  let places: u32 = 0;
+  for (let which: u32 = 0; which < 2; which++) {
+    const place = <u32>load<u8>(row + 8 + which);
+    let value: u32 = 0;
+    switch (place) {
+      case 1: value = reg * 8; break;
+      case 2: value = registerOffset(reg, true, rex); break;
+      case 3: value = memory ? 0 : rm * 8; break;
+      case 4: value = memory ? 0 : registerOffset(rm, true, rex); break;
+      case 5: value = ((opcode & 7) | ((rex & 1) << 3)) * 8; break;
+      case 6: value = registerOffset((opcode & 7) | ((rex & 1) << 3), true, rex); break;
+      case 7: value = 0; break;
+      case 8: value = 8; break;
+      case 9: value = 16; break;
+      case 10: value = reg * 16; break;
+      case 11: value = memory ? 0 : rm * 16; break;
+      case 12: value = reg & 7; break;
+      case 13: value = reg; break;
+      case 14: value = reg; break;
+      case 15: value = modrm & 7; break;
+      default: if (place >= 16) value = place - 16;
+    }
+    places |= value << (which * 8);
+  }
+
+  const form = <u32>load<u16>(row + (memory ? 14 : 12));
+  // Vector rows carry the memory operand's width, whether it must be aligned, and the general operand's width.
+  if (attributes & 16) {
+    immediate |= (<i64>load<u8>(row, 18) << 8) | (<i64>load<u8>(row, 19) << 16);
+    if (memory) immediate |= <i64>1 << 31;
+    if (size == 3 && sizeCode == 5) immediate |= <i64>1 << 30;
+  }
+  if (attributes & 4) places = (places & 0xff) | (repeat << 8);
+  const shape = form & 7;
+  if (memory && (shape == FORM_M || shape == FORM_MR || shape == FORM_MI)) places = (places & 0xff00) | (lock ? 1 : 0);
+
+  let number = <u32>load<u16>(HOT_OPERATION + ((form << 2) + size) * 2);
+  if (lock || number == 0 || (isJump && !is64)) number = GENERAL_BASE + form;
+  store<u16>(out, <u16>number);
+  store<u16>(out, <u16>places, 2);
+  store<u8>(out, <u8>base, 4);
+  store<u8>(out, <u8>index, 5);
+  store<u8>(out, <u8>(scale | (size << 2) | (segUsed << 4) | (narrowAddress ? 0x80 : 0)), 6);
+  store<u8>(out, <u8>next, 7);
+  if (wideImmediate) {
+    store<i64>(out, immediate, 8);
+  } else {
+    if (ripRelative) displacement += <i64>next;
+    if (isJump) {
+      displacement = <i64>next + immediate;
+      immediate = 0;
+    }
+    store<i32>(out, <i32>displacement, 8);
+    store<i32>(out, <i32>immediate, 12);
+  }
+  return RESULT_OK;
+}

@@ -1,0 +1,354 @@
+/**
+ * x87 state and the instructions that only move or clear it, FXSAVE and XSAVE. AMD64 Architecture Programmer's Manual volume 5
+ * and, for the images, volume 2 chapter 11. Called by the interpreter, which has checked availability, pending exceptions, alignment
+ * and page faults, and gives contiguous pointers.
+ *
+ * Registers are kept by their physical number (R0..R7, 16 bytes each at L.FPU_REGISTERS); TOP lies in the status word; the tag byte is
+ * the abridged form of FXSAVE (a set bit: not empty). FPU_STATUS always has ES and B as the flags and masks demand. As
+ * on processors that announce RstrFpErrPtrs (CPUID 8000_0008h EBX bit 2), FXSAVE and XSAVE write the last instruction's opcode and
+ * pointers when an exception is pending and zeros otherwise. Selectors beside the pointers are kept for the 32-bit forms.
+ */
+import * as L from './generated/layout';
+import { MODE_64, vp } from './state';
+
+/** Bits that LDMXCSR, FXRSTOR and XRSTOR may set: all but MM (misaligned SSE is not announced). */
+export const MXCSR_MASK: u32 = 0xffff;
+export const MXCSR_INITIAL: u32 = 0x1f80;
+const CONTROL_INITIAL: u16 = 0x37f;
+/** Bits of the control word that exist, and the one that is always set. */
+const CONTROL_BITS: u32 = 0x1f3f;
+const CONTROL_ONES: u32 = 0x40;
+const STATUS_SUMMARY: u32 = 0x8080;
+const STATUS_EXCEPTIONS: u32 = 0x3f;
+
+/** State components of XSAVE. */
+const COMPONENT_X87: u64 = 1;
+const COMPONENT_SSE: u64 = 2;
+const XSAVE_HEADER: usize = 512;
+
+// @ts-ignore: decorator
+@inline
+function control(): u32 {
+  return load<u16>(vp, L.FPU_CONTROL);
+}
+// @ts-ignore: decorator
+@inline
+function status(): u32 {
+  return load<u16>(vp, L.FPU_STATUS);
+}
+// @ts-ignore: decorator
+@inline
+function top(): u32 {
+  return (status() >> 11) & 7;
+}
+// @ts-ignore: decorator
+@inline
+function register(physical: u32): usize {
+  return vp + L.FPU_REGISTERS + ((physical & 7) << 4);
+}
+
+/** Loads control and status word; ES and B follow from flags and masks. */
+function setWords(controlWord: u32, statusWord: u32): void {
+  const pending = (statusWord & ~controlWord & STATUS_EXCEPTIONS) != 0;
+  store<u16>(vp, (controlWord & CONTROL_BITS) | CONTROL_ONES, L.FPU_CONTROL);
+  store<u16>(vp, (statusWord & ~STATUS_SUMMARY) | (pending ? STATUS_SUMMARY : 0), L.FPU_STATUS);
+}
+
+/** Addresses are kept canonical. */
+// @ts-ignore: decorator
+@inline
+function canonical(address: u64): u64 {
+  return <u64>((<i64>address << 16) >> 16);
+}
+
+/** Whether an unmasked x87 exception waits for the next instruction that looks (#MF). */
+export function fpuPending(): bool {
+  return (status() & 0x80) != 0;
+}
+
+/** FNINIT. The registers keep their content, all tagged empty. */
+export function fpuInit(): void {
+  store<u16>(vp, CONTROL_INITIAL, L.FPU_CONTROL);
+  store<u16>(vp, 0, L.FPU_STATUS);
+  store<u8>(vp, 0, L.FPU_TAG);
+  store<u16>(vp, 0, L.FPU_OPCODE);
+  store<u64>(vp, 0, L.FPU_IP);
+  store<u64>(vp, 0, L.FPU_DP);
+  store<u32>(vp, 0, L.FPU_CS);
+}
+
+/** x87 and SSE as after RESET. */
+export function fpuReset(): void {
+  fpuInit();
+  store<u16>(vp, 0x40, L.FPU_CONTROL);
+  store<u8>(vp, 0xff, L.FPU_TAG);
+  memory.fill(vp + L.FPU_REGISTERS, 0, 128);
+  memory.fill(vp + L.XMM, 0, 512);
+  store<u32>(vp, MXCSR_INITIAL, L.MXCSR);
+}
+
+/** FNSTCW. */
+export function fnstcw(): u32 {
+  return control();
+}
+/** FLDCW: unmasking a flagged exception makes it pending. */
+export function fldcw(value: u32): void {
+  setWords(value, status());
+}
+/** FNSTSW. */
+export function fnstsw(): u32 {
+  return status();
+}
+/** FNCLEX. */
+export function fnclex(): void {
+  store<u16>(vp, status() & 0x7f00, L.FPU_STATUS);
+}
+/** FFREE ST(index). C1 is cleared. */
+export function ffree(index: u32): void {
+  store<u16>(vp, status() & ~0x200, L.FPU_STATUS);
+  store<u8>(vp, <u32>load<u8>(vp, L.FPU_TAG) & ~(1 << ((top() + index) & 7)), L.FPU_TAG);
+}
+function setTop(value: u32): void {
+  // C1 is cleared.
+  store<u16>(vp, (status() & ~0x3a00) | ((value & 7) << 11), L.FPU_STATUS);
+}
+/** FINCSTP. */
+export function fincstp(): void {
+  setTop(top() + 1);
+}
+/** FDECSTP. */
+export function fdecstp(): void {
+  setTop(top() - 1);
+}
+
+/** The tag word of FNSTENV: per register 0 valid, 1 zero, 2 special (NaN, infinity, denormal, unsupported), 3 empty. */
+export function fullTag(): u32 {
+  const tags = <u32>load<u8>(vp, L.FPU_TAG);
+  let word: u32 = 0;
+  for (let physical: u32 = 0; physical < 8; physical++) {
+    let tag: u32 = 3;
+    if ((tags & (1 << physical)) != 0) {
+      const significand = load<u64>(register(physical));
+      const exponent = <u32>load<u16>(register(physical), 8) & 0x7fff;
+      if (exponent == 0 && significand == 0) tag = 1;
+      else tag = exponent != 0 && exponent != 0x7fff && <i64>significand < 0 ? 0 : 2;
+    }
+    word |= tag << (physical << 1);
+  }
+  return word;
+}
+/** Abridges a tag word: only empty or not is kept, the rest follows from the content. */
+function setFullTag(word: u32): void {
+  let tags: u32 = 0;
+  for (let physical: u32 = 0; physical < 8; physical++) {
+    if (((word >> (physical << 1)) & 3) != 3) tags |= 1 << physical;
+  }
+  store<u8>(vp, tags, L.FPU_TAG);
+}
+
+/** FNSTENV: 28 bytes (protected mode's 32-bit form) or 14. All exceptions are then masked. */
+export function fnstenvTo(p: usize, wide: bool): void {
+  const opcode = <u32>load<u16>(vp, L.FPU_OPCODE);
+  const instruction = load<u64>(vp, L.FPU_IP);
+  const data = load<u64>(vp, L.FPU_DP);
+  if (wide) {
+    store<u32>(p, control() | 0xffff0000);
+    store<u32>(p, status() | 0xffff0000, 4);
+    store<u32>(p, fullTag() | 0xffff0000, 8);
+    store<u32>(p, <u32>instruction, 12);
+    store<u32>(p, <u32>load<u16>(vp, L.FPU_CS) | (opcode << 16), 16);
+    store<u32>(p, <u32>data, 20);
+    store<u32>(p, <u32>load<u16>(vp, L.FPU_DS) | 0xffff0000, 24);
+  } else {
+    store<u16>(p, control());
+    store<u16>(p, status(), 2);
+    store<u16>(p, fullTag(), 4);
+    store<u16>(p, <u16>instruction, 6);
+    store<u16>(p, load<u16>(vp, L.FPU_CS), 8);
+    store<u16>(p, <u16>data, 10);
+    store<u16>(p, load<u16>(vp, L.FPU_DS), 12);
+  }
+  setWords(control() | STATUS_EXCEPTIONS, status());
+}
+
+/** FLDENV. */
+export function fldenvFrom(p: usize, wide: bool): void {
+  if (wide) {
+    setWords(load<u16>(p), load<u16>(p, 4));
+    setFullTag(load<u16>(p, 8));
+    store<u64>(vp, load<u32>(p, 12), L.FPU_IP);
+    store<u16>(vp, load<u16>(p, 16), L.FPU_CS);
+    store<u16>(vp, load<u16>(p, 18) & 0x7ff, L.FPU_OPCODE);
+    store<u64>(vp, load<u32>(p, 20), L.FPU_DP);
+    store<u16>(vp, load<u16>(p, 24), L.FPU_DS);
+  } else {
+    setWords(load<u16>(p), load<u16>(p, 2));
+    setFullTag(load<u16>(p, 4));
+    store<u64>(vp, load<u16>(p, 6), L.FPU_IP);
+    store<u16>(vp, load<u16>(p, 8), L.FPU_CS);
+    store<u16>(vp, 0, L.FPU_OPCODE);
+    store<u64>(vp, load<u16>(p, 10), L.FPU_DP);
+    store<u16>(vp, load<u16>(p, 12), L.FPU_DS);
+  }
+}
+
+/** FNSAVE: 108 or 94 bytes; then as FNINIT. */
+export function fnsaveTo(p: usize, wide: bool): void {
+  fnstenvTo(p, wide);
+  const registers = p + (wide ? 28 : 14);
+  for (let index: u32 = 0; index < 8; index++) memory.copy(registers + index * 10, register(top() + index), 10);
+  fpuInit();
+}
+
+/** FRSTOR. */
+export function frstorFrom(p: usize, wide: bool): void {
+  fldenvFrom(p, wide);
+  const registers = p + (wide ? 28 : 14);
+  for (let index: u32 = 0; index < 8; index++) memory.copy(register(top() + index), registers + index * 10, 10);
+}
+
+/** Registers that FXSAVE and XSAVE cover in the current mode. */
+// @ts-ignore: decorator
+@inline
+function xmmCount(): u32 {
+  return (load<u32>(vp, L.MODE) & MODE_64) != 0 ? 16 : 8;
+}
+
+/** A pointer as FXSAVE stores it: 64 bits, or 32 bits and the selector. */
+// @ts-ignore: decorator
+@inline
+function pointer(offset: u32, selector: u32, wide: bool): u64 {
+  const address = load<u64>(vp + offset);
+  return wide ? address : (address & 0xffffffff) | (<u64>load<u16>(vp + selector) << 32);
+}
+
+/** The x87 part of the image: bytes 0-23 and the registers. `wide`: 64-bit pointers (REX.W). */
+function saveX87(p: usize, wide: bool): void {
+  const pending = fpuPending();
+  store<u16>(p, control());
+  store<u16>(p, status(), 2);
+  store<u16>(p, load<u8>(vp, L.FPU_TAG), 4);
+  store<u16>(p, pending ? load<u16>(vp, L.FPU_OPCODE) : 0, 6);
+  store<u64>(p, pending ? pointer(L.FPU_IP, L.FPU_CS, wide) : 0, 8);
+  store<u64>(p, pending ? pointer(L.FPU_DP, L.FPU_DS, wide) : 0, 16);
+  for (let index: u32 = 0; index < 8; index++) {
+    const from = register(top() + index);
+    store<u64>(p + index * 16, load<u64>(from), 32);
+    store<u64>(p + index * 16, load<u16>(from, 8), 40);
+  }
+}
+
+function restoreX87(p: usize, wide: bool): void {
+  setWords(load<u16>(p), load<u16>(p, 2));
+  store<u8>(vp, load<u8>(p, 4), L.FPU_TAG);
+  store<u16>(vp, load<u16>(p, 6) & 0x7ff, L.FPU_OPCODE);
+  store<u64>(vp, wide ? canonical(load<u64>(p, 8)) : load<u32>(p, 8), L.FPU_IP);
+  store<u16>(vp, wide ? 0 : load<u16>(p, 12), L.FPU_CS);
+  store<u64>(vp, wide ? canonical(load<u64>(p, 16)) : load<u32>(p, 16), L.FPU_DP);
+  store<u16>(vp, wide ? 0 : load<u16>(p, 20), L.FPU_DS);
+  for (let index: u32 = 0; index < 8; index++) {
+    const to = register(top() + index);
+    store<u64>(to, load<u64>(p + index * 16, 32));
+    store<u16>(to, load<u16>(p + index * 16, 40), 8);
+  }
+}
+
+function saveXmm(p: usize): void {
+  const count = xmmCount();
+  for (let index: u32 = 0; index < count; index++) {
+    v128.store(p + index * 16, v128.load(vp + L.XMM + index * 32), 160);
+  }
+}
+function restoreXmm(p: usize): void {
+  const count = xmmCount();
+  for (let index: u32 = 0; index < count; index++) {
+    v128.store(vp + L.XMM + index * 32, v128.load(p + index * 16, 160));
+  }
+}
+function clearXmm(): void {
+  const count = xmmCount();
+  for (let index: u32 = 0; index < count; index++) v128.store(vp + L.XMM + index * 32, i64x2.splat(0));
+}
+
+/** FXSAVE, FXSAVE64 (`wide`): bytes 0-415 of the image; the rest is left as it is. */
+export function fxsaveTo(p: usize, wide: bool): void {
+  saveX87(p, wide);
+  store<u32>(p, load<u32>(vp, L.MXCSR), 24);
+  store<u32>(p, MXCSR_MASK, 28);
+  saveXmm(p);
+}
+
+/** FXRSTOR, FXRSTOR64. @returns false for #GP: MXCSR has reserved bits; nothing has changed then. */
+export function fxrstorFrom(p: usize, wide: bool): bool {
+  const mxcsr = load<u32>(p, 24);
+  if ((mxcsr & ~MXCSR_MASK) != 0) return false;
+  restoreX87(p, wide);
+  store<u32>(vp, mxcsr, L.MXCSR);
+  restoreXmm(p);
+  return true;
+}
+
+/** LDMXCSR. @returns false for #GP. */
+export function ldmxcsr(value: u32): bool {
+  if ((value & ~MXCSR_MASK) != 0) return false;
+  store<u32>(vp, value, L.MXCSR);
+  return true;
+}
+
+/** Components whose state differs from the initial one (XINUSE): judged by their content, MXCSR not counting. */
+function inUse(): u64 {
+  let components: u64 = 0;
+  let other = load<u64>(vp, L.FPU_IP) | load<u64>(vp, L.FPU_DP) | <u64>load<u32>(vp, L.FPU_CS);
+  other |= <u64>load<u16>(vp, L.FPU_OPCODE);
+  other |= <u64>(status() | load<u8>(vp, L.FPU_TAG) | (control() ^ CONTROL_INITIAL));
+  for (let index: u32 = 0; index < 8; index++) other |= load<u64>(register(index)) | <u64>load<u16>(register(index), 8);
+  if (other != 0) components |= COMPONENT_X87;
+  let bits = i64x2.splat(0);
+  for (let index: u32 = 0; index < 16; index++) bits = v128.or(bits, v128.load(vp + L.XMM + index * 32));
+  if (v128.any_true(bits)) components |= COMPONENT_SSE;
+  return components;
+}
+
+/**
+ * XSAVE, XSAVE64 in standard form: parts of the 512 bytes of image (components not asked for stay as they are) and the header's
+ * first eight, of which it changes the bits of the components asked for. So `p` must hold what memory holds.
+ * @param mask EDX:EAX; only components enabled in XCR0 are saved
+ */
+export function xsaveTo(p: usize, mask: u64, wide: bool): void {
+  const components = mask & load<u64>(vp, L.XCR0);
+  if ((components & COMPONENT_X87) != 0) saveX87(p, wide);
+  if ((components & COMPONENT_SSE) != 0) {
+    store<u32>(p, load<u32>(vp, L.MXCSR), 24);
+    store<u32>(p, MXCSR_MASK, 28);
+    saveXmm(p);
+  }
+  store<u64>(p, (load<u64>(p, XSAVE_HEADER) & ~components) | (components & inUse()), XSAVE_HEADER);
+}
+
+/**
+ * XRSTOR, XRSTOR64 in standard form, from 576 bytes.
+ * @param mask EDX:EAX
+ * @returns false for #GP: a component that XCR0 lacks, the compact form, reserved bits of header or MXCSR; nothing has changed then
+ */
+export function xrstorFrom(p: usize, mask: u64, wide: bool): bool {
+  const enabled = load<u64>(vp, L.XCR0);
+  const present = load<u64>(p, XSAVE_HEADER);
+  if ((present & ~enabled) != 0 || load<u64>(p, XSAVE_HEADER + 8) != 0 || load<u64>(p, XSAVE_HEADER + 16) != 0) return false;
+  const components = mask & enabled;
+  const mxcsr = load<u32>(p, 24);
+  if ((components & COMPONENT_SSE) != 0 && (mxcsr & ~MXCSR_MASK) != 0) return false;
+  if ((components & COMPONENT_X87) != 0) {
+    if ((present & COMPONENT_X87) != 0) {
+      restoreX87(p, wide);
+    } else {
+      fpuInit();
+      memory.fill(vp + L.FPU_REGISTERS, 0, 128);
+    }
+  }
+  if ((components & COMPONENT_SSE) != 0) {
+    store<u32>(vp, mxcsr, L.MXCSR);
+    if ((present & COMPONENT_SSE) != 0) restoreXmm(p);
+    else clearXmm();
+  }
+  return true;
+}

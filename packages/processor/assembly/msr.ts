@@ -1,0 +1,167 @@
+/**
+ * Model-specific registers that the processor itself has; all others are asked of the host, and #GP when it does not know them.
+ * Answers to: AMD64 manual volume 2, appendix A. Called by system.ts.
+ */
+import * as L from './generated/layout';
+import { vp, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, CR0_PG, SEG_FS, SEG_GS, segment } from './state';
+import { isCanonical, flushAll } from './memory';
+import { guestTsc } from './system';
+import { x2apicRead, x2apicValue, x2apicWrite, writeApicBase, tscDeadline, setTscDeadline } from './apic';
+import { hostMsrRead, hostMsrWrite, hostNow } from './host';
+
+/** Result of the last successful readMsr. */
+export let msrValue: u64 = 0;
+
+/** Fixed-range MTRR numbers in the order of their slots. */
+function fixedMtrr(index: u32): i32 {
+  if (index == 0x250) return 0;
+  if (index == 0x258 || index == 0x259) return <i32>(index - 0x258 + 1);
+  if (index >= 0x268 && index <= 0x26f) return <i32>(index - 0x268 + 3);
+  return -1;
+}
+
+/** The slot of an MSR that is plain storage, or 0. */
+function storageOf(index: u32): usize {
+  switch (index) {
+    case 0xc0000081:
+      return vp + L.STAR;
+    case 0xc0000082:
+      return vp + L.LSTAR;
+    case 0xc0000083:
+      return vp + L.CSTAR;
+    case 0xc0000084:
+      return vp + L.SFMASK;
+    case 0xc0000100:
+      return segment(SEG_FS);
+    case 0xc0000101:
+      return segment(SEG_GS);
+    case 0xc0000102:
+      return vp + L.KERNEL_GS_BASE;
+    case 0xc0000103:
+      return vp + L.TSC_AUX;
+    case 0x174:
+      return vp + L.SYSENTER_CS;
+    case 0x175:
+      return vp + L.SYSENTER_ESP;
+    case 0x176:
+      return vp + L.SYSENTER_EIP;
+    case 0x277:
+      return vp + L.PAT;
+    case 0x2ff:
+      return vp + L.MTRR_DEFAULT;
+  }
+  if (index >= 0x200 && index < 0x210) return vp + L.MTRR_VARIABLE + (index - 0x200) * 8;
+  const fixed = fixedMtrr(index);
+  return fixed >= 0 ? vp + L.MTRR_FIXED + fixed * 8 : 0;
+}
+
+export function readMsr(index: u32): bool {
+  const storage = storageOf(index);
+  if (storage != 0) {
+    msrValue = load<u64>(storage);
+    return true;
+  }
+  if (index >= 0x800 && index <= 0x83f) {
+    if (!x2apicRead(index - 0x800)) return false;
+    msrValue = x2apicValue;
+    return true;
+  }
+  switch (index) {
+    case 0x10:
+      msrValue = guestTsc();
+      return true;
+    case 0x1b:
+      msrValue = load<u64>(vp, L.APIC_BASE);
+      return true;
+    case 0x3b:
+      msrValue = load<u64>(vp, L.TSC_OFFSET);
+      return true;
+    case 0xfe:
+      // Eight variable ranges, fixed ranges, write-combining.
+      msrValue = 0x508;
+      return true;
+    case 0x6e0:
+      msrValue = tscDeadline();
+      return true;
+    case 0xc0000080:
+      msrValue = load<u64>(vp, L.EFER);
+      return true;
+    // No machine-check banks, status clear; no microcode update; SYSCFG with MTRRs; hardware configuration; no top-of-memory-2.
+    case 0x179:
+    case 0x17a:
+    case 0x8b:
+    case 0xc0010010:
+    case 0xc0010015:
+    case 0xc001001a:
+    case 0xc001001d:
+      msrValue = 0;
+      return true;
+  }
+  const at = vp + L.SCRATCH;
+  if (hostMsrRead(index, at) == 0) return false;
+  msrValue = load<u64>(at);
+  return true;
+}
+
+function validPat(value: u64): bool {
+  for (let i: u32 = 0; i < 8; i++) {
+    const type = <u32>(value >> (i * 8)) & 0xff;
+    if (type > 7 || type == 2 || type == 3) return false;
+  }
+  return true;
+}
+
+export function writeMsr(index: u32, value: u64): bool {
+  switch (index) {
+    case 0x10:
+      store<u64>(vp, load<u64>(vp, L.TSC_OFFSET) + (value - guestTsc()), L.TSC_OFFSET);
+      return true;
+    case 0x3b:
+      store<u64>(vp, value, L.TSC_OFFSET);
+      return true;
+    case 0x1b:
+      return writeApicBase(value, load<u32>(vp + L.APIC + 8) >> 24);
+    case 0x6e0:
+      setTscDeadline(value);
+      return true;
+    case 0xc0000080: {
+      const before = load<u64>(vp, L.EFER);
+      if ((value & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)) != 0) return false;
+      if (((value ^ before) & EFER_LME) != 0 && (load<u64>(vp, L.CR0) & CR0_PG) != 0) return false;
+      store<u64>(vp, (value & ~EFER_LMA) | (before & EFER_LMA), L.EFER);
+      if ((value ^ before) & EFER_NXE) flushAll();
+      return true;
+    }
+    case 0xc0000082:
+    case 0xc0000083:
+    case 0xc0000100:
+    case 0xc0000101:
+    case 0xc0000102:
+    case 0x175:
+    case 0x176:
+      if (!isCanonical(value)) return false;
+      break;
+    case 0x277:
+      if (!validPat(value)) return false;
+      break;
+    case 0x8b:
+    case 0x79:
+    case 0xfe:
+    case 0x179:
+      return false;
+    case 0x17a:
+    case 0xc0010010:
+    case 0xc0010015:
+    case 0xc001001a:
+    case 0xc001001d:
+      // Chipset-configuration bits of other models: writes of what was read change nothing.
+      return value == 0;
+  }
+  const storage = storageOf(index);
+  if (storage != 0) {
+    store<u64>(storage, index == 0xc0000103 || index == 0xc0000084 ? value & 0xffffffff : value);
+    return true;
+  }
+  if (index >= 0x800 && index <= 0x83f) return x2apicWrite(index - 0x800, value);
+  return hostMsrWrite(index, <u32>value, <u32>(value >> 32)) != 0;
+}

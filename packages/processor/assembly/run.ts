@@ -1,0 +1,266 @@
+/**
+ * The run loop: dispatch of pre-decoded operations, control transfer between blocks, and the poll between them.
+ *
+ * One `switch` over the operation number; what it does not know goes to the general handlers. An operation that leaves its block
+ * continues at one of the LEAVE operations (blocks.ts). L.RIP is valid at those, not within a block.
+ *
+ * A poll happens when the budget, counted down by operations at each transfer, is used up: it reads the clock, fires due timers,
+ * takes interrupts, and looks at the kick word. Whatever may make an interrupt deliverable sets the budget to 0.
+ * Called by engine.ts.
+ */
+import * as L from './generated/layout';
+import {
+  vp, raise, segment, FLAG_IF, FLAG_TF, MODE_64, NO_VECTOR, RSP, RBP, VECTOR_GP, VECTOR_SS, VECTOR_DB, VECTOR_NMI, VECTOR_UD,
+} from './state';
+import { GENERAL_BASE } from './decoder';
+import {
+  jumpSlot, lookUpSlow, singleBlock, leaveOperation, LEAVE_DELIVER, LEAVE_RESYNC, LEAVE_EXIT, LEAVE_POLL, LEAVE_NEXT, LEAVE_GO, invalidateCode,
+} from './blocks';
+import { executeGeneral } from './general';
+import { executeSystem, EXIT_HALT, EXIT_SHUTDOWN, EXIT_KICKED, EXIT_BUDGET } from './system';
+import { executeString } from './strings';
+import { executeFpu, executeVector } from './vector-execute';
+import { deliverFault, deliverInterrupt } from './interrupts';
+import { takeAddressFault, flushAll } from './memory';
+import { deliverableVector, acceptVector, externalInterruptAllowed, timerDue, apicReset } from './apic';
+import { Operation } from './generated/operations';
+import { hostNow, hostDeadline, hostAcknowledge } from './host';
+
+/** Operations between two looks at the clock: about 20 microseconds. */
+const POLL_INTERVAL: i32 = 4000;
+
+/** What is left of the caller's budget of instructions. */
+let allowance: i64 = 0;
+/** Budget at the last poll, for counting. */
+let granted: i32 = 0;
+/** Operations counted in BUDGET that were charged without having run (budget forced to zero). */
+
+// @ts-ignore: decorator
+@inline
+function charge(u: usize, first: usize): void {
+  store<i32>(vp, load<i32>(vp, L.BUDGET) - <i32>(((u - first) >> 4) + 1), L.BUDGET);
+  store<u64>(vp, load<u64>(vp, L.INSTRUCTIONS) + (((u - first) >> 4) + 1), L.INSTRUCTIONS);
+}
+
+/** First operation at RIP, or a LEAVE operation. */
+function enter(rip: u64): usize {
+  if (load<i32>(vp, L.BUDGET) < 0) {
+    store<u64>(vp, rip, L.RIP);
+    return leaveOperation(LEAVE_POLL);
+  }
+  return enterNow(rip);
+}
+function enterNow(rip: u64): usize {
+  let block: usize = load<u32>(jumpSlot(rip));
+  if (block == 0 || load<u64>(block) != rip || load<u32>(block, 8) != load<u32>(vp, L.GENERATION)) {
+    store<u64>(vp, rip, L.RIP);
+    block = lookUpSlow(rip);
+    if (block == 0) {
+      store<u32>(vp, 0, L.FAULT_OPERATION);
+      return leaveOperation(LEAVE_DELIVER);
+    }
+  }
+  store<u64>(vp, rip, L.RIP_BASE);
+  return block + 64;
+}
+
+/** Host threads wrote to pages with decoded code: drop what was decoded. */
+function takeHostWrites(): void {
+  const count = atomic.load<u32>(L.SHARED + L.SHARED_HOST_WRITE_COUNT);
+  let seen = load<u32>(vp, L.HOST_WRITES_SEEN);
+  if (seen == count) return;
+  if (count - seen > L.HOST_WRITE_RING) {
+    // The ring ran over: every page may have changed.
+    const pages = load<u32>(L.SHARED + L.SHARED_RAM_BYTES) >> 12;
+    for (let page: u32 = 0; page < pages; page++) invalidateCode(page, 0, 0x1000);
+  } else {
+    for (; seen != count; seen++) {
+      invalidateCode(load<u32>(L.SHARED + L.SHARED_HOST_WRITES + (seen & (L.HOST_WRITE_RING - 1)) * 4), 0, 0x1000);
+    }
+  }
+  store<u32>(vp, count, L.HOST_WRITES_SEEN);
+}
+
+/** Fires timers that are due. */
+function takeTimers(): void {
+  const now = hostNow();
+  if (now >= load<f64>(vp, L.APIC_TIMER_DEADLINE)) timerDue(now);
+  if (now >= load<f64>(vp, L.DEVICE_DEADLINE)) hostDeadline();
+}
+
+/** True when something would wake or interrupt the processor now. */
+function interruptPending(): bool {
+  if (load<u32>(vp, L.PENDING) != 0) return true;
+  if (!(load<u64>(vp, L.FLAGS) & FLAG_IF)) return false;
+  return deliverableVector() >= 0 || externalInterruptAllowed();
+}
+
+/** Delivers one interrupt if one is due. @returns 0 none, 1 delivered, 2 triple fault. */
+function takeInterrupt(): u32 {
+  const pending = load<u32>(vp, L.PENDING);
+  if (pending & 1) {
+    atomic.and<u32>(vp + L.PENDING, ~1);
+    store<u32>(vp, 0, L.HALTED);
+    return deliverInterrupt(VECTOR_NMI) ? 1 : 2;
+  }
+  if (!(load<u64>(vp, L.FLAGS) & FLAG_IF)) return 0;
+  const vector = deliverableVector();
+  if (vector >= 0) {
+    store<u32>(vp, 0, L.HALTED);
+    acceptVector(vector);
+    return deliverInterrupt(vector) ? 1 : 2;
+  }
+  if (externalInterruptAllowed()) {
+    store<u32>(vp, 0, L.HALTED);
+    return deliverInterrupt(hostAcknowledge()) ? 1 : 2;
+  }
+  return 0;
+}
+
+function exitWith(reason: u32): usize {
+  store<u32>(vp, reason, L.EXIT_REASON);
+  return leaveOperation(LEAVE_EXIT);
+}
+
+/** Between blocks: see the module header. L.RIP is where to go on. @returns the next operation. */
+function poll(): usize {
+  allowance -= <i64>(granted - load<i32>(vp, L.BUDGET));
+  takeHostWrites();
+  if (load<u32>(vp, L.SLOT_GENERATION_SEEN) != load<u32>(L.SHARED + L.SHARED_SLOT_GENERATION)) {
+    store<u32>(vp, load<u32>(L.SHARED + L.SHARED_SLOT_GENERATION), L.SLOT_GENERATION_SEEN);
+    flushAll();
+  }
+  takeTimers();
+  if (atomic.load<i32>(vp + L.KICK) != 0) {
+    atomic.store<i32>(vp + L.KICK, 0);
+    granted = load<i32>(vp, L.BUDGET);
+    return exitWith(EXIT_KICKED);
+  }
+  if (allowance <= 0) {
+    granted = load<i32>(vp, L.BUDGET);
+    return exitWith(EXIT_BUDGET);
+  }
+  granted = <i32>min<i64>(allowance, <i64>POLL_INTERVAL);
+  store<i32>(vp, granted, L.BUDGET);
+  if (load<u32>(vp, L.SHADOW) != 0) {
+    store<u32>(vp, 0, L.SHADOW);
+    if (interruptPending()) {
+      // The one instruction behind STI or MOV SS, alone, then the interrupt.
+      store<i32>(vp, 0, L.BUDGET);
+      granted = 0;
+      const rip = load<u64>(vp, L.RIP);
+      const block = singleBlock(rip);
+      if (block == 0) {
+        store<u32>(vp, 0, L.FAULT_OPERATION);
+        return leaveOperation(LEAVE_DELIVER);
+      }
+      store<u64>(vp, rip, L.RIP_BASE);
+      return block + 64;
+    }
+    return enterNow(load<u64>(vp, L.RIP));
+  }
+  if (takeInterrupt() == 2) return exitWith(EXIT_SHUTDOWN);
+  return enterNow(load<u64>(vp, L.RIP));
+}
+
+/** What `u`, a number beyond the loop's own, does. */
+function executeOther(u: usize, number: u32): usize {
+  const general = number - GENERAL_BASE;
+  const operation = general >> 3;
+  switch (operation) {
+    case Operation.MOVS:
+    case Operation.STOS:
+    case Operation.LODS:
+    case Operation.SCAS:
+    case Operation.CMPS:
+    case Operation.INS:
+    case Operation.OUTS:
+      return executeString(u, operation);
+  }
+  let next = executeGeneral(u, general);
+  if (next != 0) return next;
+  next = executeSystem(u, general);
+  if (next != 0) return next;
+  next = executeFpu(u, general);
+  if (next != 0) return next;
+  return executeVector(u, general);
+}
+
+/** Delivers the exception of FAULT_OPERATION (0: of the fetch at L.RIP). */
+function deliver(): usize {
+  const u: usize = load<u32>(vp, L.FAULT_OPERATION);
+  const address = takeAddressFault();
+  if (u != 0) {
+    store<u64>(vp, load<u64>(vp, L.RIP_BASE) + load<u8>(u - 9), L.RIP);
+    if (address && load<u32>(vp, L.FAULT_VECTOR) == VECTOR_GP) {
+      const base = <u32>load<u8>(u, 4);
+      if (((load<u8>(u, 6) >> 4) & 7) == 0 && (base == RSP || base == RBP)) raise(VECTOR_SS, 0);
+    }
+  }
+  if (!deliverFault()) return exitWith(EXIT_SHUTDOWN);
+  return enter(load<u64>(vp, L.RIP));
+}
+
+/** Runs until an exit. @returns the exit reason. */
+export function runLoop(instructions: f64): u32 {
+  allowance = instructions >= 9e18 ? i64.MAX_VALUE : <i64>instructions;
+  granted = 0;
+  store<i32>(vp, 0, L.BUDGET);
+  if (load<u32>(vp, L.HALTED) != 0) {
+    takeTimers();
+    if (!interruptPending()) {
+      if (atomic.load<i32>(vp + L.KICK) != 0) {
+        atomic.store<i32>(vp + L.KICK, 0);
+        return EXIT_KICKED;
+      }
+      return EXIT_HALT;
+    }
+    store<u32>(vp, 0, L.SHADOW);
+  }
+  let u = leaveOperation(LEAVE_POLL);
+  let first = u;
+  for (;;) {
+    const number = <u32>load<u16>(u);
+    switch (number) {
+      case 900: {
+        // LEAVE_DELIVER
+        const operation: usize = load<u32>(vp, L.FAULT_OPERATION);
+        if (operation != 0 && operation > first) charge(operation - 16, first);
+        u = deliver();
+        first = u;
+        continue;
+      }
+      case 901: {
+        // LEAVE_RESYNC: the block this operation was in is no more; its start offset is still there.
+        if (u > first) charge(u - 16, first);
+        const rip = load<u64>(vp, L.RIP_BASE) + load<u8>(u - 9);
+        u = enter(load<u32>(vp, L.MODE) & MODE_64 ? rip : rip & 0xffffffff);
+        first = u;
+        continue;
+      }
+      case 902:
+        return load<u32>(vp, L.EXIT_REASON);
+      case 903:
+        u = poll();
+        first = u;
+        continue;
+      case 904: {
+        // LEAVE_NEXT
+        charge(u - 16, first);
+        const rip = load<u64>(vp, L.RIP_BASE) + load<u8>(u - 9);
+        u = enter(load<u32>(vp, L.MODE) & MODE_64 ? rip : rip & 0xffffffff);
+        first = u;
+        continue;
+      }
+      default: {
+        const next = executeOther(u, number);
+        if (next == leaveOperation(LEAVE_GO)) {
+          charge(u, first);
+          u = enter(load<u64>(vp, L.RIP));
+          first = u;
+        } else u = next;
+        continue;
+      }
+    }
+  }
+}

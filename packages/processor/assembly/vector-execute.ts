@@ -1,0 +1,281 @@
+/**
+ * SSE, SSE2 and x87-state instructions: checks of availability and alignment, operands, and where results go. The operations
+ * themselves are vector.ts and fpu.ts, which know no guest memory.
+ * Answers to: AMD64 manual volume 2, section 11 and volume 4. Called by run.ts.
+ */
+import * as L from './generated/layout';
+import { Operation } from './generated/operations';
+import {
+  vp, CR0_EM, CR0_TS, CR0_MP, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_OSXSAVE, VECTOR_UD, VECTOR_NM, VECTOR_GP, VECTOR_XM, VECTOR_MF, RAX, RDX, MODE_64, getRegister,
+} from './state';
+import { readPointer, writePointer, modifyPointer, commitIfPending, effectiveAddress, writeScratch } from './memory';
+import { fault, raiseAt, sizeOf, putRegister } from './general';
+import { FORM_RR, FORM_RM, FORM_MR, FORM_RI, FORM_R, FORM_M } from './decoder';
+import { setExplicit } from './flags';
+import { vectorOperation } from './vector';
+import { maskedMove } from './strings';
+import { unsupported, UNSUPPORTED_X87 } from './system';
+import * as F from './fpu';
+
+// @ts-ignore: decorator
+@inline
+function xmm(place: u32): usize {
+  return vp + L.XMM + (place << 1);
+}
+
+/** Operations whose vector or general destination is a general register. */
+function resultToGeneral(operation: u32): bool {
+  switch (operation) {
+    case Operation.CVTTSS2SI:
+    case Operation.CVTTSD2SI:
+    case Operation.CVTSS2SI:
+    case Operation.CVTSD2SI:
+    case Operation.MOVMSKPS:
+    case Operation.MOVMSKPD:
+    case Operation.PMOVMSKB:
+    case Operation.PEXTRW:
+    case Operation.MOVD_FROM_X:
+      return true;
+  }
+  return false;
+}
+function generalSource(operation: u32): bool {
+  return (
+    operation == Operation.CVTSI2SS || operation == Operation.CVTSI2SD || operation == Operation.PINSRW || operation == Operation.MOVD_TO_X
+  );
+}
+
+/** Executes an operation with vector operands. */
+export function executeVector(u: usize, number: u32): usize {
+  const operation = number >> 3;
+  const form = number & 7;
+  const cr0 = load<u64>(vp, L.CR0);
+  const cr4 = load<u64>(vp, L.CR4);
+  if ((cr0 & CR0_EM) != 0 || (cr4 & CR4_OSFXSR) == 0) return raiseAt(u, VECTOR_UD, 0);
+  if (cr0 & CR0_TS) return raiseAt(u, VECTOR_NM, 0);
+  if (operation == Operation.MASKMOVDQU) return maskedMove(u);
+  const immediate = load<u32>(u, 12);
+  const toGeneral = resultToGeneral(operation);
+  const isStore = form == FORM_MR;
+  let d: usize = 0;
+  let s: usize = 0;
+  let bytes: u32 = (immediate >> 8) & 0xff;
+  const wideGeneral = (immediate & 0x40000000) != 0;
+  if (form == FORM_RM || isStore) {
+    // A general operand in memory has its own width.
+    if (operation == Operation.CVTSI2SS || operation == Operation.CVTSI2SD || operation == Operation.MOVD_TO_X || operation == Operation.MOVD_FROM_X) {
+      bytes = wideGeneral ? 8 : 4;
+    } else if (operation == Operation.PINSRW) bytes = 2;
+    const address = effectiveAddress(u);
+    if ((immediate & 0x10000) != 0 && (address & 15) != 0) return raiseAt(u, VECTOR_GP, 0);
+    if (isStore) {
+      d = writePointer(address, bytes);
+      if (d == 0) return fault(u);
+      s = xmm(load<u8>(u, 3));
+    } else {
+      s = readPointer(address, bytes);
+      if (s == 0) return fault(u);
+      d = xmm(load<u8>(u, 2));
+    }
+  } else {
+    s = generalSource(operation) ? vp + load<u8>(u, 3) : xmm(load<u8>(u, 3));
+    d = xmm(load<u8>(u, 2));
+  }
+  if (vectorOperation(operation, d, s, immediate) != 0) {
+    return raiseAt(u, cr4 & CR4_OSXMMEXCPT ? VECTOR_XM : VECTOR_UD, 0);
+  }
+  if (toGeneral) {
+    const result = load<u64>(vp, L.VECTOR_RESULT);
+    if (isStore) {
+      if (bytes == 8) store<u64>(d, result);
+      else store<u32>(d, <u32>result);
+    } else putRegister(load<u8>(u, 2), sizeOf(u) == 3 ? 3 : 2, <i64>result);
+  } else if (operation == Operation.UCOMISS || operation == Operation.UCOMISD || operation == Operation.COMISS || operation == Operation.COMISD) {
+    setExplicit(load<u64>(vp, L.VECTOR_RESULT));
+  }
+  if (isStore) commitIfPending(d, bytes);
+  return u + 16;
+}
+
+/** Copies between the guest and a contiguous buffer, checked as a whole first. The buffer lies behind the exception ring. */
+const BUFFER: u32 = 0x1800;
+const BUFFER_BYTES: u32 = 0x800;
+
+function copyFromGuest(address: u64, bytes: u32): bool {
+  for (let i: u32 = 0; i < bytes; i += 2) {
+    const p = readPointer(address + i, 2);
+    if (p == 0) return false;
+    store<u16>(vp + BUFFER + i, load<u16>(p));
+  }
+  return true;
+}
+/** Both pages are tried before anything is written. */
+function writable(address: u64, bytes: u32): bool {
+  return writePointer(address, 1) != 0 && writePointer(address + bytes - 1, 1) != 0;
+}
+function copyToGuest(address: u64, from: u32, bytes: u32): void {
+  for (let i: u32 = from; i < bytes; i += 2) {
+    const p = writePointer(address + i, 2);
+    store<u16>(p, load<u16>(vp + BUFFER + i));
+    commitIfPending(p, 2);
+  }
+}
+
+/** x87 state and control, FXSAVE, XSAVE, MXCSR. @returns 0 when the number is none of these. */
+export function executeFpu(u: usize, number: u32): usize {
+  const operation = number >> 3;
+  const cr0 = load<u64>(vp, L.CR0);
+  const cr4 = load<u64>(vp, L.CR4);
+  switch (operation) {
+    case Operation.LDMXCSR:
+    case Operation.STMXCSR: {
+      if ((cr0 & CR0_EM) != 0 || (cr4 & CR4_OSFXSR) == 0) return raiseAt(u, VECTOR_UD, 0);
+      if (cr0 & CR0_TS) return raiseAt(u, VECTOR_NM, 0);
+      const address = effectiveAddress(u);
+      if (operation == Operation.LDMXCSR) {
+        const p = readPointer(address, 4);
+        if (p == 0) return fault(u);
+        const value = load<u32>(p);
+        if (value & 0xffff0000) return raiseAt(u, VECTOR_GP, 0);
+        store<u32>(vp, value, L.MXCSR);
+      } else {
+        const p = writePointer(address, 4);
+        if (p == 0) return fault(u);
+        store<u32>(p, load<u32>(vp, L.MXCSR));
+        commitIfPending(p, 4);
+      }
+      return u + 16;
+    }
+    case Operation.FXSAVE:
+    case Operation.FXRSTOR: {
+      if (cr0 & (CR0_EM | CR0_TS)) return raiseAt(u, VECTOR_NM, 0);
+      const address = effectiveAddress(u);
+      if (address & 15) return raiseAt(u, VECTOR_GP, 0);
+      const wide = sizeOf(u) == 3;
+      const vectors = (cr4 & CR4_OSFXSR) != 0;
+      if (operation == Operation.FXSAVE) {
+        if (!writable(address, 512) || !copyFromGuest(address, 512)) return fault(u);
+        F.fxsaveTo(vp + BUFFER, wide);
+        // Without OSFXSR this vendor saves no vector registers.
+        copyToGuest(address, 0, vectors ? 416 : 160);
+      } else {
+        if (!copyFromGuest(address, 512)) return fault(u);
+        if (!F.fxrstorFrom(vp + BUFFER, wide)) return raiseAt(u, VECTOR_GP, 0);
+      }
+      return u + 16;
+    }
+    case Operation.XSAVE:
+    case Operation.XRSTOR: {
+      if (!(cr4 & CR4_OSXSAVE)) return raiseAt(u, VECTOR_UD, 0);
+      if (cr0 & CR0_TS) return raiseAt(u, VECTOR_NM, 0);
+      const address = effectiveAddress(u);
+      if (address & 63) return raiseAt(u, VECTOR_GP, 0);
+      const wide = sizeOf(u) == 3;
+      const wanted = ((<u64>load<u32>(vp + RDX) << 32) | <u64>load<u32>(vp + RAX)) & load<u64>(vp, L.XCR0);
+      if (operation == Operation.XSAVE) {
+        if (!writable(address, 576) || !copyFromGuest(address, 576)) return fault(u);
+        F.xsaveTo(vp + BUFFER, wanted, wide);
+        copyToGuest(address, 0, 576);
+      } else {
+        if (!copyFromGuest(address, 576)) return fault(u);
+        if (!F.xrstorFrom(vp + BUFFER, wanted, wide)) return raiseAt(u, VECTOR_GP, 0);
+      }
+      return u + 16;
+    }
+    case Operation.FWAIT:
+      if ((cr0 & (CR0_TS | CR0_MP)) == (CR0_TS | CR0_MP)) return raiseAt(u, VECTOR_NM, 0);
+      return F.fpuPending() ? raiseAt(u, VECTOR_MF, 0) : u + 16;
+  }
+  if (operation == Operation.X87_ABSENT || isFpuState(operation)) {
+    if (cr0 & (CR0_EM | CR0_TS)) return raiseAt(u, VECTOR_NM, 0);
+    if (operation == Operation.X87_ABSENT) return unsupported(u, UNSUPPORTED_X87);
+    return executeFpuState(u, operation);
+  }
+  return 0;
+}
+
+function isFpuState(operation: u32): bool {
+  switch (operation) {
+    case Operation.FLDENV:
+    case Operation.FLDCW:
+    case Operation.FNSTENV:
+    case Operation.FNSTCW:
+    case Operation.FNOP:
+    case Operation.FRSTOR:
+    case Operation.FNSAVE:
+    case Operation.FNSTSW:
+    case Operation.FNSTSW_AX:
+    case Operation.FFREE:
+    case Operation.FNCLEX:
+    case Operation.FNINIT:
+    case Operation.FINCSTP:
+    case Operation.FDECSTP:
+      return true;
+  }
+  return false;
+}
+
+function storeWord(u: usize, value: u32): usize {
+  const p = writePointer(effectiveAddress(u), 2);
+  if (p == 0) return fault(u);
+  store<u16>(p, <u16>value);
+  commitIfPending(p, 2);
+  return u + 16;
+}
+
+function executeFpuState(u: usize, operation: u32): usize {
+  const narrow = sizeOf(u) == 1;
+  switch (operation) {
+    case Operation.FNSTCW:
+      return storeWord(u, load<u16>(vp, L.FPU_CONTROL));
+    case Operation.FNSTSW:
+      return storeWord(u, load<u16>(vp, L.FPU_STATUS));
+    case Operation.FNSTSW_AX:
+      store<u16>(vp + RAX, load<u16>(vp, L.FPU_STATUS));
+      return u + 16;
+    case Operation.FNINIT:
+      F.fpuInit();
+      return u + 16;
+    case Operation.FNCLEX:
+      F.fnclex();
+      return u + 16;
+    case Operation.FNSTENV:
+    case Operation.FNSAVE: {
+      const bytes: u32 = operation == Operation.FNSTENV ? (narrow ? 14 : 28) : narrow ? 94 : 108;
+      const address = effectiveAddress(u);
+      if (!writable(address, bytes)) return fault(u);
+      if (operation == Operation.FNSTENV) F.fnstenvTo(vp + BUFFER, !narrow);
+      else F.fnsaveTo(vp + BUFFER, !narrow);
+      copyToGuest(address, 0, bytes);
+      return u + 16;
+    }
+  }
+  // The rest are waiting instructions.
+  if (F.fpuPending()) return raiseAt(u, VECTOR_MF, 0);
+  switch (operation) {
+    case Operation.FLDCW: {
+      const p = readPointer(effectiveAddress(u), 2);
+      if (p == 0) return fault(u);
+      F.fldcw(load<u16>(p));
+      break;
+    }
+    case Operation.FLDENV:
+    case Operation.FRSTOR: {
+      const bytes: u32 = operation == Operation.FLDENV ? (narrow ? 14 : 28) : narrow ? 94 : 108;
+      if (!copyFromGuest(effectiveAddress(u), bytes)) return fault(u);
+      if (operation == Operation.FLDENV) F.fldenvFrom(vp + BUFFER, !narrow);
+      else F.frstorFrom(vp + BUFFER, !narrow);
+      break;
+    }
+    case Operation.FFREE:
+      F.ffree(load<u8>(u, 2));
+      break;
+    case Operation.FINCSTP:
+      F.fincstp();
+      break;
+    case Operation.FDECSTP:
+      F.fdecstp();
+      break;
+  }
+  return u + 16;
+}

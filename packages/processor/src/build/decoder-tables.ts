@@ -1,0 +1,181 @@
+/**
+ * Turns the instruction table into the byte tables of the assembly decoder (assembly/decoder.ts reads them).
+ *
+ * A row record has ROW_BYTES bytes; see the writes below for its fields. An operation number in a record is
+ * `operation * 8 + form`; the form says where destination and source are.
+ */
+import { INSTRUCTIONS, type InstructionRow, type Operand } from '../table/index.ts';
+import { HOT_OPERATIONS } from './hot-operations.ts';
+
+const ROW_BYTES = 24;
+
+/** Where the operands are: N none, R register, M memory, I immediate; destination first. */
+export const FORM = { N: 0, R: 1, M: 2, RR: 3, RI: 4, RM: 5, MR: 6, MI: 7 } as const;
+export type FormName = keyof typeof FORM;
+
+const PREFIX = { any: 0, NP: 1, '66': 2, F3: 3, F2: 4, NP66: 5 } as const;
+const SIZE: Readonly<Record<string, number>> = { b: 0, w: 1, d: 2, q: 3, v: 4, y: 5 };
+/** How the decoder finds an operand's place. */
+export const PLACE = {
+  none: 0, G: 1, G8: 2, E: 3, E8: 4, Z: 5, Z8: 6, RAX: 7, CL: 8, DX: 9, V: 10, W: 11, S: 12, C: 13, D: 14, RM: 15, SEGMENT: 16,
+} as const;
+const IMMEDIATE = { none: 0, Ib: 1, sIb: 2, Iw: 3, Iz: 4, Iv: 5, IwIb: 6, Ap: 7, Jb: 8, Jz: 9, O: 10, one: 11 } as const;
+const SEGMENTS = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'];
+const ATTRIBUTE = { lock: 1, end: 2, rep: 4, registerForm: 8, vector: 16 } as const;
+
+const isImmediate = (operand: Operand): boolean => 'IsJOA'.includes(operand.kind) || operand.kind === 'one';
+const canBeMemory = (operand: Operand): boolean => 'EMW'.includes(operand.kind);
+
+function placeOf(operand: Operand | undefined): number {
+  if (operand === undefined) return PLACE.none;
+  const byte = operand.width === 'b';
+  switch (operand.kind) {
+    case 'G':
+      return byte ? PLACE.G8 : PLACE.G;
+    case 'E':
+    case 'R':
+      return byte ? PLACE.E8 : PLACE.E;
+    case 'Z':
+      return byte ? PLACE.Z8 : PLACE.Z;
+    case 'V':
+      return PLACE.V;
+    case 'W':
+    case 'U':
+      return PLACE.W;
+    case 'S':
+      return PLACE.S;
+    case 'C':
+      return PLACE.C;
+    case 'D':
+      return PLACE.D;
+    case 'F':
+      return PLACE.RM;
+    case 'fixed': {
+      const segment = SEGMENTS.indexOf(operand.width);
+      if (segment >= 0) return PLACE.SEGMENT + segment;
+      return operand.width === 'CL' ? PLACE.CL : operand.width === 'DX' ? PLACE.DX : PLACE.RAX;
+    }
+    default:
+      return PLACE.none;
+  }
+}
+
+/** The form of a row when its ModRM operand is a register, and when it is memory. */
+export function formsOf(row: InstructionRow): { readonly register: FormName; readonly memory: FormName } {
+  const [first, second] = row.operands;
+  if (first === undefined || (isImmediate(first) && second === undefined)) return { register: 'N', memory: 'N' };
+  if (first.kind === 'O' || second?.kind === 'O' || first.kind === 'I') return { register: 'N', memory: 'N' };
+  const letter = (operand: Operand, memory: boolean): string => (isImmediate(operand) ? 'I' : memory && canBeMemory(operand) ? 'M' : 'R');
+  const name = (memory: boolean): FormName =>
+    (letter(first, memory) + (second === undefined ? '' : letter(second, memory))) as FormName;
+  return { register: name(false), memory: name(true) };
+}
+
+/** Size code of a row: from its `sz` attribute, else from its first general-purpose operand that has a width. */
+function sizeOf(row: InstructionRow): number {
+  if (row.size !== undefined) return SIZE[row.size] ?? 4;
+  for (const operand of row.operands) {
+    if (operand.kind === 'fixed') {
+      if (operand.width === 'AL') return 0;
+      if (operand.width === 'rAX') return 4;
+    } else if ('EGZMRCD'.includes(operand.kind)) {
+      const size = SIZE[operand.width];
+      if (size !== undefined) return size;
+    }
+  }
+  return 4;
+}
+
+function immediateOf(row: InstructionRow): number {
+  const operands = row.operands.filter(isImmediate);
+  const [first] = operands;
+  if (first === undefined) return IMMEDIATE.none;
+  if (operands.length === 2) return IMMEDIATE.IwIb;
+  if (first.kind === 'one') return IMMEDIATE.one;
+  if (first.kind === 's') return IMMEDIATE.sIb;
+  if (first.kind === 'A') return IMMEDIATE.Ap;
+  if (first.kind === 'O') return IMMEDIATE.O;
+  if (first.kind === 'J') return first.width === 'b' ? IMMEDIATE.Jb : IMMEDIATE.Jz;
+  return { b: IMMEDIATE.Ib, w: IMMEDIATE.Iw, z: IMMEDIATE.Iz, v: IMMEDIATE.Iv }[first.width] ?? IMMEDIATE.Ib;
+}
+
+const VECTOR_BYTES: Readonly<Record<string, number>> = { b: 1, w: 2, d: 4, q: 8, x: 16 };
+
+function record(row: InstructionRow, operations: readonly string[]): Uint8Array {
+  const bytes = new Uint8Array(ROW_BYTES);
+  const view = new DataView(bytes.buffer);
+  const forms = formsOf(row);
+  const operation = operations.indexOf(row.operation);
+  const vector = row.operands.some((operand) => 'VWU'.includes(operand.kind));
+  const memoryOperand = row.operands.find((operand) => 'WMU'.includes(operand.kind));
+  bytes[0] = PREFIX[row.prefix];
+  bytes[1] = row.digit ?? 0xff;
+  bytes[2] = row.mod === 'reg' ? 1 : row.mod === 'mem' ? 2 : 0;
+  bytes[3] = row.rm ?? 0xff;
+  bytes[4] = row.mode === 'not64' ? 1 : row.mode === 'only64' ? 2 : 0;
+  bytes[5] = row.modrm ? 1 : 0;
+  bytes[6] = sizeOf(row);
+  bytes[7] = row.attributes.has('d64') ? 1 : row.attributes.has('f64') ? 2 : 0;
+  bytes[8] = placeOf(row.operands[0]);
+  bytes[9] = placeOf(row.operands[1]);
+  bytes[10] = immediateOf(row);
+  bytes[11] =
+    (row.attributes.has('lock') ? ATTRIBUTE.lock : 0) |
+    (row.attributes.has('end') ? ATTRIBUTE.end : 0) |
+    (row.attributes.has('rep') ? ATTRIBUTE.rep : 0) |
+    (row.operands.some((operand) => operand.kind === 'R') ? ATTRIBUTE.registerForm : 0) |
+    (vector ? ATTRIBUTE.vector : 0);
+  view.setUint16(12, operation * 8 + FORM[forms.register], true);
+  view.setUint16(14, operation * 8 + FORM[forms.memory], true);
+  view.setUint16(16, row.id, true);
+  bytes[18] = VECTOR_BYTES[memoryOperand?.width ?? ''] ?? 0;
+  bytes[19] = row.attributes.has('aligned') ? 1 : 0;
+  return bytes;
+}
+
+function dataSegment(name: string, bytes: Uint8Array): string {
+  return `export const ${name}: usize = memory.data<u8>([${bytes.join(',')}]);\n`;
+}
+
+/** @returns AssemblyScript source with ROWS, OPCODE_FIRST, OPCODE_COUNT, CANDIDATES and HOT_OPERATION. */
+export function decoderTables(operations: readonly string[]): string {
+  const rows = new Uint8Array(INSTRUCTIONS.length * ROW_BYTES);
+  INSTRUCTIONS.forEach((row, index) => rows.set(record(row, operations), index * ROW_BYTES));
+  const lists: number[][] = Array.from({ length: 1024 }, () => []);
+  for (const row of INSTRUCTIONS) {
+    for (let register = 0; register < (row.registerInOpcode ? 8 : 1); register++) {
+      lists[row.map * 256 + row.opcode + register]?.push(row.id);
+    }
+  }
+  const first = new Uint16Array(1024);
+  const count = new Uint8Array(1024);
+  const candidates: number[] = [];
+  lists.forEach((list, opcode) => {
+    // A row with more conditions is more particular: a fixed rm before a digit, a digit before none.
+    const particular = (id: number): number => {
+      const row = INSTRUCTIONS[id];
+      return row === undefined ? 0 : (row.rm === undefined ? 0 : 4) + (row.digit === undefined ? 0 : 2) + (row.prefix === 'any' ? 0 : 1);
+    };
+    list.sort((left, right) => particular(right) - particular(left) || left - right);
+    first[opcode] = candidates.length;
+    count[opcode] = list.length;
+    candidates.push(...list);
+  });
+  const hot = new Uint16Array(operations.length * 8 * 4);
+  HOT_OPERATIONS.forEach((entry, index) => {
+    const operation = operations.indexOf(entry.operation);
+    if (operation < 0) throw new RangeError(`hot operation ${entry.operation} is not in the table`);
+    hot[(operation * 8 + FORM[entry.form]) * 4 + entry.size] = index + 1;
+  });
+  const hotNames = HOT_OPERATIONS.map((entry, index) => `  ${entry.name} = ${index + 1},`).join('\n');
+  return [
+    `export const ROW_BYTES: u32 = ${ROW_BYTES};\n`,
+    dataSegment('ROWS', rows),
+    dataSegment('OPCODE_FIRST', new Uint8Array(first.buffer)),
+    dataSegment('OPCODE_COUNT', count),
+    dataSegment('CANDIDATES', new Uint8Array(Uint16Array.from(candidates).buffer)),
+    dataSegment('HOT_OPERATION', new Uint8Array(hot.buffer)),
+    `export const HOT_COUNT: u32 = ${HOT_OPERATIONS.length};\n`,
+    `export const enum Hot {\n${hotNames}\n}\n`,
+  ].join('');
+}

@@ -1,0 +1,57 @@
+/**
+ * Writes what the assembly core takes from TypeScript: operation numbers, decoder tables, state offsets.
+ * Called by scripts/build-engine.mjs before the AssemblyScript compiler; its output (assembly/generated) is not committed.
+ */
+import { INSTRUCTIONS } from '../table/index.ts';
+import { PAGE_BLOCKS_OFFSET, SEGMENT, SEGMENT_BYTES, STATE } from '../state-layout.ts';
+import {
+  PAGE_FLAG,
+  PAGE_RECORD_BYTES,
+  SHARED,
+  SHARED_OFFSET,
+  SLOT_BYTES,
+  CPUID_ENTRY_BYTES,
+  HOST_WRITE_RING,
+} from '@plinth/hypervisor';
+import { decoderTables } from './decoder-tables.ts';
+
+/** Semantic operations in the order of their first row; their numbers are the same everywhere. */
+export const OPERATIONS: readonly string[] = [...new Set(INSTRUCTIONS.map((row) => row.operation))];
+
+function constants(prefix: string, values: Readonly<Record<string, number>>, skip: readonly string[] = []): string {
+  return Object.entries(values)
+    .filter(([name]) => !skip.includes(name))
+    .map(([name, value]) => `export const ${prefix}${name}: u32 = ${value};`)
+    .join('\n');
+}
+
+const snake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
+const snakeKeys = (values: Readonly<Record<string, number>>): Record<string, number> =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [snake(name), value]));
+
+/** @returns the generated AssemblyScript files by name. */
+export function generateAssembly(): ReadonlyMap<string, string> {
+  const header = '// Generated from the instruction table and state-layout.ts by src/build/generate.ts.\n';
+  const layout = [
+    header,
+    constants('', STATE),
+    constants('SEGMENT_', { ...SEGMENT, BYTES: SEGMENT_BYTES }),
+    constants('SHARED_', snakeKeys(SHARED)),
+    constants('', {
+      SHARED: SHARED_OFFSET,
+      PAGE_RECORD_BYTES,
+      PAGE_FLAG_DIRTY: PAGE_FLAG.dirty,
+      PAGE_FLAG_TOUCHED: PAGE_FLAG.touched,
+      SLOT_BYTES,
+      CPUID_ENTRY_BYTES,
+      HOST_WRITE_RING,
+      PAGE_BLOCKS_OFFSET,
+    }),
+  ].join('\n');
+  const operations = `${header}export const enum Operation {\n${OPERATIONS.map((name, index) => `  ${name} = ${index},`).join('\n')}\n}\n`;
+  return new Map([
+    ['layout.ts', `${layout}\n`],
+    ['operations.ts', operations],
+    ['tables.ts', header + decoderTables(OPERATIONS)],
+  ]);
+}

@@ -1,0 +1,311 @@
+/**
+ * The software engine's virtual processor: one WebAssembly instance of the assembly core over the partition's shared memory.
+ *
+ * Implements `VirtualProcessor` of the engine interface: registers by their TLFS names (read and written in the processor's block,
+ * see state-layout.ts), `run` until an exit, intercepts answered through the handlers on the caller's thread.
+ * Called by: the worker of each virtual processor (vmwp) and the tests.
+ */
+import {
+  type Exit,
+  GENERAL_REGISTERS,
+  type GuestFault,
+  type InterceptHandlers,
+  type InterruptMessage,
+  type MemoryLayout,
+  type RegisterName,
+  type RegisterValue,
+  SEGMENT_REGISTERS,
+  type SegmentValue,
+  type TableValue,
+  VECTOR_REGISTERS,
+  type VirtualProcessor,
+} from '@plinth/hypervisor';
+import { kickProcessor, requestInterrupt } from './interrupt-request.ts';
+import { SEGMENT, SEGMENT_BYTES, STATE } from './state-layout.ts';
+
+export interface SoftwareProcessorOptions {
+  readonly memory: WebAssembly.Memory;
+  readonly layout: MemoryLayout;
+  /** Number of the processor in its partition, and its APIC id. */
+  readonly index: number;
+  readonly handlers: InterceptHandlers;
+}
+
+interface EngineExports {
+  attach(address: number): void;
+  reset(index: number): void;
+  run(instructions: number): number;
+  stateChanged(): void;
+  readFlags(): bigint;
+  writeFlags(value: bigint): void;
+  readTaskPriority(): bigint;
+  writeTaskPriority(value: bigint): void;
+  readTsc(): bigint;
+  translateLinear(address: bigint): bigint;
+}
+
+const EXIT = { halt: 1, shutdown: 2, kicked: 3, budget: 4, unsupported: 5 } as const;
+/** What EXIT_UNSUPPORTED names (assembly/system.ts). */
+const UNSUPPORTED: Readonly<Record<number, string>> = {
+  1: 'x87 arithmetic',
+  2: 'real mode and 16-bit code',
+  3: 'virtual-8086 mode',
+};
+const EXCEPTION_BYTES = 48;
+const EXCEPTION_RING = 16;
+
+/** Scalars that are a u64 in the block. */
+const SCALARS: Readonly<Record<string, number>> = {
+  Rip: STATE.RIP,
+  Cr0: STATE.CR0,
+  Cr2: STATE.CR2,
+  Cr3: STATE.CR3,
+  Cr4: STATE.CR4,
+  XCr0: STATE.XCR0,
+  Efer: STATE.EFER,
+  Dr0: STATE.DR0,
+  Dr1: STATE.DR0 + 8,
+  Dr2: STATE.DR0 + 16,
+  Dr3: STATE.DR0 + 24,
+  Dr6: STATE.DR6,
+  Dr7: STATE.DR7,
+  KernelGsBase: STATE.KERNEL_GS_BASE,
+  ApicBase: STATE.APIC_BASE,
+  Pat: STATE.PAT,
+  SysenterCs: STATE.SYSENTER_CS,
+  SysenterRip: STATE.SYSENTER_EIP,
+  SysenterRsp: STATE.SYSENTER_ESP,
+  Star: STATE.STAR,
+  Lstar: STATE.LSTAR,
+  Cstar: STATE.CSTAR,
+  Sfmask: STATE.SFMASK,
+  TscAux: STATE.TSC_AUX,
+  ...Object.fromEntries(GENERAL_REGISTERS.map((name, index) => [name, index * 8])),
+};
+/** Registers whose change alters translation or mode. */
+const MODE_REGISTERS = new Set<RegisterName>(['Cr0', 'Cr3', 'Cr4', 'Efer', 'Cs', 'Ss']);
+
+class SoftwareProcessor implements VirtualProcessor {
+  readonly index: number;
+  readonly #memory: WebAssembly.Memory;
+  readonly #layout: MemoryLayout;
+  readonly #base: number;
+  readonly #view: DataView;
+  readonly #engine: EngineExports;
+  #stale = false;
+
+  constructor(module: WebAssembly.Module, options: SoftwareProcessorOptions) {
+    const { memory, layout, index, handlers } = options;
+    this.index = index;
+    this.#memory = memory;
+    this.#layout = layout;
+    this.#base = layout.processorsOffset + index * layout.processorStride;
+    this.#view = new DataView(memory.buffer, this.#base, STATE.TLB_SETS);
+    const instance = new WebAssembly.Instance(module, this.#imports(memory, handlers));
+    this.#engine = instance.exports as unknown as EngineExports;
+    this.#engine.attach(this.#base);
+    this.reset();
+  }
+
+  #imports(memory: WebAssembly.Memory, handlers: InterceptHandlers): WebAssembly.Imports {
+    const buffer = new DataView(memory.buffer);
+    return {
+      env: {
+        memory,
+        abort: () => {
+          throw new Error('the engine core aborted');
+        },
+      },
+      host: {
+        now: () => handlers.now(),
+        portRead: (port: number, size: 1 | 2 | 4) => handlers.portRead(port, size),
+        portWrite: (port: number, size: 1 | 2 | 4, value: number) => handlers.portWrite(port, size, value >>> 0),
+        mmioRead: (gpa: number, size: 1 | 2 | 4) => handlers.mmioRead(gpa, size),
+        mmioWrite: (gpa: number, size: 1 | 2 | 4, value: number) => handlers.mmioWrite(gpa, size, value >>> 0),
+        msrRead: (index: number, result: number) => {
+          const value = handlers.msrRead(index >>> 0);
+          if (value === undefined) return 0;
+          buffer.setBigUint64(result, BigInt.asUintN(64, value), true);
+          return 1;
+        },
+        msrWrite: (index: number, low: number, high: number) =>
+          handlers.msrWrite(index >>> 0, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)) ? 1 : 0,
+        deadline: () => handlers.deadline(),
+        acknowledgeExternalInterrupt: () => handlers.acknowledgeExternalInterrupt(),
+        endOfInterrupt: (vector: number) => handlers.endOfInterrupt(vector),
+        sendInterrupt: (icr: number, destination: number) => this.#sendInterrupt(icr >>> 0, destination >>> 0),
+        random: () => globalThis.crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
+      },
+    };
+  }
+
+  /** An interprocessor interrupt from this processor's ICR. */
+  #sendInterrupt(icr: number, destination: number): void {
+    const shorthand = (icr >>> 18) & 3;
+    const message: InterruptMessage = {
+      vector: icr & 0xff,
+      deliveryMode: (icr >>> 8) & 7,
+      destination: shorthand === 0 ? destination : 0xffffffff,
+      logicalDestination: shorthand === 0 && (icr & 0x800) !== 0,
+      levelTriggered: false,
+    };
+    requestInterrupt(this.#memory, this.#layout, message, shorthand === 3 ? this.index : undefined);
+  }
+
+  run(instructions: number): Exit {
+    if (this.#stale) {
+      this.#engine.stateChanged();
+      this.#stale = false;
+    }
+    const reason = this.#engine.run(instructions);
+    switch (reason) {
+      case EXIT.halt:
+        return this.#engine.readFlags() & 0x200n ? { kind: 'halt' } : { kind: 'halt-forever' };
+      case EXIT.shutdown:
+        return { kind: 'shutdown', faults: this.recentExceptions(this.#view.getUint32(STATE.EXIT_DETAIL, true)) };
+      case EXIT.kicked:
+        return { kind: 'kicked' };
+      case EXIT.budget:
+        return { kind: 'budget' };
+      case EXIT.unsupported: {
+        const what = UNSUPPORTED[this.#view.getUint32(STATE.EXIT_DETAIL, true)] ?? 'an unnamed feature';
+        return { kind: 'unsupported', what, rip: this.#view.getBigUint64(STATE.RIP, true) };
+      }
+      default:
+        throw new RangeError(`the engine returned exit reason ${reason}`);
+    }
+  }
+
+  /** The last `count` exceptions (at most 16), oldest first. */
+  recentExceptions(count: number = EXCEPTION_RING): GuestFault[] {
+    const total = this.#view.getUint32(STATE.EXCEPTION_COUNT, true);
+    const faults: GuestFault[] = [];
+    for (let number = Math.max(0, total - Math.min(count, EXCEPTION_RING)); number < total; number++) {
+      const at = STATE.EXCEPTIONS + (number % EXCEPTION_RING) * EXCEPTION_BYTES;
+      faults.push({
+        vector: this.#view.getUint32(at, true),
+        errorCode: this.#view.getUint32(at + 4, true),
+        rip: this.#view.getBigUint64(at + 8, true),
+        address: this.#view.getBigUint64(at + 16, true),
+      });
+    }
+    return faults;
+  }
+
+  readRegister(name: RegisterName): RegisterValue {
+    const scalar = SCALARS[name];
+    if (scalar !== undefined) return this.#view.getBigUint64(scalar, true);
+    const segment = SEGMENT_REGISTERS.findIndex((candidate) => candidate === name);
+    if (segment >= 0) {
+      const at = STATE.SEGMENTS + segment * SEGMENT_BYTES;
+      return {
+        selector: this.#view.getUint16(at + SEGMENT.SELECTOR, true),
+        base: this.#view.getBigUint64(at + SEGMENT.BASE, true),
+        limit: this.#view.getUint32(at + SEGMENT.LIMIT, true),
+        attributes: this.#view.getUint16(at + SEGMENT.ATTRIBUTES, true),
+      };
+    }
+    const vector = VECTOR_REGISTERS.findIndex((candidate) => candidate === name);
+    if (vector >= 0) {
+      const at = STATE.XMM + vector * 32;
+      return this.#view.getBigUint64(at, true) | (this.#view.getBigUint64(at + 8, true) << 64n);
+    }
+    switch (name) {
+      case 'Rflags':
+        return this.#engine.readFlags();
+      case 'Mxcsr':
+        return BigInt(this.#view.getUint32(STATE.MXCSR, true));
+      case 'Cr8':
+        return this.#engine.readTaskPriority();
+      case 'Tsc':
+        return BigInt.asUintN(64, this.#engine.readTsc());
+      case 'Gdtr':
+        return { base: this.#view.getBigUint64(STATE.GDTR_BASE, true), limit: this.#view.getUint32(STATE.GDTR_LIMIT, true) };
+      case 'Idtr':
+        return { base: this.#view.getBigUint64(STATE.IDTR_BASE, true), limit: this.#view.getUint32(STATE.IDTR_LIMIT, true) };
+      default:
+        throw new RangeError(`register ${name} is not one of this engine's`);
+    }
+  }
+
+  writeRegister(name: RegisterName, value: RegisterValue): void {
+    if (typeof value === 'bigint') this.#writeScalar(name, value);
+    else if ('selector' in value) this.#writeSegment(name, value);
+    else this.#writeTable(name, value);
+    if (MODE_REGISTERS.has(name)) this.#stale = true;
+  }
+
+  #writeScalar(name: RegisterName, value: bigint): void {
+    const scalar = SCALARS[name];
+    const vector = VECTOR_REGISTERS.findIndex((candidate) => candidate === name);
+    if (scalar !== undefined) {
+      this.#view.setBigUint64(scalar, BigInt.asUintN(64, value), true);
+    } else if (vector >= 0) {
+      const at = STATE.XMM + vector * 32;
+      this.#view.setBigUint64(at, BigInt.asUintN(64, value), true);
+      this.#view.setBigUint64(at + 8, BigInt.asUintN(64, value >> 64n), true);
+    } else if (name === 'Rflags') this.#engine.writeFlags(value);
+    else if (name === 'Mxcsr') this.#view.setUint32(STATE.MXCSR, Number(BigInt.asUintN(32, value)), true);
+    else if (name === 'Cr8') this.#engine.writeTaskPriority(value);
+    else if (name === 'Tsc') {
+      const offset = this.#view.getBigUint64(STATE.TSC_OFFSET, true) + value - BigInt.asUintN(64, this.#engine.readTsc());
+      this.#view.setBigUint64(STATE.TSC_OFFSET, BigInt.asUintN(64, offset), true);
+    } else throw new RangeError(`register ${name} does not take a number`);
+  }
+
+  #writeSegment(name: RegisterName, value: SegmentValue): void {
+    const segment = SEGMENT_REGISTERS.findIndex((candidate) => candidate === name);
+    if (segment < 0) throw new RangeError(`register ${name} does not take a segment`);
+    const at = STATE.SEGMENTS + segment * SEGMENT_BYTES;
+    this.#view.setBigUint64(at + SEGMENT.BASE, BigInt.asUintN(64, value.base), true);
+    this.#view.setUint32(at + SEGMENT.LIMIT, value.limit, true);
+    this.#view.setUint32(at + SEGMENT.ATTRIBUTES, value.attributes, true);
+    this.#view.setUint32(at + SEGMENT.SELECTOR, value.selector, true);
+  }
+
+  #writeTable(name: RegisterName, value: TableValue): void {
+    if (name !== 'Gdtr' && name !== 'Idtr') throw new RangeError(`register ${name} does not take a table`);
+    const [base, limit] = name === 'Gdtr' ? [STATE.GDTR_BASE, STATE.GDTR_LIMIT] : [STATE.IDTR_BASE, STATE.IDTR_LIMIT];
+    this.#view.setBigUint64(base, BigInt.asUintN(64, value.base), true);
+    this.#view.setUint32(limit, value.limit, true);
+  }
+
+  kick(): void {
+    kickProcessor(this.#memory, this.#layout, this.index);
+  }
+
+  reset(): void {
+    this.#engine.reset(this.index);
+    this.#stale = false;
+  }
+
+  nextDeadline(): number {
+    return Math.min(
+      this.#view.getFloat64(STATE.APIC_TIMER_DEADLINE, true),
+      this.#view.getFloat64(STATE.DEVICE_DEADLINE, true),
+    );
+  }
+
+  setDeviceDeadline(nanoseconds: number): void {
+    this.#view.setFloat64(STATE.DEVICE_DEADLINE, nanoseconds, true);
+  }
+
+  instructionCounts(): { readonly interpreted: number; readonly translated: number } {
+    return { interpreted: Number(this.#view.getBigUint64(STATE.INSTRUCTIONS, true)), translated: 0 };
+  }
+
+  translate(address: bigint): number | undefined {
+    if (this.#stale) {
+      this.#engine.stateChanged();
+      this.#stale = false;
+    }
+    const gpa = BigInt.asUintN(64, this.#engine.translateLinear(address));
+    return gpa === 0xffff_ffff_ffff_ffffn ? undefined : Number(gpa);
+  }
+}
+
+/** A virtual processor of the software engine in its power-on state. @param module the compiled engine.wasm */
+export function createSoftwareProcessor(module: WebAssembly.Module, options: SoftwareProcessorOptions): SoftwareProcessor {
+  return new SoftwareProcessor(module, options);
+}
+export type { SoftwareProcessor };

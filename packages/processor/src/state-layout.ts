@@ -1,0 +1,143 @@
+/**
+ * A virtual processor's block in the shared memory: byte offsets from the block's start.
+ *
+ * The one description of the interpreter's state: TypeScript reads and writes registers through it, and the generator writes it
+ * as constants for the assembly core (assembly/generated/layout.ts). Register numbers in pre-decoded operations are byte offsets
+ * into the first 256 bytes: general register n is at 8n, AH..BH at 1, 9, 17, 25; ZERO_SLOT always reads zero.
+ */
+
+export const STATE = {
+  /** 16 u64: RAX RCX RDX RBX RSP RBP RSI RDI R8..R15. */
+  REGISTERS: 0,
+  /** u64 that is always zero: base or index of an address that has none. */
+  ZERO_SLOT: 128,
+  /** u64: linear address of the running block's first byte, truncated as RIP is (offset within CS plus its base). */
+  RIP_BASE: 136,
+  /** u64: RIP, valid whenever the run loop is not inside a block. */
+  RIP: 144,
+  /** u64: RFLAGS without the six arithmetic flags. */
+  FLAGS: 152,
+  /** Lazy arithmetic flags, see assembly/flags.ts: u32 kind, u64 result, u64 first operand, u64 second operand. */
+  CC_KIND: 160,
+  CC_RESULT: 168,
+  CC_A: 176,
+  CC_B: 184,
+  /** Addresses (u32) of the current read and write TLBs. */
+  TLB_READ: 192,
+  TLB_WRITE: 196,
+  /** u32: generation that a decoded block must carry to be entered without a look-up. */
+  GENERATION: 200,
+  /** i32: instructions left until the run loop looks at clock, kick word and interrupts. */
+  BUDGET: 204,
+  /** u32: mode bits, see assembly/state.ts. */
+  MODE: 208,
+  /** u32: current privilege level. */
+  CPL: 212,
+  /** u64: instructions executed. */
+  INSTRUCTIONS: 216,
+  /** u32: MXCSR. */
+  MXCSR: 224,
+  /** u64: what a vector operation leaves for a general register or RFLAGS. */
+  VECTOR_RESULT: 232,
+  /** 64-byte scratch area for operands that have no place in RAM (MMIO, page-crossing). */
+  SCRATCH: 256,
+  /** 16 x 32 bytes: XMM0..15 in the low halves. */
+  XMM: 0x400,
+  /** x87: u16 control, u16 status, u8 abridged tag, u16 opcode, u64 instruction pointer, u64 data pointer, u16 selectors of both, 8 x 16 bytes registers. */
+  FPU_CONTROL: 0x600,
+  FPU_STATUS: 0x602,
+  FPU_TAG: 0x604,
+  FPU_OPCODE: 0x606,
+  FPU_IP: 0x608,
+  FPU_DP: 0x610,
+  FPU_CS: 0x618,
+  FPU_DS: 0x61a,
+  FPU_REGISTERS: 0x620,
+  /** 8 segments of 32 bytes {u64 base, u32 limit, u32 attributes, u16 selector} in the order ES CS SS DS FS GS LDTR TR. */
+  SEGMENTS: 0x700,
+  GDTR_BASE: 0x800,
+  GDTR_LIMIT: 0x808,
+  IDTR_BASE: 0x810,
+  IDTR_LIMIT: 0x818,
+  CR0: 0x820,
+  CR2: 0x828,
+  CR3: 0x830,
+  CR4: 0x838,
+  XCR0: 0x840,
+  EFER: 0x848,
+  DR0: 0x850,
+  DR6: 0x870,
+  DR7: 0x878,
+  /** Model-specific registers with storage. */
+  STAR: 0x880,
+  LSTAR: 0x888,
+  CSTAR: 0x890,
+  SFMASK: 0x898,
+  KERNEL_GS_BASE: 0x8a0,
+  TSC_AUX: 0x8a8,
+  TSC_OFFSET: 0x8b0,
+  PAT: 0x8b8,
+  APIC_BASE: 0x8c0,
+  SYSENTER_CS: 0x8c8,
+  SYSENTER_ESP: 0x8d0,
+  SYSENTER_EIP: 0x8d8,
+  MTRR_DEFAULT: 0x8e0,
+  /** 11 fixed and 16 variable MTRRs. */
+  MTRR_FIXED: 0x8e8,
+  MTRR_VARIABLE: 0x940,
+  MISC_ENABLE: 0x9c0,
+  /** Pending exception while it is being raised: u32 vector (0xffffffff: none), u32 error code, u64 address. */
+  FAULT_VECTOR: 0xa00,
+  FAULT_ERROR: 0xa04,
+  FAULT_ADDRESS: 0xa08,
+  /** u32: the operation that faulted. */
+  FAULT_OPERATION: 0xa10,
+  /** u32: vector whose delivery is under way (for double and triple faults), 0xffffffff none. */
+  DELIVERING: 0xa14,
+  /** u32: exit reason of `run`, and u32, u64 details. */
+  EXIT_REASON: 0xa18,
+  EXIT_DETAIL: 0xa1c,
+  EXIT_ADDRESS: 0xa20,
+  /** u32: interrupts are blocked for one instruction (STI, MOV SS). */
+  SHADOW: 0xa28,
+  /** u32: 1 while halted. */
+  HALTED: 0xa2c,
+  /** Words that other threads write, atomically. i32 KICK: wakes a halted processor; u32 PENDING: bit 0 NMI, 1 INIT, 2 SIPI. */
+  KICK: 0xa40,
+  PENDING: 0xa44,
+  /** f64: partition time (ns) at which a device wants to run; Infinity none. */
+  DEVICE_DEADLINE: 0xa48,
+  /** u32: position in the host-write ring up to which this processor has looked. */
+  HOST_WRITES_SEEN: 0xa50,
+  SLOT_GENERATION_SEEN: 0xa54,
+  /** Ring of the last 16 exceptions, 48 bytes each {u32 vector, u32 error, u64 rip, u64 address, u64 count, u64 cs, u64 cr3}; u32 count. */
+  EXCEPTION_COUNT: 0xa60,
+  EXCEPTIONS: 0xa80,
+  /** Counters of exits and events, u64 each; names in counters.ts. */
+  COUNTERS: 0xe00,
+  /** Local APIC: registers at their xAPIC offsets / 4 (256 u32), IRR/ISR/TMR within. */
+  APIC: 0x1000,
+  /** f64: partition time at which the APIC timer fires; u64 TSC deadline; f64 start of the current count. */
+  APIC_TIMER_DEADLINE: 0x1400,
+  APIC_TSC_DEADLINE: 0x1408,
+  APIC_TIMER_START: 0x1410,
+  /** u32: an interrupt may be deliverable; set by whoever sets an IRR bit. */
+  APIC_ATTENTION: 0x1418,
+  /** Pre-made operations {DELIVER, RESYNC, EXIT}, 16 bytes each. */
+  LEAVE_OPERATIONS: 0x1500,
+  /** TLB sets: see assembly/memory.ts. */
+  TLB_SETS: 0x10000,
+  /** Jump cache: 4096 x u32 block addresses. */
+  JUMP_CACHE: 0x200000,
+  /** Hash table of blocks by physical address: 65536 x u32. */
+  BLOCK_HASH: 0x210000,
+  /** Decoded code. */
+  ARENA: 0x280000,
+  ARENA_END: 0x1800000,
+} as const;
+
+/** Segment order within STATE.SEGMENTS, as ModRM encodes them, then LDTR and TR. */
+export const SEGMENT_BYTES = 32;
+export const SEGMENT = { BASE: 0, LIMIT: 8, ATTRIBUTES: 12, SELECTOR: 16 } as const;
+/** Table of the first decoded block per RAM page (u32 each) follows the fixed part of the block. */
+export const PAGE_BLOCKS_OFFSET = 24 * 1024 * 1024;

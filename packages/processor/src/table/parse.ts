@@ -1,0 +1,181 @@
+/**
+ * The one instruction table: its notation, parsed into rows.
+ *
+ * A line is `name encoding operands attributes`. The encoding is a list of
+ * - an optional prefix rule: NP (none of 66, F3, F2), NP66 (neither F3 nor F2), 66, F3, F2 (mandatory);
+ * - the opcode map (nothing, 0F, 0F 38, 0F 3A) and the opcode, `+r` with a register and `+c` with a condition in its low bits;
+ * - `/digit` (the ModRM reg field), `mem` or `reg` (ModRM mod), `rm=n` (a register form whose rm field is fixed).
+ * Operands are those of the AMD64 manual (E, G, I, J, O, V, W, U, M, S, C, D, R and fixed registers) with a width letter;
+ * sIb is a sign-extended byte, Z a register in the opcode. Attributes:
+ *   lock (takes a LOCK prefix when its destination is memory), rep, d64 and f64 (64-bit operands by default / always in 64-bit mode),
+ *   not64, only64, end (ends a block of straight-line code), mem/fault (can raise an exception besides those of memory operands),
+ *   system (privileged or about system state: not for user-mode comparison), io, time, random, memory (touches implicit memory),
+ *   aligned (16-byte operand must be aligned), mxcsr, x87, approximate, feature=NAME, sz=b|v|y (operand size without an operand that says it),
+ *   op=OPERATION (semantic operation; default: the name in capitals), w= r= u= (flags written, read, left undefined).
+ *
+ * The decoder, the interpreter's dispatch, the disassembler, the generated tests and, later, the translator read these rows.
+ */
+import { GENERAL_ROWS } from './general.ts';
+import { VECTOR_ROWS } from './vector.ts';
+
+export type PrefixRule = 'any' | 'NP' | 'NP66' | '66' | 'F3' | 'F2';
+export type OpcodeMap = 0 | 1 | 2 | 3;
+/** Letter of the manual's operand notation; `fixed` names a register, `one` is the constant 1. */
+export type OperandKind = 'E' | 'G' | 'Z' | 'I' | 's' | 'J' | 'O' | 'A' | 'M' | 'V' | 'W' | 'U' | 'S' | 'C' | 'D' | 'R' | 'F' | 'fixed' | 'one';
+export interface Operand {
+  readonly kind: OperandKind;
+  /** b, w, d, q, v (16/32/64), y (32/64), z (16/32 immediate), x (128), p (far pointer), i (x87 stack); a name when fixed. */
+  readonly width: string;
+}
+
+export const FLAG_LETTERS = { c: 0x001, p: 0x004, a: 0x010, z: 0x040, s: 0x080, o: 0x800 } as const;
+
+export interface InstructionRow {
+  readonly id: number;
+  readonly name: string;
+  readonly operation: string;
+  /** Encoding and operands as written in the table, for reports. */
+  readonly text: string;
+  readonly prefix: PrefixRule;
+  readonly map: OpcodeMap;
+  /** Opcode; for `+r` rows the first of eight, for `+c` rows already expanded. */
+  readonly opcode: number;
+  readonly registerInOpcode: boolean;
+  /** Condition code 0..15 of jcc, setcc, cmovcc. */
+  readonly condition: number | undefined;
+  readonly modrm: boolean;
+  readonly digit: number | undefined;
+  readonly mod: 'any' | 'reg' | 'mem';
+  readonly rm: number | undefined;
+  readonly mode: 'any' | 'not64' | 'only64';
+  readonly operands: readonly Operand[];
+  /** Masks in RFLAGS bits. */
+  readonly flagsWritten: number;
+  readonly flagsRead: number;
+  readonly flagsUndefined: number;
+  readonly size: string | undefined;
+  readonly feature: string | undefined;
+  readonly attributes: ReadonlySet<string>;
+}
+
+export const CONDITIONS = ['O', 'NO', 'B', 'NB', 'Z', 'NZ', 'BE', 'NBE', 'S', 'NS', 'P', 'NP', 'L', 'NL', 'LE', 'NLE'] as const;
+const FIXED = new Set(['AL', 'AX', 'CL', 'DX', 'rAX', 'ES', 'CS', 'SS', 'DS', 'FS', 'GS']);
+
+function parseOperand(text: string): Operand {
+  if (FIXED.has(text)) return { kind: 'fixed', width: text };
+  if (text === '1') return { kind: 'one', width: 'b' };
+  if (text === 'sIb') return { kind: 's', width: 'b' };
+  return { kind: text.charAt(0) as OperandKind, width: text.slice(1) };
+}
+
+function flagMask(letters: string): number {
+  let mask = 0;
+  for (const letter of letters) mask |= FLAG_LETTERS[letter as keyof typeof FLAG_LETTERS] ?? 0;
+  return mask;
+}
+
+const MODRM_KINDS = new Set<OperandKind>(['E', 'G', 'M', 'V', 'W', 'U', 'S', 'C', 'D', 'R', 'F']);
+
+interface Encoding {
+  prefix: PrefixRule;
+  map: OpcodeMap;
+  opcode: number;
+  plus: '' | 'r' | 'c';
+  digit?: number;
+  mod: 'any' | 'reg' | 'mem';
+  rm?: number;
+}
+
+function parseEncoding(tokens: readonly string[], line: string): Encoding {
+  const encoding: Encoding = { prefix: 'any', map: 0, opcode: -1, plus: '', mod: 'any' };
+  const bytes: string[] = [];
+  for (const token of tokens) {
+    if (token === 'NP' || token === 'NP66') encoding.prefix = token;
+    else if (token === 'mem' || token === 'reg') encoding.mod = token;
+    else if (token.startsWith('/')) encoding.digit = Number(token.slice(1));
+    else if (token.startsWith('rm=')) {
+      encoding.rm = Number(token.slice(3));
+      encoding.mod = 'reg';
+    } else bytes.push(token);
+  }
+  const first = bytes[0];
+  if (bytes.length > 1 && (first === '66' || first === 'F3' || first === 'F2')) {
+    encoding.prefix = first;
+    bytes.shift();
+  }
+  if (bytes.length > 1 && bytes.at(0) === '0F') {
+    bytes.shift();
+    const escape = bytes.length > 1 ? bytes.at(0) : undefined;
+    encoding.map = escape === '38' ? 2 : escape === '3A' ? 3 : 1;
+    if (encoding.map !== 1) bytes.shift();
+  }
+  const opcode = /^([0-9A-F]{2})(?:\+([rc]))?$/.exec(bytes[0] ?? '');
+  if (bytes.length !== 1 || opcode === null) throw new SyntaxError(`instruction table: bad encoding in '${line}'`);
+  encoding.opcode = Number.parseInt(opcode[1] ?? '', 16);
+  encoding.plus = (opcode[2] ?? '') as '' | 'r' | 'c';
+  return encoding;
+}
+
+function parseLine(line: string, rows: InstructionRow[]): void {
+  const columns = /^(\S+)\s+(.{19}) ?(\S+)\s*(.*)$/.exec(line);
+  if (columns === null) throw new SyntaxError(`instruction table: bad line '${line}'`);
+  const [, name = '', encodingText = '', operandText = '', attributeText = ''] = columns;
+  const encoding = parseEncoding(encodingText.trim().split(/\s+/), line);
+  const operands = operandText === '-' ? [] : operandText.split(',').map(parseOperand);
+  const attributes = new Set(attributeText.split(/\s+/).filter((word) => word !== ''));
+  const values = new Map<string, string>();
+  for (const word of attributes) {
+    const equals = word.indexOf('=');
+    if (equals > 0) values.set(word.slice(0, equals), word.slice(equals + 1));
+  }
+  // `mem` among the attributes restricts ModRM just as it does in the encoding column.
+  const mod = attributes.has('mem') ? 'mem' : encoding.mod;
+  const modrm = encoding.digit !== undefined || operands.some((operand) => MODRM_KINDS.has(operand.kind));
+  const operation = values.get('op') ?? name.toUpperCase();
+  const base = {
+    name,
+    text: `${encodingText.trim()} ${operandText}`,
+    prefix: encoding.prefix,
+    map: encoding.map,
+    registerInOpcode: encoding.plus === 'r',
+    modrm,
+    digit: encoding.digit,
+    mod,
+    rm: encoding.rm,
+    mode: attributes.has('not64') ? 'not64' : attributes.has('only64') ? 'only64' : 'any',
+    operands,
+    flagsWritten: flagMask(values.get('w') ?? ''),
+    flagsRead: flagMask(values.get('r') ?? ''),
+    flagsUndefined: flagMask(values.get('u') ?? ''),
+    size: values.get('sz'),
+    feature: values.get('feature'),
+    attributes,
+  } as const;
+  if (encoding.plus === 'c') {
+    CONDITIONS.forEach((suffix, condition) => {
+      rows.push({
+        ...base,
+        id: rows.length,
+        name: name.replace(/cc$/, suffix.toLowerCase()),
+        operation: `${operation}_${suffix}`,
+        opcode: encoding.opcode + condition,
+        condition,
+      });
+    });
+  } else {
+    rows.push({ ...base, id: rows.length, operation, opcode: encoding.opcode, condition: undefined });
+  }
+}
+
+function parseTable(...texts: readonly string[]): readonly InstructionRow[] {
+  const rows: InstructionRow[] = [];
+  for (const text of texts) {
+    for (const line of text.split('\n')) {
+      if (line.trim() !== '' && !line.startsWith('#')) parseLine(line, rows);
+    }
+  }
+  return rows;
+}
+
+/** Every instruction of the processor, in the order of the table. Rows that match earlier win. */
+export const INSTRUCTIONS: readonly InstructionRow[] = parseTable(GENERAL_ROWS, VECTOR_ROWS);
