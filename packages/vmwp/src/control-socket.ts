@@ -1,0 +1,274 @@
+/**
+ * The control socket of a running VM: JSON lines over a local socket that only its owner can open.
+ *
+ *     $PLINTH_HOME/run/NAME.sock
+ *     -> {"id": 1, "command": "inspect", "path": "processors/0"}
+ *     <- {"id": 1, "result": {...}}            or {"id": 1, "error": {"code": "PL-1018", ...}}
+ *
+ * Commands: identify, inspect, pause, resume, reset, stop, turn-off. A socket file without a process behind it (after a kill)
+ * is removed by the next one that comes across it. Called by: run-virtual-machine.ts (server), cli (client).
+ */
+import { chmodSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { PlinthError } from '@plinth/errors';
+import { fileReason } from './console-pump.ts';
+
+/** Longest line of either side. An inspect tree is far below it. */
+const LINE_LIMIT = 4 * 1024 * 1024;
+const REQUEST_LIMIT = 64 * 1024;
+const ANSWER_MILLISECONDS = 5000;
+/** Bytes of a socket's path without its closing zero (sockaddr_un). A longer one would be cut short without a word. */
+const PATH_LIMIT = process.platform === 'linux' ? 107 : 103;
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+export const CONTROL_COMMANDS = ['identify', 'inspect', 'pause', 'resume', 'reset', 'stop', 'turn-off'] as const;
+export type ControlCommand = (typeof CONTROL_COMMANDS)[number];
+
+export interface ControlRequest {
+  readonly command: ControlCommand;
+  /** For `inspect`: names separated by slashes; absent or empty for the whole tree. */
+  readonly path?: string;
+}
+
+/** Answers a request; what it throws goes to the asker. */
+export type ControlHandler = (request: ControlRequest) => Promise<unknown>;
+
+export interface ControlServer {
+  readonly path: string;
+  close(): void;
+}
+
+/** A VM that runs now. */
+export interface RunningMachine {
+  readonly name: string;
+  readonly pid: number;
+  readonly socket: string;
+}
+
+export const controlFolder = (home: string): string => join(home, 'run');
+const controlPath = (home: string, name: string): string => join(controlFolder(home), `${name}.sock`);
+
+/**
+ * Opens the control socket of a VM.
+ * @throws PlinthError PL-1020 for a name that cannot be one, PL-1019 when another VM has it, PL-3003 and PL-3004 when folder or
+ * socket cannot be made
+ */
+export async function serveControl(home: string, name: string, handler: ControlHandler): Promise<ControlServer> {
+  if (!NAME.test(name)) throw new PlinthError('PL-1020', { name });
+  const folder = controlFolder(home);
+  const path = controlPath(home, name);
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new PlinthError('PL-3003', { path: folder, reason: fileReason(error) }, { cause: error });
+  }
+  const length = Buffer.byteLength(path);
+  if (length > PATH_LIMIT && process.platform !== 'win32') {
+    throw new PlinthError('PL-3004', { path, reason: `Its path has ${length} bytes, and ${PATH_LIMIT} are possible` });
+  }
+  const owner = await identify(path).catch(() => undefined);
+  if (owner !== undefined) throw new PlinthError('PL-1019', { name, pid: owner.pid });
+  removeStale(path);
+  const server = createServer((socket) => serveConnection(socket, handler));
+  await listen(server, path);
+  server.unref();
+  return {
+    path,
+    close() {
+      // Closing also removes the socket's file.
+      server.close();
+      for (const socket of connections.get(server) ?? []) socket.destroy();
+    },
+  };
+}
+
+const connections = new WeakMap<Server, Set<Socket>>();
+
+function listen(server: Server, path: string): Promise<void> {
+  const open = new Set<Socket>();
+  connections.set(server, open);
+  server.on('connection', (socket) => {
+    open.add(socket);
+    socket.on('close', () => open.delete(socket));
+  });
+  return new Promise((resolve, reject) => {
+    const failed = (error: Error): void =>
+      reject(new PlinthError('PL-3004', { path, reason: fileReason(error) }, { cause: error }));
+    // A local socket is bound within listen(), so the mask holds for its file and nothing else.
+    const mask = process.umask(0o177);
+    try {
+      server.once('error', failed);
+      server.listen(path, () => {
+        server.removeListener('error', failed);
+        server.on('error', () => {});
+        try {
+          chmodSync(path, 0o600);
+        } catch {
+          // The mask has done it already where the file system knows modes.
+        }
+        resolve();
+      });
+    } finally {
+      process.umask(mask);
+    }
+  });
+}
+
+function removeStale(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // Nothing was there, or it cannot be removed: then listening says so, with its reason.
+  }
+}
+
+function serveConnection(socket: Socket, handler: ControlHandler): void {
+  socket.on('error', () => socket.destroy());
+  socket.unref();
+  readLines(socket, REQUEST_LIMIT, (line) => {
+    void answer(line, handler).then((text) => {
+      if (!socket.destroyed) socket.write(text);
+    });
+  });
+}
+
+async function answer(line: string, handler: ControlHandler): Promise<string> {
+  let id: unknown = null;
+  try {
+    const request: unknown = JSON.parse(line);
+    if (typeof request !== 'object' || request === null)
+      throw new PlinthError('PL-3008', { command: line.slice(0, 80) });
+    id = 'id' in request ? request.id : null;
+    const command = 'command' in request ? CONTROL_COMMANDS.find((known) => known === request.command) : undefined;
+    if (command === undefined) {
+      throw new PlinthError('PL-3008', { command: 'command' in request ? String(request.command) : '' });
+    }
+    const path = 'path' in request && typeof request.path === 'string' ? request.path : undefined;
+    const result = await handler(path === undefined ? { command } : { command, path });
+    return `${JSON.stringify({ id, result: result ?? null }, writeBigint)}\n`;
+  } catch (error) {
+    const known = error instanceof PlinthError ? error : new PlinthError('PL-3008', { command: line.slice(0, 80) });
+    return `${JSON.stringify({ id, error: known.toJSON() })}\n`;
+  }
+}
+
+const writeBigint = (_: string, value: unknown): unknown =>
+  typeof value === 'bigint' ? `0x${value.toString(16)}` : value;
+
+/** Calls `received` for each line; a peer that sends a longer one than `limit` is cut off. */
+function readLines(socket: Socket, limit: number, received: (line: string) => void): void {
+  let pending = '';
+  socket.setEncoding('utf8');
+  socket.on('data', (chunk: string) => {
+    pending += chunk;
+    for (let end = pending.indexOf('\n'); end >= 0; end = pending.indexOf('\n')) {
+      const line = pending.slice(0, end);
+      pending = pending.slice(end + 1);
+      if (line.trim() !== '') received(line);
+    }
+    if (pending.length > limit) socket.destroy();
+  });
+}
+
+/**
+ * Sends one request to a running VM and gives its result.
+ * @throws PlinthError the VM's own refusal; PL-1021 when nobody answers
+ */
+export function requestControl(socketPath: string, request: ControlRequest): Promise<unknown> {
+  const name = socketPath.replace(/^.*[\\/]/, '').replace(/\.sock$/, '');
+  const unreachable = (reason: string): PlinthError => new PlinthError('PL-1021', { name, socket: socketPath, reason });
+  return new Promise((resolve, reject) => {
+    const socket = connect(socketPath);
+    const finish = (settle: () => void): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      settle();
+    };
+    const timer = setTimeout(
+      () => finish(() => reject(unreachable('its process does not answer'))),
+      ANSWER_MILLISECONDS,
+    );
+    socket.on('connect', () => socket.write(`${JSON.stringify({ id: 1, ...request })}\n`));
+    socket.on('error', (error) => finish(() => reject(unreachable(`it cannot be reached (${fileReason(error)})`))));
+    socket.on('close', () => finish(() => reject(unreachable('its process ended or hung up'))));
+    readLines(socket, LINE_LIMIT, (line) => {
+      finish(() => {
+        try {
+          const reply: unknown = JSON.parse(line);
+          if (typeof reply === 'object' && reply !== null && 'result' in reply) return resolve(reply.result);
+          const error = typeof reply === 'object' && reply !== null && 'error' in reply ? reply.error : undefined;
+          reject(PlinthError.from(error) ?? unreachable('its answer makes no sense'));
+        } catch {
+          reject(unreachable('its answer makes no sense'));
+        }
+      });
+    });
+  });
+}
+
+async function identify(socketPath: string): Promise<{ readonly name: string; readonly pid: number }> {
+  const result = await requestControl(socketPath, { command: 'identify' });
+  if (
+    typeof result === 'object' &&
+    result !== null &&
+    'name' in result &&
+    'pid' in result &&
+    typeof result.pid === 'number'
+  ) {
+    return { name: String(result.name), pid: result.pid };
+  }
+  throw new PlinthError('PL-1021', { name: '', socket: socketPath, reason: 'its answer makes no sense' });
+}
+
+/** The VMs that run now, by name. Sockets that nobody is behind are removed. */
+export async function runningMachines(home: string): Promise<RunningMachine[]> {
+  const folder = controlFolder(home);
+  let files: string[];
+  try {
+    files = readdirSync(folder).filter((file) => file.endsWith('.sock'));
+  } catch {
+    return [];
+  }
+  const found = await Promise.all(
+    files.sort().map(async (file) => {
+      const socket = join(folder, file);
+      const owner = await identify(socket).catch((error: unknown) => {
+        if (refused(error)) removeStale(socket);
+        return undefined;
+      });
+      return owner === undefined ? undefined : { name: owner.name, pid: owner.pid, socket };
+    }),
+  );
+  return found.filter((machine) => machine !== undefined);
+}
+
+/** Whether nobody listens any more (as against: somebody does, but is slow). */
+function refused(error: unknown): boolean {
+  return error instanceof PlinthError && String(error.parameters.reason).includes('ECONNREFUSED');
+}
+
+/** A name for a VM that was given none, such as `plinth-4711`: the process's id keeps it unique among those that run. */
+export const generatedName = (): string => `plinth-${process.pid}`;
+
+/**
+ * The part of a tree at a path of names separated by slashes.
+ * @throws PlinthError PL-1018 when there is nothing
+ */
+export function treeAt(tree: unknown, path: string): unknown {
+  let node = tree;
+  let parent = '';
+  for (const name of path.split('/').filter((part) => part !== '')) {
+    const children = typeof node === 'object' && node !== null ? Object.keys(node) : [];
+    if (!children.includes(name)) {
+      throw new PlinthError('PL-1018', {
+        path,
+        parent: parent === '' ? '/' : parent,
+        children: children.length === 0 ? 'nothing below it' : children.join(', '),
+      });
+    }
+    node = (node as Record<string, unknown>)[name];
+    parent = parent === '' ? name : `${parent}/${name}`;
+  }
+  return node;
+}

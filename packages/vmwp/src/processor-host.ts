@@ -1,0 +1,147 @@
+/**
+ * The main thread's hold on a virtual processor's thread: starts it, sends commands (and kicks, as the thread has no event loop turns),
+ * gives its events on, and ends it for certain.
+ *
+ * Called by: run-virtual-machine.ts.
+ */
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import type { InspectTree } from '@plinth/hypervisor';
+import type { Outcome, ProcessorCommand, ProcessorEvent, ProcessorSetup } from './processor-protocol.ts';
+import type { ProcessorSnapshot } from './processor-snapshot.ts';
+
+/** How long a thread may take to answer before it is taken for stuck, in milliseconds. */
+const ANSWER_MILLISECONDS = 1500;
+
+export interface ProcessorEvents {
+  output(): void;
+  reset(): void;
+  errorRecord(record: Uint8Array): void;
+  ended(outcome: Outcome, snapshot: ProcessorSnapshot): void;
+  /** Plinth's fault, with what is known. */
+  fault(message: string, stack: string, snapshot: ProcessorSnapshot | undefined): void;
+}
+
+export class ProcessorHost {
+  /** Settles when engine and devices stand on the thread; rejects never (faults are events). */
+  readonly ready: Promise<void>;
+  readonly #worker: Worker;
+  readonly #commands: MessagePort;
+  readonly #kick: () => void;
+  readonly #inspections = new Map<number, (tree: InspectTree) => void>();
+  readonly #events: ProcessorEvents;
+  #nextInspection = 1;
+  #snapshot: ProcessorSnapshot | undefined;
+  #exited = false;
+  #over = false;
+  #finished: () => void = () => {};
+
+  /**
+   * @param module URL of the thread's module
+   * @param kick sets the processor's kick word and wakes it
+   */
+  constructor(module: URL, setup: Omit<ProcessorSetup, 'commands'>, kick: () => void, events: ProcessorEvents) {
+    const { port1, port2 } = new MessageChannel();
+    this.#commands = port1;
+    this.#kick = kick;
+    this.#events = events;
+    this.#worker = new Worker(module, {
+      workerData: { ...setup, commands: port2 },
+      transferList: [port2],
+      name: `processor ${setup.index}`,
+      // Errors come as events, and the processor's thread prints nothing but traces.
+      stdout: false,
+      stderr: false,
+    });
+    port1.unref();
+    this.ready = new Promise((resolve) => {
+      this.#worker.on('message', (event: ProcessorEvent) => {
+        if (event.kind === 'ready') resolve();
+        else this.#receive(event);
+      });
+    });
+    this.#worker.on('error', (error: Error) => this.#fault(error.message, error.stack ?? ''));
+    this.#worker.on('exit', (code) => {
+      this.#exited = true;
+      this.#finished();
+      this.#fault(`the thread of processor ${setup.index} ended with ${code}`, '');
+    });
+  }
+
+  send(command: ProcessorCommand): void {
+    if (this.#exited) return;
+    this.#commands.postMessage(command);
+    this.#kick();
+  }
+
+  /** The tree of what the processor's thread sees; undefined when it does not answer in time. */
+  inspect(): Promise<InspectTree | undefined> {
+    const id = this.#nextInspection++;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#inspections.delete(id);
+        resolve(undefined);
+      }, ANSWER_MILLISECONDS);
+      this.#inspections.set(id, (tree) => {
+        clearTimeout(timer);
+        resolve(tree);
+      });
+      this.send({ kind: 'inspect', id });
+    });
+  }
+
+  /**
+   * Ends the thread: by asking, and when it does not answer, by force.
+   * @returns the processor's last state; undefined when it had to be forced
+   */
+  async end(): Promise<ProcessorSnapshot | undefined> {
+    this.#over = true;
+    if (!this.#exited) {
+      const ended = new Promise<void>((resolve) => {
+        this.#finished = resolve;
+      });
+      this.send({ kind: 'end' });
+      const timer = setTimeout(() => this.#finished(), ANSWER_MILLISECONDS);
+      await ended;
+      clearTimeout(timer);
+    }
+    this.#commands.close();
+    await this.#worker.terminate();
+    return this.#snapshot;
+  }
+
+  #receive(event: ProcessorEvent): void {
+    switch (event.kind) {
+      case 'output':
+        this.#events.output();
+        return;
+      case 'reset':
+        if (!this.#over) this.#events.reset();
+        return;
+      case 'error-record':
+        this.#events.errorRecord(event.record);
+        return;
+      case 'inspected':
+        this.#inspections.get(event.id)?.(event.tree);
+        this.#inspections.delete(event.id);
+        return;
+      case 'ended':
+        this.#snapshot = event.snapshot;
+        this.#finished();
+        if (!this.#over) {
+          this.#over = true;
+          this.#events.ended(event.outcome, event.snapshot);
+        }
+        return;
+      case 'fault':
+        this.#snapshot = event.snapshot;
+        this.#fault(event.message, event.stack);
+        return;
+    }
+  }
+
+  #fault(message: string, stack: string): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#events.fault(message, stack, this.#snapshot);
+  }
+}

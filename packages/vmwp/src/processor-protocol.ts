@@ -1,0 +1,58 @@
+/**
+ * What passes between the main thread of a VM and the thread of a virtual processor: plain data only.
+ *
+ * The processor's thread runs one synchronous loop and has no event loop turns: commands wait in a message port, and a kick makes
+ * the processor look. Events are posted to the main thread. Called by: run-virtual-machine.ts, processor-thread.ts.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import type { InspectTree, RegisterName, RegisterValue } from '@plinth/hypervisor';
+import type { TraceTopic } from './configuration.ts';
+import type { ProcessorSnapshot } from './processor-snapshot.ts';
+
+/** `workerData` of a processor's thread. */
+export interface ProcessorSetup {
+  readonly memory: WebAssembly.Memory;
+  readonly index: number;
+  readonly counters: SharedArrayBuffer;
+  readonly commands: MessagePort;
+  /** Value of the monotonic clock (ns) at partition time 0. */
+  readonly epoch: number;
+  readonly trace: readonly TraceTopic[];
+  readonly debugExitPort: number | undefined;
+}
+
+/** Registers that a boot sets, over the power-on state. */
+export type BootRegisters = readonly (readonly [RegisterName, RegisterValue])[];
+
+export type ProcessorCommand =
+  /** Memory is loaded: start from these registers. `again`: after a reset, so devices and processor are reset first. */
+  | { readonly kind: 'boot'; readonly registers: BootRegisters; readonly again: boolean }
+  | { readonly kind: 'pause' }
+  | { readonly kind: 'resume' }
+  /** The host pushes the reset button. */
+  | { readonly kind: 'reset' }
+  | { readonly kind: 'inspect'; readonly id: number }
+  /** Answer with `ended` and leave the loop. */
+  | { readonly kind: 'end' };
+
+/** Why a processor's thread ended by itself, or was told to. */
+export type Outcome =
+  | { readonly kind: 'stopped' }
+  | { readonly kind: 'power-off' }
+  | { readonly kind: 'debug-exit'; readonly status: number }
+  | { readonly kind: 'triple-fault'; readonly exceptions: readonly number[] }
+  | { readonly kind: 'halted-forever' }
+  | { readonly kind: 'unsupported'; readonly what: string };
+
+export type ProcessorEvent =
+  /** Engine and devices stand; the thread waits for `boot`. */
+  | { readonly kind: 'ready' }
+  /** There is output in a serial port's ring. Sent once until the main thread has cleared the flag. */
+  | { readonly kind: 'output' }
+  /** The guest, or the host's reset button, wants a reset: load memory again and send `boot`. */
+  | { readonly kind: 'reset' }
+  | { readonly kind: 'inspected'; readonly id: number; readonly tree: InspectTree }
+  | { readonly kind: 'error-record'; readonly record: Uint8Array }
+  | { readonly kind: 'ended'; readonly outcome: Outcome; readonly snapshot: ProcessorSnapshot }
+  /** A fault of Plinth on the processor's thread. */
+  | { readonly kind: 'fault'; readonly message: string; readonly stack: string; readonly snapshot?: ProcessorSnapshot };

@@ -1,0 +1,172 @@
+/**
+ * A virtual processor at one moment, as plain data: for crash reports and `inspect`. Taken on the processor's own thread
+ * between two runs. Nothing here has side effects on the guest.
+ */
+import {
+  CONTROL_REGISTERS,
+  GENERAL_REGISTERS,
+  type GuestFault,
+  type GuestMemory,
+  type InspectTree,
+  MSR_REGISTERS,
+  type RegisterName,
+  SEGMENT_REGISTERS,
+  TABLE_REGISTERS,
+  type VirtualProcessor,
+} from '@plinth/hypervisor';
+
+export interface ProcessorSnapshot {
+  readonly index: number;
+  /** Such as `64-bit, ring 0, paging on`. */
+  readonly mode: string;
+  readonly registers: Readonly<Record<string, string>>;
+  /** The last exceptions, the newest last. */
+  readonly exceptions: readonly GuestFault[];
+  /** Bytes around RIP; undefined where nothing is mapped. */
+  readonly code: { readonly address: string; readonly before: string; readonly after: string } | undefined;
+  /** 16 words from RSP up, as far as they are mapped. */
+  readonly stack: readonly string[];
+  readonly instructions: number;
+}
+
+const CODE_BEFORE = 16;
+const CODE_AFTER = 32;
+const STACK_WORDS = 16;
+const PAGE = 4096n;
+
+export function takeSnapshot(
+  processor: VirtualProcessor,
+  memory: GuestMemory,
+  exceptions: readonly GuestFault[],
+): ProcessorSnapshot {
+  const scalar = (name: RegisterName): bigint => {
+    const value = processor.readRegister(name);
+    return typeof value === 'bigint' ? value : 0n;
+  };
+  const codeSegment = processor.readRegister('Cs');
+  const base = typeof codeSegment === 'object' ? codeSegment.base : 0n;
+  const address = (scalar('Rip') + base) & 0xffff_ffff_ffff_ffffn;
+  const counts = processor.instructionCounts();
+  return {
+    index: processor.index,
+    mode: describeMode(processor),
+    registers: registersOf(processor),
+    exceptions,
+    code: codeAround(address, processor, memory),
+    stack: stackAt(scalar('Rsp'), processor, memory),
+    instructions: counts.interpreted + counts.translated,
+  };
+}
+
+/** The snapshot's registers as a tree, with the processor's state, for `inspect`. */
+export function inspectProcessor(
+  processor: VirtualProcessor,
+  memory: GuestMemory,
+  history: readonly GuestFault[],
+  state: string,
+): InspectTree {
+  const { mode, registers, exceptions, code, instructions } = takeSnapshot(processor, memory, history);
+  return {
+    state,
+    mode,
+    instructions,
+    registers,
+    code: code ?? null,
+    exceptions: exceptions.map(({ vector, errorCode, rip, address }) => ({
+      vector,
+      name: exceptionName(vector),
+      errorCode: hexadecimal(errorCode),
+      rip: hexadecimal(rip),
+      address: hexadecimal(address),
+    })),
+  };
+}
+
+const EXCEPTION_NAMES =
+  '#DE #DB NMI #BP #OF #BR #UD #NM #DF vector-9 #TS #NP #SS #GP #PF vector-15 #MF #AC #MC #XM #VE #CP'.split(' ');
+export const exceptionName = (vector: number): string => EXCEPTION_NAMES[vector] ?? `vector ${vector}`;
+
+export const hexadecimal = (value: number | bigint): string => `0x${value.toString(16)}`;
+
+function registersOf(processor: VirtualProcessor): Record<string, string> {
+  const names: readonly RegisterName[] = [
+    'Rip',
+    'Rflags',
+    ...GENERAL_REGISTERS,
+    ...CONTROL_REGISTERS,
+    ...SEGMENT_REGISTERS,
+    ...TABLE_REGISTERS,
+    'Dr6',
+    'Dr7',
+    ...MSR_REGISTERS,
+    'Mxcsr',
+  ];
+  return Object.fromEntries(names.map((name) => [name, formatRegister(processor, name)]));
+}
+
+function formatRegister(processor: VirtualProcessor, name: RegisterName): string {
+  const value = processor.readRegister(name);
+  if (typeof value === 'bigint') return `0x${value.toString(16).padStart(16, '0')}`;
+  const place = `base ${hexadecimal(value.base)} limit ${hexadecimal(value.limit)}`;
+  if (!('selector' in value)) return place;
+  return `${hexadecimal(value.selector)} ${place} attributes ${hexadecimal(value.attributes)}`;
+}
+
+function describeMode(processor: VirtualProcessor): string {
+  const bit = (name: RegisterName, mask: bigint): boolean => {
+    const value = processor.readRegister(name);
+    return typeof value === 'bigint' && (value & mask) !== 0n;
+  };
+  const code = processor.readRegister('Cs');
+  const stack = processor.readRegister('Ss');
+  const attributes = typeof code === 'object' && 'attributes' in code ? code.attributes : 0;
+  const ring = typeof stack === 'object' && 'attributes' in stack ? (stack.attributes >> 5) & 3 : 0;
+  const wide = (attributes & 0x4000) !== 0 ? '32-bit' : '16-bit';
+  const long = bit('Efer', 0x400n);
+  let mode: string;
+  if (long) mode = (attributes & 0x2000) !== 0 ? '64-bit' : `${wide} compatibility`;
+  else if (!bit('Cr0', 1n)) mode = 'real';
+  else mode = bit('Rflags', 0x20000n) ? 'virtual 8086' : `${wide} protected`;
+  return `${mode} mode, ring ${ring}, paging ${bit('Cr0', 0x8000_0000n) ? 'on' : 'off'}, interrupts ${bit('Rflags', 0x200n) ? 'on' : 'off'}`;
+}
+
+function codeAround(address: bigint, processor: VirtualProcessor, memory: GuestMemory): ProcessorSnapshot['code'] {
+  const after = readLinear(address, CODE_AFTER, processor, memory);
+  if (after.length === 0) return undefined;
+  // What lies before may be on another page that is not there: read backwards a byte at a time.
+  const before: number[] = [];
+  for (let distance = 1; distance <= CODE_BEFORE; distance++) {
+    const [byte] = readLinear(address - BigInt(distance), 1, processor, memory);
+    if (byte === undefined) break;
+    before.unshift(byte);
+  }
+  return { address: hexadecimal(address), before: hexBytes(before), after: hexBytes(after) };
+}
+
+function stackAt(address: bigint, processor: VirtualProcessor, memory: GuestMemory): string[] {
+  const bytes = readLinear(address, STACK_WORDS * 8, processor, memory);
+  const view = new DataView(Uint8Array.from(bytes).buffer);
+  return Array.from({ length: bytes.length >> 3 }, (_, word) => {
+    return `0x${view
+      .getBigUint64(word * 8, true)
+      .toString(16)
+      .padStart(16, '0')}`;
+  });
+}
+
+/** As many bytes from a linear address as are mapped to memory. */
+function readLinear(address: bigint, length: number, processor: VirtualProcessor, memory: GuestMemory): number[] {
+  const bytes: number[] = [];
+  while (bytes.length < length) {
+    const at = BigInt.asUintN(64, address + BigInt(bytes.length));
+    const gpa = processor.translate(at);
+    if (gpa === undefined) break;
+    const piece = memory.read(gpa, Math.min(length - bytes.length, Number(PAGE - (at % PAGE))));
+    if (piece === undefined) break;
+    bytes.push(...piece);
+  }
+  return bytes;
+}
+
+const hexBytes = (bytes: readonly number[]): string =>
+  bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(' ');

@@ -1,0 +1,219 @@
+/**
+ * The loop of one virtual processor's thread: run until an exit, do what the exit asks for, sleep while halted.
+ *
+ *     awaiting-boot ──boot──> running <──resume/pause──> paused
+ *          ^                     │ power off, triple fault, debug exit, end
+ *          └──────reset──────────┤
+ *                                └──> ended (the loop returns)
+ *
+ * Knows no engine and no threads: what it needs is given to it, so tests drive it with a scripted processor.
+ * Invariant: between two looks at the commands there is always either a run that a kick ends or a sleep that a kick ends.
+ * Called by: processor-worker.ts.
+ */
+import type { Exit, GuestFault, GuestMemory, InspectTree, VirtualProcessor } from '@plinth/hypervisor';
+import type { BootRegisters, Outcome, ProcessorCommand, ProcessorEvent } from './processor-protocol.ts';
+import { inspectProcessor, takeSnapshot } from './processor-snapshot.ts';
+import { type Counters, counterIndex } from './statistics.ts';
+
+/** The partition as the loop needs it. */
+export interface ThreadPartition {
+  readonly guestMemory: GuestMemory;
+  readonly clock: { now(): number };
+  nextDeadline(): number;
+  /** Runs devices whose deadline has passed. */
+  deadline(): void;
+  /** After a kick: devices take what other threads left. */
+  poll(): void;
+  resetDevices(): void;
+  inspect(): InspectTree;
+}
+
+export interface ThreadParts {
+  readonly processor: VirtualProcessor;
+  lastExceptions(): readonly GuestFault[];
+  readonly partition: ThreadPartition;
+  readonly counters: Counters;
+  /** The next command of the main thread; undefined when there is none. */
+  takeCommand(): ProcessorCommand | undefined;
+  post(event: ProcessorEvent): void;
+  /** Sleeps until the processor is kicked, or for at most so many nanoseconds (Infinity: until kicked). */
+  sleep(nanoseconds: number): void;
+  /** Takes a kick back while the processor does not run (a running engine does it itself). */
+  clearKick(): void;
+  /** Monotonic clock of the process in nanoseconds. */
+  monotonic(): number;
+  /** Told of each exit, for `--trace exits`. */
+  traceExit?(exit: Exit): void;
+}
+
+type State = 'awaiting-boot' | 'running' | 'paused' | 'ended';
+
+/** What devices ask of the machine; the loop looks at it after the intercept. */
+export type MachineRequest =
+  | { readonly kind: 'power-off' }
+  | { readonly kind: 'reset' }
+  | { readonly kind: 'debug-exit'; readonly status: number };
+
+export class ProcessorThread {
+  readonly #parts: ThreadParts;
+  readonly #halts = counterIndex('halts');
+  readonly #kicks = counterIndex('kicks');
+  readonly #budgets = counterIndex('budgets');
+  #state: State = 'awaiting-boot';
+  #request: MachineRequest | undefined;
+
+  constructor(parts: ThreadParts) {
+    this.#parts = parts;
+  }
+
+  /** A device asks for something while the guest executes; the first request stands. */
+  request(request: MachineRequest): void {
+    this.#request ??= request;
+    this.#parts.processor.kick();
+  }
+
+  /** Runs until the thread's end. */
+  run(): void {
+    this.#parts.post({ kind: 'ready' });
+    for (;;) {
+      this.#takeCommands();
+      if (this.#state === 'ended') return;
+      if (this.#state !== 'running') {
+        this.#parts.sleep(Number.POSITIVE_INFINITY);
+        this.#parts.clearKick();
+        continue;
+      }
+      const exit = this.#parts.processor.run(Number.POSITIVE_INFINITY);
+      this.#countInstructions();
+      this.#parts.traceExit?.(exit);
+      if (this.#request === undefined) this.#handleExit(exit);
+      else this.#handleRequest(this.#request);
+    }
+  }
+
+  #handleExit(exit: Exit): void {
+    const { processor, partition, counters } = this.#parts;
+    switch (exit.kind) {
+      case 'halt': {
+        counters.values[this.#halts] = (counters.values[this.#halts] ?? 0) + 1;
+        const wake = Math.min(processor.nextDeadline(), partition.nextDeadline());
+        const now = partition.clock.now();
+        if (wake > now) this.#parts.sleep(wake - now);
+        if (partition.nextDeadline() <= partition.clock.now()) partition.deadline();
+        partition.poll();
+        return;
+      }
+      case 'kicked':
+        counters.values[this.#kicks] = (counters.values[this.#kicks] ?? 0) + 1;
+        partition.poll();
+        return;
+      case 'budget':
+        counters.values[this.#budgets] = (counters.values[this.#budgets] ?? 0) + 1;
+        return;
+      case 'shutdown':
+        this.#end({ kind: 'triple-fault', exceptions: exit.faults.map((fault) => fault.vector) });
+        return;
+      case 'halt-forever':
+        this.#end({ kind: 'halted-forever' });
+        return;
+      case 'unsupported':
+        this.#end({ kind: 'unsupported', what: exit.what });
+        return;
+    }
+  }
+
+  #handleRequest(request: MachineRequest): void {
+    this.#request = undefined;
+    switch (request.kind) {
+      case 'power-off':
+        this.#end({ kind: 'power-off' });
+        return;
+      case 'debug-exit':
+        this.#end({ kind: 'debug-exit', status: request.status });
+        return;
+      case 'reset':
+        this.#state = 'awaiting-boot';
+        this.#parts.post({ kind: 'reset' });
+        return;
+    }
+  }
+
+  #takeCommands(): void {
+    for (let command = this.#parts.takeCommand(); command !== undefined; command = this.#parts.takeCommand()) {
+      if (this.#state === 'ended') return;
+      this.#handleCommand(command);
+    }
+  }
+
+  #handleCommand(command: ProcessorCommand): void {
+    const { processor, partition } = this.#parts;
+    switch (command.kind) {
+      case 'boot':
+        this.#boot(command.registers, command.again);
+        return;
+      case 'pause':
+        if (this.#state === 'running') this.#state = 'paused';
+        return;
+      case 'resume':
+        if (this.#state === 'paused') this.#state = 'running';
+        return;
+      case 'reset':
+        if (this.#state === 'awaiting-boot') return;
+        this.#request = undefined;
+        this.#state = 'awaiting-boot';
+        this.#parts.post({ kind: 'reset' });
+        return;
+      case 'inspect':
+        this.#parts.post({
+          kind: 'inspected',
+          id: command.id,
+          tree: {
+            partition: partition.inspect(),
+            processors: {
+              [processor.index]: inspectProcessor(
+                processor,
+                partition.guestMemory,
+                this.#parts.lastExceptions(),
+                this.#state,
+              ),
+            },
+          },
+        });
+        return;
+      case 'end':
+        this.#end({ kind: 'stopped' });
+        return;
+    }
+  }
+
+  #boot(registers: BootRegisters, again: boolean): void {
+    const { processor, partition, counters, monotonic } = this.#parts;
+    if (again) {
+      partition.resetDevices();
+      processor.reset();
+    }
+    for (const [name, value] of registers) processor.writeRegister(name, value);
+    if (counters.get('firstInstruction') === 0) {
+      // The loader enters the kernel directly, so its first instruction is the guest's first.
+      counters.set('firstInstruction', monotonic());
+      counters.set('kernelEntry', counters.get('firstInstruction'));
+    }
+    this.#state = 'running';
+  }
+
+  #end(outcome: Outcome): void {
+    const { processor, partition } = this.#parts;
+    this.#state = 'ended';
+    this.#parts.post({
+      kind: 'ended',
+      outcome,
+      snapshot: takeSnapshot(processor, partition.guestMemory, this.#parts.lastExceptions()),
+    });
+  }
+
+  #countInstructions(): void {
+    const { interpreted, translated } = this.#parts.processor.instructionCounts();
+    this.#parts.counters.set('interpreted', interpreted);
+    this.#parts.counters.set('translated', translated);
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * What every processor's thread does, whatever its engine: attaches to the partition, puts the devices on this thread, connects
+ * them to the engine, and runs the loop to its end.
+ *
+ * Called by: the engine's worker module (software-worker.ts), as the first and last thing on its thread.
+ */
+import { writeSync } from 'node:fs';
+import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
+import { DebugExit } from '@plinth/chipset';
+import {
+  type Exit,
+  type GuestFault,
+  type InterceptHandlers,
+  type InterruptMessage,
+  Partition,
+  type VirtualProcessor,
+} from '@plinth/hypervisor';
+import { assembleChipset } from './chipset-assembly.ts';
+import { countingHandlers } from './counting-handlers.ts';
+import { monotonicNanoseconds } from './process-times.ts';
+import type { ProcessorCommand, ProcessorEvent, ProcessorSetup } from './processor-protocol.ts';
+import { takeSnapshot } from './processor-snapshot.ts';
+import { ProcessorThread } from './processor-thread.ts';
+import { Counters } from './statistics.ts';
+import { type TraceWriter, traceHandlers } from './trace.ts';
+
+/** An engine's processor and the words it shares with other threads. */
+export interface ThreadEngine {
+  readonly processor: VirtualProcessor;
+  /** The last exceptions that the processor raised, the newest last. */
+  lastExceptions?(): readonly GuestFault[];
+  /** The kick word: non-zero while a kick is pending. */
+  readonly kickWord: { readonly words: Int32Array; readonly index: number };
+  /** Takes an interrupt message to the local APICs; callable from any thread. */
+  deliver(message: InterruptMessage): void;
+  kick(processorIndex: number): void;
+}
+
+export type EngineFactory = (partition: Partition, index: number, handlers: InterceptHandlers) => ThreadEngine;
+
+export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFactory): void {
+  const post = (event: ProcessorEvent): void => parentPort?.postMessage(event);
+  let thread: ProcessorThread | undefined;
+  const clock = localClock(setup.epoch);
+  const partition = Partition.attach(setup.memory, clock);
+  const counters = new Counters(setup.counters);
+  const topics = new Set(setup.trace);
+  const write: TraceWriter = (topic, text) => {
+    writeSync(2, `${(clock.now() / 1e9).toFixed(6)} ${topic}: ${text}\n`);
+  };
+  let handlers: InterceptHandlers = countingHandlers(partition, counters);
+  if (topics.size > 0) handlers = traceHandlers(handlers, topics, write);
+
+  const engine = createEngine(partition, setup.index, handlers);
+  const { processor } = engine;
+  const lastExceptions = (): readonly GuestFault[] => engine.lastExceptions?.() ?? [];
+  partition.onDeadlineChange = (deadline) => processor.setDeviceDeadline(deadline);
+  const deliver = topics.has('interrupts')
+    ? (message: InterruptMessage): void => {
+        write('interrupts', describeMessage(message));
+        engine.deliver(message);
+      }
+    : (message: InterruptMessage): void => engine.deliver(message);
+  const power = topics.has('power') ? (text: string): void => write('power', text) : (): void => {};
+  assembleChipset(partition, {
+    deliver,
+    kick: (index) => engine.kick(index),
+    powerOff() {
+      power('the guest turned itself off');
+      thread?.request({ kind: 'power-off' });
+    },
+    reset() {
+      power('the guest asked for a reset');
+      thread?.request({ kind: 'reset' });
+    },
+    outputReady: () => post({ kind: 'output' }),
+    errorRecord(record) {
+      power(`the guest stored an error record of ${record.length} bytes`);
+      post({ kind: 'error-record', record });
+    },
+  });
+  if (setup.debugExitPort !== undefined) {
+    const device = new DebugExit(setup.debugExitPort, (status) => thread?.request({ kind: 'debug-exit', status }));
+    partition.addDevice(device);
+  }
+  processor.setDeviceDeadline(partition.nextDeadline());
+
+  const { words, index } = engine.kickWord;
+  const traceExit = (exit: Exit): void => {
+    if (topics.has('exits'))
+      write(
+        'exits',
+        JSON.stringify(exit, (_, value) => (typeof value === 'bigint' ? `0x${value.toString(16)}` : value)),
+      );
+  };
+  thread = new ProcessorThread({
+    processor,
+    lastExceptions,
+    partition,
+    counters,
+    takeCommand: () => receiveMessageOnPort(setup.commands)?.message as ProcessorCommand | undefined,
+    post,
+    sleep(nanoseconds) {
+      Atomics.wait(words, index, 0, nanoseconds === Number.POSITIVE_INFINITY ? nanoseconds : nanoseconds / 1e6);
+    },
+    clearKick: () => Atomics.store(words, index, 0),
+    monotonic: monotonicNanoseconds,
+    ...(topics.has('exits') ? { traceExit } : {}),
+  });
+  try {
+    thread.run();
+  } catch (error) {
+    const { message, stack = '' } = error instanceof Error ? error : new Error(String(error));
+    post({ kind: 'fault', message, stack, snapshot: takeSnapshot(processor, partition.guestMemory, lastExceptions()) });
+  }
+}
+
+/** Partition time on this thread: cheap to read, and the same everywhere, as both clocks are the monotonic one. */
+function localClock(epoch: number): { now(): number } {
+  const offset = monotonicNanoseconds() - performance.now() * 1e6 - epoch;
+  return { now: () => performance.now() * 1e6 + offset };
+}
+
+function describeMessage(message: InterruptMessage): string {
+  const { vector, deliveryMode, destination, logicalDestination, levelTriggered } = message;
+  return (
+    `vector 0x${vector.toString(16)} mode ${deliveryMode} to ${logicalDestination ? 'logical' : 'physical'} ` +
+    `0x${destination.toString(16)}${levelTriggered ? ', level' : ''}`
+  );
+}

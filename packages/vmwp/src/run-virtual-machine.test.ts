@@ -1,0 +1,314 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough, Writable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
+import { requestControl, runningMachines } from './control-socket.ts';
+import { ERROR_RECORD_BASE } from './error-record-device.ts';
+import { runMachine } from './run-virtual-machine.ts';
+import { tinyEngine } from './testing/tiny-engine.ts';
+import * as guest from './testing/tiny-kernel.ts';
+
+const MIB = 1024 * 1024;
+let home: string;
+
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), 'plinth-vmwp-'));
+});
+afterEach(() => {
+  rmSync(home, { recursive: true, force: true });
+});
+
+/** A stream that keeps what is written, as slowly as told. */
+class Collector extends Writable {
+  bytes = Buffer.alloc(0);
+  constructor(milliseconds = 0) {
+    super({
+      write: (chunk: Buffer, _, done) => {
+        this.bytes = Buffer.concat([this.bytes, chunk]);
+        if (milliseconds === 0) done();
+        else setTimeout(done, milliseconds);
+      },
+    });
+  }
+  get text(): string {
+    return this.bytes.toString();
+  }
+}
+
+interface Run extends RunResult {
+  readonly output: string;
+}
+
+async function run(
+  code: readonly number[],
+  options: Partial<VirtualMachineConfiguration> = {},
+  hooks: RunHooks = {},
+): Promise<Run> {
+  const kernel = join(home, 'kernel');
+  writeFileSync(kernel, guest.tinyKernel(code));
+  const stdout = new Collector();
+  const result = await runMachine(
+    {
+      name: 'test',
+      memoryBytes: 64 * MIB,
+      processors: 1,
+      kernel,
+      initrds: [],
+      commandLine: 'quiet',
+      console: { kind: 'stdio' },
+      home,
+      ...options,
+    },
+    { stdin: new PassThrough(), stdout, stderr: new Collector(), ...hooks },
+    tinyEngine,
+  );
+  expect(readdirSync(join(options.home ?? home, 'run'))).toEqual([]);
+  return { ...result, output: stdout.text };
+}
+
+describe('a run', () => {
+  it('prints what the guest prints and ends with 0 when it powers off', async () => {
+    const result = await run([...guest.print('Hello, world\n'), ...guest.powerOff]);
+    expect(result).toMatchObject({ reason: 'power-off', exitStatus: 0, output: 'Hello, world\n' });
+    expect(result.error).toBeUndefined();
+  });
+
+  it('writes statistics of the contract', async () => {
+    const file = join(home, 'stats.json');
+    const result = await run([...guest.print('one two three'), ...guest.powerOff], {
+      statisticsFile: file,
+      marks: ['two', 'never'],
+    });
+    const statistics = JSON.parse(readFileSync(file, 'utf8'));
+    expect(statistics).toEqual(result.statistics);
+    expect(statistics).toMatchObject({
+      engine: 'software',
+      cpus: 1,
+      memoryBytes: 64 * MIB,
+      marks: [{ text: 'two' }, { text: 'never', wallSeconds: null, hostCpuSeconds: null }],
+      instructions: { translated: 0 },
+      translator: { regions: 0, modules: 0, bytes: 0, evicted: 0 },
+      vmbus: { version: null, channels: [] },
+      exit: { reason: 'power-off', code: 0 },
+    });
+    expect(statistics.milestones.firstInstruction).toBeGreaterThan(0);
+    expect(statistics.milestones.firstInstruction).toBeLessThan(statistics.marks[0].wallSeconds);
+    expect(statistics.marks[0].wallSeconds).toBeLessThan(statistics.wallSeconds);
+    expect(statistics.milestones.agentReady).toBeNull();
+    expect(statistics.hostCpuSeconds).toBeGreaterThan(0);
+    expect(statistics.peakRssBytes).toBeGreaterThan(20 * MIB);
+    expect(statistics.guestTouchedBytes).toBeGreaterThan(0);
+    // Each byte is 7 instructions (once THRE was seen), two of them port accesses.
+    expect(statistics.exits['port-read']).toBe(13);
+    expect(statistics.exits['port-write']).toBe(14);
+    expect(statistics.instructions.interpreted).toBeGreaterThanOrEqual(13 * 7);
+  });
+
+  it('loses nothing when the reader is slower than the guest', async () => {
+    const line = `${'0123456789abcdef'.repeat(7)}\n`;
+    const slow = new Collector(20);
+    // The print code repeats: jump back to its start 3000 times is not in the tiny set, so print a long text.
+    const text = line.repeat(20);
+    const result = await run([...guest.print(text), ...guest.powerOff], {}, { stdout: slow });
+    expect(result.exitStatus).toBe(0);
+    expect(slow.text).toBe(text);
+  });
+
+  it('gives standard input to the first serial port', async () => {
+    const stdin = new PassThrough();
+    stdin.write('abc');
+    setTimeout(() => stdin.write('d'.repeat(40_000)), 50);
+    setTimeout(() => stdin.write('q'), 100);
+    const result = await run([...guest.echoUntilQ, ...guest.powerOff], {}, { stdin });
+    expect(result.output).toBe(`abc${'d'.repeat(40_000)}q`);
+  });
+
+  it('writes the console to a file, and refuses one that cannot be made', async () => {
+    const path = join(home, 'console.log');
+    const result = await run([...guest.print('to the file'), ...guest.powerOff], { console: { kind: 'file', path } });
+    expect(result.output).toBe('');
+    expect(readFileSync(path, 'utf8')).toBe('to the file');
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    const bad = { kind: 'file', path: join(home, 'none', 'console.log') } as const;
+    await expect(run(guest.powerOff, { console: bad })).rejects.toThrow(/PL-3005/);
+  });
+
+  it('says that the disk is full instead of losing output', async () => {
+    const result = await run([...guest.print('x'), ...guest.sleepForever], {
+      console: { kind: 'file', path: '/dev/full' },
+    });
+    expect(result.exitStatus).toBe(66);
+    expect(result.error?.message).toMatch(/PL-3005.*The disk is full/);
+  });
+
+  it('ends as SIGPIPE does when nobody reads the console any more', async () => {
+    const stdout = new Writable({
+      write: (_, __, done) => done(Object.assign(new Error('broken'), { code: 'EPIPE' })),
+    });
+    const result = await run([...guest.print('x'), ...guest.sleepForever], {}, { stdout });
+    expect(result).toMatchObject({ reason: 'console-closed', exitStatus: 141 });
+  });
+
+  it('ends with the status of a debug exit', async () => {
+    const result = await run([...guest.out8(0xf4, 0x15), ...guest.spin], { debugExitPort: 0xf4 });
+    expect(result).toMatchObject({ reason: 'debug-exit', exitStatus: 43 });
+  });
+
+  it('resets in place: memory is loaded again and nothing else is left', async () => {
+    // Prints a dword's low byte from nowhere but code: the reset count is kept in the RTC's CMOS, which a reset leaves alone.
+    const cmos = 0x70;
+    const code = [
+      ...guest.print('boot '),
+      ...guest.out8(cmos, 0x40),
+      // mov $0x71,%edx; in (%dx),%al; test $1,%al; jz over the power-off
+      0xba,
+      0x71,
+      0,
+      0,
+      0,
+      0xec,
+      0xa8,
+      0x01,
+      0x74,
+      guest.powerOff.length,
+      ...guest.powerOff,
+      ...guest.out8(cmos, 0x40),
+      ...guest.out8(cmos + 1, 1),
+      ...guest.resetMachine,
+    ];
+    const result = await run(code);
+    expect(result).toMatchObject({ exitStatus: 0, output: 'boot boot ' });
+  });
+
+  it('runs again and again without leaving threads or sockets behind', async () => {
+    const handles = (): number =>
+      process.getActiveResourcesInfo().filter((kind) => /Message|Worker|Pipe/.test(kind)).length;
+    await run(guest.powerOff);
+    const before = handles();
+    for (let round = 0; round < 5; round++) await run(guest.powerOff);
+    expect(handles()).toBeLessThanOrEqual(before);
+  });
+});
+
+describe('a guest that crashes', () => {
+  it('by a triple fault gives 75 and a report with what is needed', async () => {
+    const result = await run([...guest.print('last words\n'), ...guest.tripleFault]);
+    expect(result).toMatchObject({ reason: 'crash', exitStatus: 75 });
+    expect(result.error?.code).toBe('PL-4002');
+    const report = readFileSync(result.report ?? '', 'utf8');
+    expect(result.report).toContain(join(home, 'crash'));
+    expect(statSync(result.report ?? '').mode & 0o777).toBe(0o600);
+    for (const part of ['triple fault', '#UD', 'Rip', 'Cr3', '<0f 0b', 'last words', 'command line  quiet']) {
+      expect(report).toContain(part);
+    }
+  });
+
+  it('by halting with interrupts off gives 75', async () => {
+    const result = await run(guest.haltForever);
+    expect(result.exitStatus).toBe(75);
+    expect(result.error?.code).toBe('PL-4003');
+  });
+
+  it('by its own fatal error record gives 75, though it goes on', async () => {
+    const buffer = ERROR_RECORD_BASE + 0x1000;
+    const store = (offset: number, value: number): number[] => guest.store32(ERROR_RECORD_BASE + offset, value);
+    const record = [
+      ...guest.store32(buffer, 0x52455043),
+      ...guest.store32(buffer + 12, 1),
+      ...guest.store32(buffer + 20, 128),
+      ...guest.store32(buffer + 96, 7),
+    ];
+    const serialize = [...store(0, 0), ...store(8, 0), ...store(12, 0), ...store(0, 4), ...store(0, 5)];
+    const started = performance.now();
+    const result = await run([...record, ...serialize, ...guest.print('afterwards'), ...guest.spin]);
+    expect(result).toMatchObject({ reason: 'crash', exitStatus: 75, output: 'afterwards' });
+    expect(result.error?.code).toBe('PL-4001');
+    expect(performance.now() - started).toBeGreaterThan(900);
+    const reset = await run([...record, ...serialize, ...guest.resetMachine]);
+    expect(reset.error?.code).toBe('PL-4001');
+  });
+});
+
+describe('a run from outside', () => {
+  it('ends with 124 when its time is over, even when the guest spins with interrupts off', async () => {
+    const result = await run(guest.spin, { timeoutSeconds: 0.3 });
+    expect(result).toMatchObject({ reason: 'timeout', exitStatus: 124 });
+    expect(result.error?.code).toBe('PL-3002');
+    expect(result.statistics.wallSeconds).toBeGreaterThan(0.3);
+  });
+
+  it('ends with 128 + n by a signal', async () => {
+    for (const [signal, status] of [
+      ['SIGTERM', 143],
+      ['SIGINT', 130],
+    ] as const) {
+      setTimeout(() => process.emit(signal, signal), 200);
+      expect(await run(guest.sleepForever)).toMatchObject({ reason: 'signal', exitStatus: status });
+    }
+  });
+
+  it('ends with 0 when the console is left', async () => {
+    const abort = new AbortController();
+    setTimeout(() => abort.abort(), 200);
+    expect(await run(guest.spin, {}, { leave: abort.signal })).toMatchObject({ reason: 'turned-off', exitStatus: 0 });
+  });
+
+  it('answers on its control socket', async () => {
+    const running = run(guest.sleepForever, { name: 'inspected' });
+    await delay(300);
+    const [machine] = await runningMachines(home);
+    expect(machine).toMatchObject({ name: 'inspected', pid: process.pid });
+    const socket = machine?.socket ?? '';
+    expect(statSync(socket).mode & 0o777).toBe(0o600);
+    const tree = (await requestControl(socket, { command: 'inspect' })) as Record<string, unknown>;
+    expect(tree).toMatchObject({ name: 'inspected', state: 'running', configuration: { memoryBytes: 64 * MIB } });
+    expect(await requestControl(socket, { command: 'inspect', path: 'processors/0/mode' })).toContain('mode');
+    expect(await requestControl(socket, { command: 'inspect', path: 'partition/devices/com1' })).toBeTypeOf('object');
+    await expect(requestControl(socket, { command: 'inspect', path: 'processors/7' })).rejects.toThrow(/PL-1018/);
+    expect(await requestControl(socket, { command: 'pause' })).toEqual({ state: 'paused' });
+    expect(await requestControl(socket, { command: 'inspect', path: 'processors/0/state' })).toBe('paused');
+    expect(await requestControl(socket, { command: 'resume' })).toEqual({ state: 'running' });
+    await expect(run(guest.powerOff, { name: 'inspected' })).rejects.toThrow(/PL-1019/);
+    await requestControl(socket, { command: 'turn-off' });
+    expect(await running).toMatchObject({ reason: 'turned-off', exitStatus: 0 });
+  });
+
+  it('takes the place of a machine that was killed', async () => {
+    const { serveControl } = await import('./control-socket.ts');
+    const stale = await serveControl(home, 'test', async () => undefined);
+    writeFileSync(join(home, 'keep'), '');
+    stale.close();
+    writeFileSync(stale.path, '');
+    expect(existsSync(stale.path)).toBe(true);
+    expect((await run(guest.powerOff)).exitStatus).toBe(0);
+  });
+});
+
+describe('what cannot run', () => {
+  it.each([
+    ['too little memory', { memoryBytes: MIB }, /PL-2008/],
+    ['too much memory', { memoryBytes: 4096 * MIB }, /PL-2008/],
+    ['no kernel', { kernel: '/nonexistent/kernel' }, /PL-3006.*--kernel/],
+    ['a folder as kernel', { kernel: '/' }, /PL-3006.*It is a folder/],
+    ['no initrd', { initrds: ['/nonexistent/initrd'] }, /PL-3006.*--initrd/],
+    ['a folder as initrd', { initrds: ['/'] }, /PL-3006.*not a regular file/],
+    ['a foreign kernel', { kernel: '/bin/sh' }, /PL-2001/],
+    ['an impossible name', { name: '../x' }, /PL-1020/],
+    ['an unusable home', { home: '/dev/null/home' }, /PL-3003/],
+    ['a home with too long a path', { home: `/tmp/${'x'.repeat(120)}` }, /PL-3004/],
+  ] as const)('%s', async (_, options, message) => {
+    await expect(run(guest.powerOff, options)).rejects.toThrow(message);
+    rmSync(`/tmp/${'x'.repeat(120)}`, { recursive: true, force: true });
+  });
+
+  it('an initrd larger than memory', async () => {
+    const initrd = join(home, 'initrd');
+    writeFileSync(initrd, '');
+    const { truncateSync } = await import('node:fs');
+    truncateSync(initrd, 100 * MIB);
+    await expect(run(guest.powerOff, { initrds: [initrd] })).rejects.toThrow(/PL-2005/);
+  });
+});

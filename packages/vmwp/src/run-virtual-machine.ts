@@ -1,0 +1,531 @@
+/**
+ * One run of a VM in the foreground, from its configuration to its end: what `plinth run` is.
+ *
+ *     main thread (this file)                          processor's thread (processor-worker.ts)
+ *       files -> guest memory ───────── boot ─────────> run, intercepts, devices, timers
+ *       console <── rings in shared memory ──────────── UARTs
+ *       signals, --timeout, control socket ── end ────> stops; a thread that does not is terminated
+ *       reset: memory loaded again <────── reset ──────
+ *
+ * Invariants: the first reason to end stands; after it nothing of the run is left (thread, timers, listeners, socket), all output has
+ * reached its sink, and the result says why. Failures before the guest starts are thrown; later ones are in the result.
+ * Called by: cli.
+ */
+import { writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { type Chipset, memoryLimits, type Uart16550 } from '@plinth/chipset';
+import { PlinthError } from '@plinth/errors';
+import { type CpuidEntry, Partition } from '@plinth/hypervisor';
+import { clearGuestMemory, loadGuest } from './boot-loader.ts';
+import { assembleChipset, firmwareTables } from './chipset-assembly.ts';
+import type { EndReason, RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
+import { ConsolePump, type ConsoleSink, fileReason, fileSink, nullSink, streamSink } from './console-pump.ts';
+import { type ControlRequest, type ControlServer, serveControl, treeAt } from './control-socket.ts';
+import { ConsoleTail, writeCrashReport } from './crash-report.ts';
+import { type ErrorRecord, isCrash, readErrorRecord } from './error-record.ts';
+import { ExecSession } from './exec-session.ts';
+import { MarkWatcher } from './marks.ts';
+import { monotonicNanoseconds, peakResidentBytes, processTimes } from './process-times.ts';
+import { ProcessorHost } from './processor-host.ts';
+import type { Outcome } from './processor-protocol.ts';
+import { exceptionName, type ProcessorSnapshot } from './processor-snapshot.ts';
+import { ConsoleInput } from './serial-input.ts';
+import { Counters, type RunStatistics } from './statistics.ts';
+
+const MIB = 1024 * 1024;
+/** TSC ticks per nanosecond: 2 GHz, whatever the host's is, so that a VM can move between hosts. */
+const TSC_PER_NANOSECOND = 2;
+/** How long a guest that has reported its own death may go on, to print its last lines: milliseconds. */
+const LAST_WORDS_MILLISECONDS = 1000;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** The processor engine, as the main thread needs it. */
+export interface EngineParts {
+  /** Module of a processor's thread; it calls `runProcessorWorker`. */
+  readonly processorModule: URL;
+  /** What CPUID tells the guest. */
+  cpuid(processors: number): readonly CpuidEntry[];
+  /** Makes a processor's thread leave its run or its sleep; callable from any thread. */
+  kick(partition: Partition, index: number): void;
+}
+
+/**
+ * Runs a VM until it ends.
+ * @throws PlinthError for what is wrong before the guest starts: PL-2008 (memory), PL-2001.. (kernel, initrd), PL-3005 (console file),
+ * PL-3006 (files), PL-3007 (no memory), PL-1019, PL-1020, PL-3003, PL-3004 (name and socket)
+ */
+export async function runMachine(
+  configuration: VirtualMachineConfiguration,
+  hooks: RunHooks,
+  engine: EngineParts,
+): Promise<RunResult> {
+  checkMemory(configuration.memoryBytes);
+  const run = new MachineRun(configuration, hooks, engine);
+  try {
+    await run.start();
+    const end = await run.ended;
+    return await run.finish(end);
+  } finally {
+    await run.dispose();
+  }
+}
+
+/** Why the run is over, and what to say about it once the report's path is known. */
+interface End {
+  readonly reason: EndReason;
+  readonly exitStatus: number;
+  readonly snapshot?: ProcessorSnapshot | undefined;
+  /** Set when a report is to be written. */
+  readonly report?: { readonly reason: string; readonly guestLog?: string | undefined; readonly stack?: string };
+  readonly error?: (report: string) => PlinthError;
+}
+
+class MachineRun {
+  readonly ended: Promise<End>;
+  #end: (end: End) => void = () => {};
+  #isOver = false;
+  readonly #configuration: VirtualMachineConfiguration;
+  readonly #hooks: RunHooks;
+  readonly #engine: EngineParts;
+  readonly #partition: Partition;
+  readonly #chipset: Chipset;
+  readonly #counters = new Counters();
+  readonly #processor: ProcessorHost;
+  readonly #marks: MarkWatcher;
+  readonly #tail = new ConsoleTail();
+  readonly #console: ConsolePump;
+  readonly #exec: ExecSession | undefined;
+  readonly #agentPump: ConsolePump;
+  #input: ConsoleInput | undefined;
+  #control: ControlServer | undefined;
+  #timers: NodeJS.Timeout[] = [];
+  #crash: { readonly reason: string; readonly log: string | undefined } | undefined;
+  #paused = false;
+  #resets = 0;
+  #kernelVersion = '';
+  readonly #leave = (): void => this.#over({ reason: 'turned-off', exitStatus: 0 });
+  readonly #signalled = (signal: NodeJS.Signals): void =>
+    this.#over({ reason: 'signal', exitStatus: 128 + constants.signals[signal] });
+
+  constructor(configuration: VirtualMachineConfiguration, hooks: RunHooks, engine: EngineParts) {
+    this.#engine = engine;
+    this.#configuration = configuration;
+    this.#hooks = hooks;
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    const epoch = monotonicNanoseconds();
+    this.#partition = createPartition(configuration, epoch);
+    this.#partition.writeCpuid(engine.cpuid(configuration.processors));
+    // Before the other thread does the same: the first one sets the power-on state.
+    this.#chipset = this.#assembleHostSide();
+    // The thread comes next: it loads its modules and compiles the engine while this one reads the files.
+    this.#processor = new ProcessorHost(
+      engine.processorModule,
+      {
+        memory: this.#partition.memory,
+        index: 0,
+        counters: this.#counters.buffer,
+        epoch,
+        trace: configuration.trace ?? [],
+        debugExitPort: configuration.debugExitPort,
+      },
+      () => this.#kick(),
+      {
+        output: () => this.#drainPorts(),
+        reset: () => this.#handleReset(),
+        errorRecord: (record) => this.#handleErrorRecord(record),
+        ended: (outcome, snapshot) => this.#handleOutcome(outcome, snapshot),
+        fault: (message, stack, snapshot) => this.#handleFault(message, stack, snapshot),
+      },
+    );
+    this.#marks = new MarkWatcher(configuration.marks ?? [], processTimes);
+    this.#exec =
+      configuration.exec === undefined ? undefined : this.#createExec(configuration.exec, this.#chipset.uarts[1]);
+    this.#console = this.#createPump(this.#chipset.uarts[0], consoleSink(configuration, hooks), (bytes) => {
+      this.#marks.observe(bytes);
+      this.#tail.observe(bytes);
+    });
+    this.#agentPump = this.#createPump(this.#chipset.uarts[1], this.#exec ?? nullSink, () => {});
+  }
+
+  /** Loads the guest and lets it run. */
+  async start(): Promise<void> {
+    const configuration = this.#configuration;
+    const control = serveControl(configuration.home, configuration.name, (request) => this.#answer(request));
+    // Awaited below; until then its failure must not count as unhandled.
+    control.catch(() => {});
+    const registers = this.#load();
+    this.#control = await control;
+    await Promise.race([this.#processor.ready, this.ended]);
+    if (this.#isOver) return;
+    for (const signal of SIGNALS) process.on(signal, this.#signalled);
+    this.#hooks.leave?.addEventListener('abort', this.#leave);
+    if (this.#hooks.leave?.aborted) this.#leave();
+    const { timeoutSeconds } = configuration;
+    if (timeoutSeconds !== undefined) {
+      this.#timers.push(setTimeout(() => this.#handleTimeout(timeoutSeconds), timeoutSeconds * 1000));
+    }
+    if (configuration.console.kind === 'stdio' && configuration.exec === undefined) {
+      this.#input = new ConsoleInput(this.#chipset.uarts[0], this.#hooks.stdin ?? process.stdin);
+    }
+    this.#processor.send({ kind: 'boot', registers, again: false });
+  }
+
+  /** Takes the machine apart in order: processor, output, statistics. */
+  async finish(end: End): Promise<RunResult> {
+    const snapshot = (await this.#processor.end()) ?? end.snapshot;
+    this.#input?.close();
+    await this.#console.finish();
+    await this.#agentPump.finish();
+    const report =
+      end.report === undefined
+        ? undefined
+        : writeCrashReport({
+            reason: end.report.reason,
+            configuration: this.#configuration,
+            wallSeconds: processTimes.wallSeconds(),
+            snapshot: end.snapshot ?? snapshot,
+            guestLog: end.report.guestLog,
+            consoleTail: this.#tail.text(),
+            stack: end.report.stack,
+          });
+    const statistics = this.#statistics(end);
+    const result = {
+      reason: end.reason,
+      exitStatus: end.exitStatus,
+      ...(end.error === undefined ? {} : { error: end.error(report ?? 'lost, as no folder could take it') }),
+      ...(report === undefined ? {} : { report }),
+      statistics,
+    };
+    return this.#writeStatistics(result);
+  }
+
+  /** Nothing of the run is left after this, however it ended. */
+  async dispose(): Promise<void> {
+    this.#isOver = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+    for (const signal of SIGNALS) process.removeListener(signal, this.#signalled);
+    this.#hooks.leave?.removeEventListener('abort', this.#leave);
+    this.#input?.close();
+    this.#exec?.close();
+    this.#control?.close();
+    await this.#processor.end();
+  }
+
+  #over(end: End): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#end(end);
+  }
+
+  /** The devices on this thread: only the host's ends of the serial ports are used, so nothing of theirs happens here. */
+  #assembleHostSide(): Chipset {
+    return assembleChipset(this.#partition, {
+      deliver: () => {},
+      kick: () => this.#kick(),
+      powerOff: () => {},
+      reset: () => {},
+      outputReady: () => {},
+      errorRecord: () => {},
+    });
+  }
+
+  #kick(): void {
+    this.#engine.kick(this.#partition, 0);
+  }
+
+  #load(): ReturnType<typeof loadGuest>['registers'] {
+    const { memoryBytes } = this.#configuration;
+    const { registers, layout } = loadGuest(
+      this.#configuration,
+      this.#partition.guestMemory,
+      memoryBytes,
+      firmwareTables(this.#configuration.processors),
+    );
+    this.#kernelVersion = layout.kernelVersion;
+    return registers;
+  }
+
+  // ---- what the processor's thread tells --------------------------------------------------------------------------
+
+  #drainPorts(): void {
+    this.#console.notify();
+    this.#agentPump.notify();
+  }
+
+  #handleReset(): void {
+    if (this.#crash !== undefined) {
+      this.#endCrashed();
+      return;
+    }
+    if (this.#exec?.started) {
+      this.#endBeforeCommand();
+      return;
+    }
+    this.#resets++;
+    try {
+      clearGuestMemory(this.#partition.guestMemory, this.#partition.memory.buffer, this.#partition.layout);
+      this.#processor.send({ kind: 'boot', registers: this.#load(), again: true });
+    } catch (error) {
+      if (!(error instanceof PlinthError)) throw error;
+      this.#over({ reason: 'fault', exitStatus: error.exitStatus, error: () => error });
+    }
+  }
+
+  #handleErrorRecord(bytes: Uint8Array): void {
+    const record = readErrorRecord(bytes);
+    if (record === undefined || !isCrash(record) || this.#crash !== undefined) return;
+    this.#crash = { reason: crashReason(record), log: record.text };
+    // It may still print its last lines, reset, power off or halt; each of these ends the wait.
+    this.#timers.push(setTimeout(() => this.#endCrashed(), LAST_WORDS_MILLISECONDS));
+  }
+
+  #endCrashed(snapshot?: ProcessorSnapshot): void {
+    const { reason, log } = this.#crash ?? { reason: 'it stored a fatal error record', log: undefined };
+    this.#over({
+      reason: 'crash',
+      exitStatus: 75,
+      snapshot,
+      report: { reason: `The guest crashed: ${reason}`, guestLog: log },
+      error: (report) => new PlinthError('PL-4001', { reason, report }),
+    });
+  }
+
+  #handleOutcome(outcome: Outcome, snapshot: ProcessorSnapshot): void {
+    if (this.#crash !== undefined) {
+      this.#endCrashed(snapshot);
+      return;
+    }
+    const address = snapshot.code?.address ?? snapshot.registers.Rip ?? 'an unknown address';
+    switch (outcome.kind) {
+      case 'stopped':
+        return;
+      case 'power-off':
+        if (this.#exec !== undefined) {
+          this.#endBeforeCommand();
+          return;
+        }
+        this.#over({ reason: 'power-off', exitStatus: 0 });
+        return;
+      case 'debug-exit':
+        this.#over({ reason: 'debug-exit', exitStatus: outcome.status });
+        return;
+      case 'triple-fault': {
+        const exceptions = outcome.exceptions.map(exceptionName).join(', then ') || 'none recorded';
+        this.#over({
+          reason: 'crash',
+          exitStatus: 75,
+          snapshot,
+          report: { reason: `The guest crashed: triple fault at ${address} (${exceptions})` },
+          error: (report) => new PlinthError('PL-4002', { address, exceptions, report }),
+        });
+        return;
+      }
+      case 'halted-forever':
+        this.#over({
+          reason: 'crash',
+          exitStatus: 75,
+          snapshot,
+          report: { reason: `The guest halted with interrupts off at ${address}` },
+          error: (report) => new PlinthError('PL-4003', { address, report }),
+        });
+        return;
+      case 'unsupported':
+        this.#over({
+          reason: 'crash',
+          exitStatus: 75,
+          snapshot,
+          report: { reason: `The guest needs what this version does not have: ${outcome.what}, at ${address}` },
+          error: (report) => new PlinthError('PL-4004', { what: outcome.what, address, report }),
+        });
+        return;
+    }
+  }
+
+  #endBeforeCommand(): void {
+    this.#over({ reason: 'power-off', exitStatus: 75, error: () => new PlinthError('PL-3009') });
+  }
+
+  #handleFault(message: string, stack: string, snapshot: ProcessorSnapshot | undefined): void {
+    this.#over({
+      reason: 'fault',
+      exitStatus: 70,
+      snapshot,
+      report: { reason: `A fault of Plinth: ${message}`, stack },
+      error: (report) => new PlinthError('PL-3001', { message, report }),
+    });
+  }
+
+  #handleTimeout(seconds: number): void {
+    if (this.#crash !== undefined) {
+      this.#endCrashed();
+      return;
+    }
+    this.#over({ reason: 'timeout', exitStatus: 124, error: () => new PlinthError('PL-3002', { seconds }) });
+  }
+
+  // ---- console, agent, control ------------------------------------------------------------------------------------
+
+  #createPump(port: Uart16550, sink: ConsoleSink, observe: (bytes: Uint8Array) => void): ConsolePump {
+    return new ConsolePump({ readAll: () => port.drain() }, sink, {
+      observe,
+      failed: (error) => this.#outputFailed(error),
+    });
+  }
+
+  #outputFailed(error: unknown): void {
+    if (error instanceof PlinthError) {
+      this.#over({ reason: 'console-closed', exitStatus: error.exitStatus, error: () => error });
+    } else {
+      // Nobody reads any more (plinth run | head): end as programs do on SIGPIPE.
+      this.#over({ reason: 'console-closed', exitStatus: 128 + constants.signals.SIGPIPE });
+    }
+  }
+
+  #createExec(command: string, port: Uart16550): ExecSession {
+    const { stdin = process.stdin, stdout = process.stdout, stderr = process.stderr } = this.#hooks;
+    return new ExecSession(command, port, { stdin, stdout, stderr }, (status) =>
+      this.#over({ reason: 'command', exitStatus: status }),
+    );
+  }
+
+  async #answer(request: ControlRequest): Promise<unknown> {
+    switch (request.command) {
+      case 'identify':
+        return { name: this.#configuration.name, pid: process.pid };
+      case 'inspect':
+        return treeAt(await this.#inspect(), request.path ?? '');
+      case 'pause':
+        this.#paused = true;
+        this.#processor.send({ kind: 'pause' });
+        return { state: 'paused' };
+      case 'resume':
+        this.#paused = false;
+        this.#processor.send({ kind: 'resume' });
+        return { state: 'running' };
+      case 'reset':
+        this.#paused = false;
+        this.#processor.send({ kind: 'reset' });
+        return { state: 'running' };
+      case 'stop':
+        this.#chipset.pm.pressPowerButton();
+        return { state: 'stopping' };
+      case 'turn-off':
+        this.#leave();
+        return { state: 'off' };
+    }
+  }
+
+  async #inspect(): Promise<object> {
+    const { name, memoryBytes, processors, kernel, initrds, commandLine, image } = this.#configuration;
+    return {
+      name,
+      state: this.#paused ? 'paused' : 'running',
+      configuration: {
+        memoryBytes,
+        processors,
+        kernel,
+        initrds,
+        commandLine,
+        image: image ?? null,
+        engine: 'software',
+      },
+      uptimeSeconds: this.#partition.clock.now() / 1e9,
+      kernelVersion: this.#kernelVersion,
+      resets: this.#resets,
+      console: { outputBytes: this.#console.bytes, inputBytes: this.#input?.bytes ?? 0 },
+      exits: this.#counters.exits(),
+      instructions: this.#instructions(),
+      ...((await this.#processor.inspect()) ?? { partition: 'the processor does not answer' }),
+    };
+  }
+
+  // ---- statistics -------------------------------------------------------------------------------------------------
+
+  #instructions(): { interpreted: number; translated: number } {
+    return { interpreted: this.#counters.get('interpreted'), translated: this.#counters.get('translated') };
+  }
+
+  #statistics(end: End): RunStatistics {
+    // Both clocks are the monotonic one; performance.now() begins with the process.
+    const processStart = monotonicNanoseconds() - performance.now() * 1e6;
+    const milestone = (nanoseconds: number): number | null =>
+      nanoseconds === 0 ? null : (nanoseconds - processStart) / 1e9;
+    return {
+      engine: 'software',
+      cpus: this.#configuration.processors,
+      memoryBytes: this.#configuration.memoryBytes,
+      hostCpuSeconds: processTimes.hostCpuSeconds(),
+      wallSeconds: processTimes.wallSeconds(),
+      peakRssBytes: peakResidentBytes(),
+      guestTouchedBytes: this.#partition.guestMemory.guestTouchedBytes(),
+      milestones: {
+        firstInstruction: milestone(this.#counters.get('firstInstruction')),
+        kernelEntry: milestone(this.#counters.get('kernelEntry')),
+        agentReady: this.#exec?.readySeconds ?? null,
+      },
+      marks: this.#marks.records(),
+      instructions: this.#instructions(),
+      translator: { regions: 0, modules: 0, bytes: 0, evicted: 0 },
+      exits: this.#counters.exits(),
+      vmbus: { version: null, channels: [] },
+      exit: { reason: end.reason, code: end.exitStatus },
+    };
+  }
+
+  #writeStatistics(result: RunResult): RunResult {
+    const { statisticsFile } = this.#configuration;
+    if (statisticsFile === undefined) return result;
+    try {
+      writeFileSync(statisticsFile, `${JSON.stringify(result.statistics, undefined, 2)}\n`);
+      return result;
+    } catch (cause) {
+      const reason = fileReason(cause);
+      const error = new PlinthError('PL-3005', { path: statisticsFile, option: '--stats', reason }, { cause });
+      // What happened to the guest is worth more than what happened to its figures.
+      if (result.exitStatus !== 0) return result;
+      return { ...result, exitStatus: error.exitStatus, error };
+    }
+  }
+}
+
+function checkMemory(memoryBytes: number): void {
+  const { minimum, maximum } = memoryLimits;
+  if (memoryBytes >= minimum && memoryBytes <= maximum && memoryBytes % 4096 === 0) return;
+  throw new PlinthError('PL-2008', { memory: memoryBytes, minimum: minimum / MIB, maximum: maximum / MIB });
+}
+
+function createPartition(configuration: VirtualMachineConfiguration, epoch: number): Partition {
+  try {
+    return Partition.create({
+      ramBytes: configuration.memoryBytes,
+      processors: configuration.processors,
+      clock: { now: () => monotonicNanoseconds() - epoch },
+      tscPerNanosecond: TSC_PER_NANOSECOND,
+    });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new PlinthError('PL-3007', { memory: configuration.memoryBytes / MIB }, { cause: error });
+  }
+}
+
+function consoleSink(configuration: VirtualMachineConfiguration, hooks: RunHooks): ConsoleSink {
+  const { console, exec } = configuration;
+  switch (console.kind) {
+    case 'none':
+      return nullSink;
+    case 'file':
+      return fileSink(console.path, '--console');
+    case 'stdio':
+      // A command's output is alone on standard output.
+      return streamSink(exec === undefined ? (hooks.stdout ?? process.stdout) : (hooks.stderr ?? process.stderr));
+  }
+}
+
+/** The line of the guest's log that says why, or what is known without it. */
+function crashReason(record: ErrorRecord): string {
+  const line = record.text?.split('\n').find((candidate) => /panic|fatal|bug/i.test(candidate));
+  const text = line?.replace(/^<\d+>/, '').replace(/^\[\s*[\d.]+\]\s*/, '');
+  return text === undefined || text === '' ? 'it stored a fatal error record' : text.slice(0, 200);
+}

@@ -1,0 +1,24 @@
+/**
+ * The software engine in a VM: which module runs on its processors' threads, and how they are kicked.
+ * Called by: cli, through index.ts.
+ */
+import { defaultCpuid, kickProcessor } from '@plinth/processor';
+import type { RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
+import { type EngineParts, runMachine } from './run-virtual-machine.ts';
+
+const softwareEngine: EngineParts = {
+  processorModule: new URL('./software-worker.js', import.meta.url),
+  cpuid: (processors) => defaultCpuid({ processors }),
+  kick: (partition, index) => kickProcessor(partition.memory, partition.layout, index),
+};
+
+/**
+ * Runs a VM in this process until it ends.
+ * @throws PlinthError for what is wrong before the guest starts; see `runMachine`
+ */
+export function runVirtualMachine(
+  configuration: VirtualMachineConfiguration,
+  hooks: RunHooks = {},
+): Promise<RunResult> {
+  return runMachine(configuration, hooks, softwareEngine);
+}

@@ -1,0 +1,23 @@
+/** The module of a software processor's thread: the engine's WebAssembly, compiled here, over the partition's memory. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { workerData } from 'node:worker_threads';
+import { createSoftwareProcessor, kickProcessor, kickWord, requestInterrupt } from '@plinth/processor';
+import type { ProcessorSetup } from './processor-protocol.ts';
+import { runProcessorWorker } from './processor-worker-main.ts';
+
+const module = new WebAssembly.Module(
+  readFileSync(fileURLToPath(import.meta.resolve('@plinth/processor/engine.wasm'))),
+);
+
+// The setup comes from ProcessorHost, which is of the same build.
+runProcessorWorker(workerData as ProcessorSetup, ({ memory, layout }, index, handlers) => {
+  const processor = createSoftwareProcessor(module, { memory, layout, index, handlers });
+  return {
+    processor,
+    kickWord: { words: kickWord(memory, layout, index), index: 0 },
+    deliver: (message) => requestInterrupt(memory, layout, message),
+    kick: (other) => kickProcessor(memory, layout, other),
+    lastExceptions: () => processor.recentExceptions(),
+  };
+});
