@@ -203,111 +203,108 @@ function fillMemory(random: Random, view: DataView, at: number, kind: Case['memo
 
 const missing = missingOracle();
 
-describe.skipIf(missing !== undefined)(
-  `x87 state against the host's processor${missing === undefined ? '' : ` (skipped: ${missing})`}`,
-  () => {
-    let core: TestCore;
-    let oracle: Oracle;
-    beforeAll(async () => {
-      core = await buildTestCore();
-      oracle = await Oracle.compile();
-    });
+const title = `x87 state against the host's processor${missing === undefined ? '' : ` (skipped: ${missing})`}`;
 
-    /** Runs the case on the core from a record's input; describes the differences from the oracle's record. */
-    function difference(test: Case, input: DataView, output: DataView, at: number): { faulted: boolean; text: string } {
-      const view = new DataView(core.memory.buffer);
-      const bytes = new Uint8Array(core.memory.buffer);
-      const call = (name: string, ...values: (number | bigint)[]): number => {
-        const found = core.exports[name];
-        if (found === undefined) throw new Error(`the core lacks ${name}`);
-        return found(...values);
-      };
-      const image = 0x8000;
-      // The operand ends where the core's memory ends.
-      const memory = bytes.length - MEMORY_BYTES;
-      const copy = (from: number, size: number, to: number): void => {
-        bytes.set(new Uint8Array(input.buffer, input.byteOffset + from, size), to);
-      };
-      copy(at, 512, image);
-      copy(at + MEMORY_AT, MEMORY_BYTES, memory);
-      call('fxrstorFrom', image, 1);
-      const mask = BigInt(input.getUint32(at + RAX, true));
-      const raises = test.waits === true && call('fpuPending') !== 0;
-      const argument = (value: Argument): number | bigint => {
-        if (value === 'memory') return memory;
-        if (value === 'memory+64') return memory + 64;
-        if (value === 'mask') return mask;
-        return value === 'word' ? view.getUint16(memory, true) : value;
-      };
-      let refused = false;
-      let result: number | undefined;
-      for (const [name, ...values] of raises ? [] : test.steps) {
-        const value = call(name, ...values.map(argument));
-        if (name === 'fnstsw') result = value;
-        refused = REFUSING.has(name) && value === 0;
-        if (refused) break;
-      }
-      call('fxsaveTo', image, 1);
+describe.skipIf(missing !== undefined)(title, () => {
+  let core: TestCore;
+  let oracle: Oracle;
+  beforeAll(async () => {
+    core = await buildTestCore();
+    oracle = await Oracle.compile();
+  });
 
-      const fault = output.getUint32(at + FAULT, true);
-      const expectedFault = raises ? 0x80000000 : refused ? 0x40000000 : 0;
-      output.setUint32(at + 28, MXCSR_MASK, true);
-      if (test.image === true && output.getUint32(at + MEMORY_AT + 28, true) === 0x2ffff) {
-        output.setUint32(at + MEMORY_AT + 28, MXCSR_MASK, true);
-      }
-      const problems: string[] = [];
-      if ((fault & 0xc0000000) >>> 0 !== expectedFault) {
-        problems.push(`fault ${expectedFault.toString(16)}, expected ${fault.toString(16)}`);
-      }
-      const compare = (name: string, ours: number, theirs: number, size: number): void => {
-        for (let offset = 0; offset < size; offset++) {
-          // A signal on the host rewrites the MXCSR of a faulting case.
-          if (fault !== 0 && name === 'image' && offset >= 24 && offset < 28) continue;
-          const mine = view.getUint8(ours + offset);
-          const wanted = output.getUint8(theirs + offset);
-          if (mine !== wanted) problems.push(`${name}+${offset} ${mine.toString(16)}, expected ${wanted.toString(16)}`);
-        }
-      };
-      compare('image', image, at, 416);
-      compare('memory', memory, at + MEMORY_AT, MEMORY_BYTES);
-      if (result !== undefined && result !== output.getUint16(at + RAX, true)) problems.push(`AX ${result.toString(16)}`);
-        problems.push(`result ${result.toString(16)}`);
-      }
-      const words = [0, 2, 4, 6].map((offset) => input.getUint16(at + offset, true).toString(16)).join(' ');
-      const text = problems.length === 0 ? '' : `words ${words}, mask ${mask}: ${problems.slice(0, 12).join('; ')}`;
-      return { faulted: fault !== 0, text };
+  /** Runs the case on the core from a record's input; describes the differences from the oracle's record. */
+  function difference(test: Case, input: DataView, output: DataView, at: number): { faulted: boolean; text: string } {
+    const view = new DataView(core.memory.buffer);
+    const bytes = new Uint8Array(core.memory.buffer);
+    const call = (name: string, ...values: (number | bigint)[]): number => {
+      const found = core.exports[name];
+      if (found === undefined) throw new Error(`the core lacks ${name}`);
+      return found(...values);
+    };
+    const image = 0x8000;
+    // The operand ends where the core's memory ends.
+    const memory = bytes.length - MEMORY_BYTES;
+    const copy = (from: number, size: number, to: number): void => {
+      bytes.set(new Uint8Array(input.buffer, input.byteOffset + from, size), to);
+    };
+    copy(at, 512, image);
+    copy(at + MEMORY_AT, MEMORY_BYTES, memory);
+    call('fxrstorFrom', image, 1);
+    const mask = BigInt(input.getUint32(at + RAX, true));
+    const raises = test.waits === true && call('fpuPending') !== 0;
+    const argument = (value: Argument): number | bigint => {
+      if (value === 'memory') return memory;
+      if (value === 'memory+64') return memory + 64;
+      if (value === 'mask') return mask;
+      return value === 'word' ? view.getUint16(memory, true) : value;
+    };
+    let refused = false;
+    let result: number | undefined;
+    for (const [name, ...values] of raises ? [] : test.steps) {
+      const value = call(name, ...values.map(argument));
+      if (name === 'fnstsw') result = value;
+      refused = REFUSING.has(name) && value === 0;
+      if (refused) break;
     }
+    call('fxsaveTo', image, 1);
 
-    it.each(CASES_OF)('$name', (test) => {
-      const random = new Random(0x51ed270b ^ CASES_OF.indexOf(test));
-      const input = new Uint8Array(CASES * RECORD);
-      const inputView = new DataView(input.buffer);
-      for (let at = 0; at < input.length; at += RECORD) {
-        fillImage(random, inputView, at, false);
-        fillMemory(random, inputView, at + MEMORY_AT, test.memory);
-        inputView.setUint32(at + RAX, random.below(4), true);
+    const fault = output.getUint32(at + FAULT, true);
+    const expectedFault = raises ? 0x80000000 : refused ? 0x40000000 : 0;
+    output.setUint32(at + 28, MXCSR_MASK, true);
+    if (test.image === true && output.getUint32(at + MEMORY_AT + 28, true) === 0x2ffff) {
+      output.setUint32(at + MEMORY_AT + 28, MXCSR_MASK, true);
+    }
+    const problems: string[] = [];
+    if ((fault & 0xc0000000) >>> 0 !== expectedFault) {
+      problems.push(`fault ${expectedFault.toString(16)}, expected ${fault.toString(16)}`);
+    }
+    const compare = (name: string, ours: number, theirs: number, size: number): void => {
+      for (let offset = 0; offset < size; offset++) {
+        // A signal on the host rewrites the MXCSR of a faulting case.
+        if (fault !== 0 && name === 'image' && offset >= 24 && offset < 28) continue;
+        const mine = view.getUint8(ours + offset);
+        const wanted = output.getUint8(theirs + offset);
+        if (mine !== wanted) problems.push(`${name}+${offset} ${mine.toString(16)}, expected ${wanted.toString(16)}`);
       }
-      const code = Uint8Array.from(test.code);
-      const output = oracle.run(1, code, false, RECORD, input);
-      const outputView = new DataView(output.buffer, output.byteOffset);
-      new DataView(core.memory.buffer).setUint32(core.processor + STATE.MODE, 1, true);
-      new DataView(core.memory.buffer).setBigUint64(core.processor + STATE.XCR0, 3n, true);
-      const differences: string[] = [];
-      let faults = 0;
-      for (let at = 0; at < input.length && differences.length < 6; at += RECORD) {
-        let { faulted, text } = difference(test, inputView, outputView, at);
-        if (faulted) faults++;
-        // A context switch of the host amid the case drops the pointers (its XSAVE writes them only when an exception is
-        // pending): a difference counts when it comes every time.
-        for (let again = 0; text !== '' && again < 3; again++) {
-          const record = oracle.run({ ...batch, records: input.subarray(at, at + RECORD) });
-          const recordView = new DataView(record.buffer, record.byteOffset);
-          text = difference(test, new DataView(input.buffer, at), recordView, 0).text;
-        }
-        if (text !== '') differences.push(`case ${at / RECORD}, ${text}`);
+    };
+    compare('image', image, at, 416);
+    compare('memory', memory, at + MEMORY_AT, MEMORY_BYTES);
+    if (result !== undefined && result !== output.getUint16(at + RAX, true)) problems.push(`AX ${result.toString(16)}`);
+    const words = [0, 2, 4, 6].map((offset) => input.getUint16(at + offset, true).toString(16)).join(' ');
+    const text = problems.length === 0 ? '' : `words ${words}, mask ${mask}: ${problems.slice(0, 12).join('; ')}`;
+    return { faulted: fault !== 0, text };
+  }
+
+  it.each(CASES_OF)('$name', (test) => {
+    const random = new Random(0x51ed270b ^ CASES_OF.indexOf(test));
+    const input = new Uint8Array(CASES * RECORD);
+    const inputView = new DataView(input.buffer);
+    for (let at = 0; at < input.length; at += RECORD) {
+      fillImage(random, inputView, at, false);
+      fillMemory(random, inputView, at + MEMORY_AT, test.memory);
+      inputView.setUint32(at + RAX, random.below(4), true);
+    }
+    const batch = { kind: 1, code: Uint8Array.from(test.code), memoryForm: false, recordBytes: RECORD } as const;
+    const output = oracle.run({ ...batch, records: input });
+    const outputView = new DataView(output.buffer, output.byteOffset);
+    new DataView(core.memory.buffer).setUint32(core.processor + STATE.MODE, 1, true);
+    new DataView(core.memory.buffer).setBigUint64(core.processor + STATE.XCR0, 3n, true);
+    const differences: string[] = [];
+    let faults = 0;
+    for (let at = 0; at < input.length && differences.length < 6; at += RECORD) {
+      let { faulted, text } = difference(test, inputView, outputView, at);
+      if (faulted) faults++;
+      // A context switch of the host amid the case drops the pointers (its XSAVE writes them only when an exception is
+      // pending): a difference counts when it comes every time.
+      for (let again = 0; text !== '' && again < 3; again++) {
+        const record = oracle.run({ ...batch, records: input.subarray(at, at + RECORD) });
+        const recordView = new DataView(record.buffer, record.byteOffset);
+        text = difference(test, new DataView(input.buffer, at), recordView, 0).text;
       }
-      expect(differences.join('\n')).toBe('');
-      if (test.waits === true || test.memory !== undefined) expect(faults).toBeGreaterThan(0);
-    });
-  },
-);
+      if (text !== '') differences.push(`case ${at / RECORD}, ${text}`);
+    }
+    expect(differences.join('\n')).toBe('');
+    if (test.waits === true || test.memory !== undefined) expect(faults).toBeGreaterThan(0);
+  });
+});

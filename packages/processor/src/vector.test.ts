@@ -144,53 +144,52 @@ class Comparison {
 
 const missing = missingOracle();
 
-describe.skipIf(missing !== undefined)(
-  `SSE and SSE2 against the host's processor${missing === undefined ? '' : ` (skipped: ${missing})`}`,
-  () => {
-    let core: TestCore;
-    let oracle: Oracle;
-    beforeAll(async () => {
-      core = await buildTestCore();
-      oracle = await Oracle.compile();
-    });
+const title = `SSE and SSE2 against the host's processor${missing === undefined ? '' : ` (skipped: ${missing})`}`;
 
-    const forms = vectorForms(INSTRUCTIONS);
-    const names = [...new Set(forms.map((form) => form.row.operation))];
-    it.each(names)('%s', (name) => {
-      const random = new Random(0x9e3779b9 ^ names.indexOf(name));
-      const differences: string[] = [];
-      for (const form of forms.filter((candidate) => candidate.row.operation === name)) {
-        const immediates = hasImmediate(form.row)
-          ? Array.from({ length: 24 }, (_, index) => (index < 20 ? index : random.below(256)))
-          : [0];
-        const [firstKind, secondKind] = elementKinds(form.row);
-        const size = Math.ceil(CASES / immediates.length) * RECORD;
-        const input = new Uint8Array(size * immediates.length);
-        const view = new DataView(input.buffer);
-        for (let at = 0; at < input.length; at += RECORD) {
-          fillOperand(random, firstKind, view, at);
-          fillOperand(random, secondKind, view, at + 16, firstKind === secondKind ? at : undefined);
-          fillOperand(random, 'integer', view, at + 32);
-          view.setUint32(at + 48, randomMxcsr(random), true);
-        }
-        const expected = oracle.run(
-          ...immediates.map((immediate, index) => ({
-            kind: 0 as const,
-            code: encode(form, immediate),
-            memoryForm: form.place === 'memory',
-            recordBytes: RECORD,
-            records: input.subarray(index * size, (index + 1) * size),
-          })),
-        );
-        immediates.forEach((immediate, index) => {
-          const comparison = new Comparison(core, form, immediate);
-          for (let at = index * size; at < (index + 1) * size && differences.length < 12; at += RECORD) {
-            const difference = comparison.run(input, expected, at);
-            if (difference !== undefined) differences.push(difference);
-          }
-        });
+describe.skipIf(missing !== undefined)(title, () => {
+  let core: TestCore;
+  let oracle: Oracle;
+  beforeAll(async () => {
+    core = await buildTestCore();
+    oracle = await Oracle.compile();
+  });
+
+  const forms = vectorForms(INSTRUCTIONS);
+  const names = [...new Set(forms.map((form) => form.row.operation))];
+  it.each(names)('%s', (name) => {
+    const random = new Random(0x9e3779b9 ^ names.indexOf(name));
+    const differences: string[] = [];
+    for (const form of forms.filter((candidate) => candidate.row.operation === name)) {
+      const immediates = hasImmediate(form.row)
+        ? Array.from({ length: 24 }, (_, index) => (index < 20 ? index : random.below(256)))
+        : [0];
+      const [firstKind, secondKind] = elementKinds(form.row);
+      const size = Math.ceil(CASES / immediates.length) * RECORD;
+      const input = new Uint8Array(size * immediates.length);
+      const view = new DataView(input.buffer);
+      for (let at = 0; at < input.length; at += RECORD) {
+        fillOperand(random, firstKind, view, at);
+        fillOperand(random, secondKind, view, at + 16, firstKind === secondKind ? at : undefined);
+        fillOperand(random, 'integer', view, at + 32);
+        view.setUint32(at + 48, randomMxcsr(random), true);
       }
-      expect(differences.join('\n')).toBe('');
-    });
-  },
-);
+      const expected = oracle.run(
+        ...immediates.map((immediate, index) => ({
+          kind: 0 as const,
+          code: encode(form, immediate),
+          memoryForm: form.place === 'memory',
+          recordBytes: RECORD,
+          records: input.subarray(index * size, (index + 1) * size),
+        })),
+      );
+      immediates.forEach((immediate, index) => {
+        const comparison = new Comparison(core, form, immediate);
+        for (let at = index * size; at < (index + 1) * size && differences.length < 12; at += RECORD) {
+          const difference = comparison.run(input, expected, at);
+          if (difference !== undefined) differences.push(difference);
+        }
+      });
+    }
+    expect(differences.join('\n')).toBe('');
+  });
+});
