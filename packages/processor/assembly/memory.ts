@@ -12,7 +12,7 @@
 import * as L from './generated/layout';
 import {
   vp, raise, CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, CR4_PCIDE, CR4_SMAP, CR4_SMEP, EFER_LMA, EFER_NXE, FLAG_AC,
-  VECTOR_GP, VECTOR_PF, MODE_64,
+  VECTOR_GP, VECTOR_PF, MODE_64, MODE_LONG,
 } from './state';
 import { hostMmioRead, hostMmioWrite } from './host';
 import { apicRead, apicWrite } from './apic';
@@ -661,7 +661,7 @@ let systemValue: u64 = 0;
 export function readSystem(address: u64, size: u32): bool {
   systemValue = 0;
   for (let i: u32 = 0; i < size; ) {
-    const at = load<u32>(vp, L.MODE) & MODE_64 ? address + i : (address + i) & 0xffffffff;
+    const at = load<u32>(vp, L.MODE) & MODE_LONG ? address + i : (address + i) & 0xffffffff;
     if (!walk(at, ACCESS_READ, false, false, false)) {
       raise(VECTOR_PF, walkError);
       return false;
@@ -679,7 +679,7 @@ export function writeSystem(address: u64, size: u32, value: u64): bool {
   const whole = (<u32>address & 0xfff) + size <= 0x1000;
   for (let pass = 0; pass < 2; pass++) {
     for (let i: u32 = 0; i < size; ) {
-      const at = load<u32>(vp, L.MODE) & MODE_64 ? address + i : (address + i) & 0xffffffff;
+      const at = load<u32>(vp, L.MODE) & MODE_LONG ? address + i : (address + i) & 0xffffffff;
       if (!walk(at, ACCESS_WRITE, false, false, false)) {
         raise(VECTOR_PF, walkError);
         return false;

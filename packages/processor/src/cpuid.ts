@@ -31,8 +31,8 @@ const EXTENDED_EDX = bit(0, 2, 3, 4, 5, 6, 8, 9, 12, 13, 15, 16, 17, 24) | bit(1
 const EXTENDED_ECX = bit(0, 8);
 /** 8000_0007 EDX: invariant TSC. */
 const POWER_EDX = bit(8);
-/** 8000_0008 EBX: SSB_NO, BTC_NO. */
-const SPECULATION_EBX = bit(26, 29);
+/** 8000_0008 EBX: error pointers always saved and restored (FXSAVE), SSB_NO, BTC_NO. */
+const SPECULATION_EBX = bit(2, 26, 29);
 /** 8000_0021 EAX: FS/GS base non-serializing, LFENCE serializing, null selector clears base, automatic IBRS, SRSO_NO. */
 const EXTENDED_2_EAX = bit(0, 2, 6, 8, 29);
 

@@ -20,4 +20,4 @@ function expand(operations: readonly string[], forms: readonly FormName[], sizes
   );
 }
 
-export const HOT_OPERATIONS: readonly HotOperation[] = [...expand(['MOV'], ['RR'], [3])];
+export const HOT_OPERATIONS: readonly HotOperation[] = [...expand([], [], [])];

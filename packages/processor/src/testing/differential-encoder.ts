@@ -1,0 +1,382 @@
+/**
+ * The differential harness: an instruction of a table row, with every choice that the encoding leaves open.
+ *
+ * Operand and address size, REX and redundant prefixes, registers, memory operands, LOCK where it is allowed and where it is
+ * not, immediates. The encoder knows the notation of the table only; what an operation needs so that it
+ * is worth running (divisors that do not overflow, return addresses on the stack) is differential-operations.ts.
+ */
+import { INSTRUCTIONS, type InstructionRow, type Operand } from '../table/index.ts';
+import { type AddressEncoding, encodeAddress, encodeAddress16 } from './differential-address.ts';
+import { ARITHMETIC_FLAGS, type CaseBuilder, type Form, type Item, RSP } from './differential-builder.ts';
+
+/** What a caller decides itself; the rest is random. */
+export interface EncodingWishes {
+  readonly form?: 'register' | 'memory';
+  readonly size?: number;
+  readonly immediate?: bigint;
+  /** Displacement of a branch, from the end of the instruction. */
+  readonly branch?: (end: bigint, bits: number) => bigint;
+  readonly target?: (bytes: number) => bigint;
+  readonly repeat?: 0 | 0xf2 | 0xf3;
+  /** No prefixes that only make it longer or fault. */
+  readonly plain?: boolean;
+  readonly noLock?: boolean;
+  readonly rm?: number;
+  readonly reg?: number;
+  readonly defaultAddressSize?: boolean;
+  /** Immediate far pointer. */
+  readonly far?: { readonly offset: bigint; readonly selector: bigint };
+}
+
+/** The instruction and what was chosen, for those who prepare its operands. */
+export interface Encoded {
+  readonly item: Item;
+  readonly size: number;
+  readonly addressBits: bigint;
+  readonly form: Form;
+  readonly reg: number;
+  readonly rm: number;
+  /** Register of a byte operand is AH..BH when its number is 4..7 and there is no REX. */
+  readonly rex: boolean;
+  /** Linear address of the memory operand, as far as it was decided here. */
+  readonly target: bigint | undefined;
+  readonly immediate: bigint;
+  readonly repeat: number;
+}
+
+const littleEndian = (value: bigint, bytes: number): number[] =>
+  Array.from({ length: bytes }, (_, index) => Number((value >> BigInt(8 * index)) & 0xffn));
+
+const BRANCH_OPERATIONS = /^(J|CALL|RET|LOOP|INT|IRET|SYS)/;
+const STRING_OPERATIONS = new Set(['MOVS', 'CMPS', 'STOS', 'LODS', 'SCAS', 'INS', 'OUTS']);
+export const isString = (row: InstructionRow): boolean => STRING_OPERATIONS.has(row.operation);
+export const isBranch = (row: InstructionRow): boolean => BRANCH_OPERATIONS.test(row.operation);
+
+/** Opcodes of which some row has a mandatory prefix: a redundant one would make another instruction of them. */
+const PREFIXED = new Set(INSTRUCTIONS.filter((row) => row.prefix !== 'any').map((row) => row.map * 256 + row.opcode));
+/** Opcodes that processors newer than the table read differently under F2, F3 or 66. */
+const LATER_EXTENSIONS = new Set([0x100, 0x101, 0x1bc, 0x1bd, 0x1c7, 0x1ae, 0x10d, 0x11e, 0x109, 0x90]);
+
+/** Bytes that the memory operand of a row spans. */
+function memoryBytes(row: InstructionRow, operand: Operand, size: number): number {
+  switch (operand.width.charAt(0)) {
+    case 'b':
+      return 1;
+    case 'w':
+      return 2;
+    case 'd':
+      return 4;
+    case 'q':
+      return 8;
+    case 'x':
+      return 16;
+    case 'v':
+    case 'y':
+      return size / 8;
+    default:
+      break;
+  }
+  switch (row.operation) {
+    case 'CMPXCHG8B':
+      return size === 64 ? 16 : 8;
+    case 'BOUND':
+      return size / 4;
+    case 'FXSAVE':
+    case 'FXRSTOR':
+      return 512;
+    case 'XSAVE':
+    case 'XRSTOR':
+      return 576;
+    case 'FLDENV':
+    case 'FNSTENV':
+      return size === 16 ? 14 : 28;
+    case 'FRSTOR':
+    case 'FNSAVE':
+      return size === 16 ? 94 : 108;
+    default:
+      return size / 8 + 2;
+  }
+}
+
+function memoryAlignment(row: InstructionRow, bytes: number): number {
+  if (/^(FXSAVE|FXRSTOR)$/.test(row.operation)) return 16;
+  if (/^(XSAVE|XRSTOR)$/.test(row.operation)) return 64;
+  return Math.min(bytes, 16) & -Math.min(bytes, 16);
+}
+
+function pickSize(builder: CaseBuilder, row: InstructionRow, wishes: EncodingWishes): number {
+  if (wishes.size !== undefined) return wishes.size;
+  const { random, mode } = builder;
+  const letters = new Set(row.operands.map((operand) => operand.width.charAt(0)));
+  const fixedAccumulator = row.operands.some((operand) => operand.width === 'rAX');
+  const d64 = row.attributes.has('d64');
+  if (row.attributes.has('f64')) return mode;
+  if (letters.has('v') || letters.has('z') || fixedAccumulator || row.size === 'v' || d64) {
+    if (mode === 32) return random.pick([16, 32, 32]);
+    if (d64) return random.pick([16, 64, 64, 64]);
+    return random.pick([16, 32, 32, 64, 64]);
+  }
+  if (letters.has('y') || row.size === 'y') return mode === 32 ? 32 : random.pick([32, 64]);
+  if (letters.has('b') || row.size === 'b') return 8;
+  return letters.has('x') ? 128 : mode === 32 ? 32 : letters.has('w') ? 16 : letters.has('q') ? 64 : 32;
+}
+
+/** A register number; the stack pointer and, in blocks, frozen registers are left alone when it may be written. */
+function pickRegister(builder: CaseBuilder, written: boolean, byte: boolean, wide: boolean): number {
+  const { random } = builder;
+  const count = builder.mode === 64 && wide ? 16 : 8;
+  for (;;) {
+    const register = random.below(count);
+    // Without REX, 4..7 are AH..BH; with it SPL..DIL. Either way nothing frozen may be touched.
+    const touched = byte && register >= 4 && register < 8 ? [register, register - 4] : [register];
+    if (builder.kind === 'block') {
+      if (written && touched.some((number) => builder.frozen.has(number))) continue;
+      return register;
+    }
+    if (written && touched.includes(RSP) && random.chance(0.85)) continue;
+    return register;
+  }
+}
+
+const VECTOR_KINDS = new Set(['V', 'W', 'U']);
+const OTHER_KINDS = new Set(['S', 'C', 'D', 'F']);
+
+function pickOperandRegister(builder: CaseBuilder, row: InstructionRow, operand: Operand): number {
+  const { random, mode } = builder;
+  if (VECTOR_KINDS.has(operand.kind)) return random.below(mode === 64 ? 16 : 8);
+  if (operand.kind === 'S') return row.operation === 'MOV_TO_SEG' ? random.pick([0, 3, 4, 5, 2, 1, 6, 7]) : random.pick([0, 1, 2, 3, 4, 5, 0, 3, 6, 7]);
+  if (operand.kind === 'C') return random.pick([0, 2, 3, 4, mode === 64 ? 8 : 1, 5]);
+  if (OTHER_KINDS.has(operand.kind)) return random.below(8);
+  const first = row.operands[0] === operand;
+  const written = first || row.operation.startsWith('XCHG') || row.operation === 'XADD';
+  return pickRegister(builder, written, operand.width === 'b', true);
+}
+
+function immediateBytes(operand: Operand, size: number, row: InstructionRow): number {
+  if (operand.width === 'b') return 1;
+  if (operand.width === 'w') return 2;
+  if (operand.width === 'v') return row.operation === 'MOV_IMM64' ? size / 8 : Math.min(size, 32) / 8;
+  return Math.min(size, 32) / 8;
+}
+
+/** Flags of the manual, made exact where the count of a shift is known. */
+export function itemFlags(row: InstructionRow, size: number, count: bigint | undefined, prefix: number): Pick<Item, 'flagsRead' | 'flagsDefined' | 'flagsUndefined'> {
+  let { flagsRead, flagsWritten, flagsUndefined } = row;
+  const byCount = (row.operands.at(-1)?.kind === 'I' || row.operands.at(-1)?.width === 'CL') && /^(RO[LR]|RC[LR]|SH[LR]|SAR|SH[LR]D(_CL)?)$/.test(row.operation);
+  if (byCount && count !== undefined) {
+    const shift = Number(count) & (size === 64 ? 63 : 31);
+    if (shift === 0) flagsRead = flagsWritten = flagsUndefined = 0;
+    else if (shift === 1) {
+      flagsUndefined &= ~0x800;
+      flagsWritten |= 0x800;
+    }
+  }
+  if (row.operation === 'PUSHF') flagsRead = ARITHMETIC_FLAGS;
+  // With a repeat count of zero the flags stay; shifts by CL tell so in their row.
+  if (isString(row) && flagsWritten !== 0 && prefix !== 0) flagsRead = ARITHMETIC_FLAGS;
+  return { flagsRead, flagsDefined: flagsWritten & ~flagsUndefined & ~(isString(row) && prefix !== 0 ? flagsRead : 0), flagsUndefined };
+}
+
+interface MemoryChoice {
+  readonly encoding: AddressEncoding;
+  readonly target: bigint | undefined;
+  readonly segment: number;
+  readonly addressBits: bigint;
+}
+
+const SEGMENT_PREFIXES = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65];
+
+function pickSegment(builder: CaseBuilder, plain: boolean): { prefix: number; base: bigint } {
+  const { random, mode } = builder;
+  const roll = random.below(100);
+  if (plain || roll >= 10) return { prefix: 0, base: 0n };
+  if (mode === 32) return { prefix: random.pick([0x26, 0x36, 0x3e, 0x36, 0x3e, ...(builder.kind === 'single' ? SEGMENT_PREFIXES : [])]), base: 0n };
+  const prefix = random.pick(SEGMENT_PREFIXES);
+  return { prefix, base: prefix === 0x64 ? builder.fsBase : prefix === 0x65 ? builder.gsBase : 0n };
+}
+
+function chooseMemory(builder: CaseBuilder, row: InstructionRow, bytes: number, wishes: EncodingWishes): MemoryChoice {
+  const { random, mode } = builder;
+  const single = builder.kind === 'single';
+  const short = wishes.defaultAddressSize !== true && random.chance(mode === 64 ? 0.08 : 0.03);
+  const segment = pickSegment(builder, wishes.plain === true);
+  if (short && mode === 32) {
+    if (single) return { encoding: encodeAddress16(builder), target: undefined, segment: segment.prefix, addressBits: 16n };
+  }
+  const addressBits = short && mode === 64 ? 32n : builder.addressBits;
+  const alignment = memoryAlignment(row, bytes);
+  const faults = single ? 1 : 0.15;
+  // An address below 4 GiB when only 32 bits of it count, and in blocks of 32-bit code.
+  const high = addressBits === 64n && (single || [...builder.frozen].some((register) => (builder.values[register] ?? 0n) >> 40n === 0x23n));
+  let target = wishes.target?.(bytes) ?? builder.pickTarget(bytes, alignment, faults, high);
+  if (row.attributes.has('aligned') && bytes === 16 && wishes.target === undefined && random.chance(single ? 0.6 : 0.95)) target &= ~15n;
+  if (segment.base !== 0n && addressBits === 32n) target = segment.base + BigInt(random.below(256));
+  return { encoding: encodeAddress(builder, target, addressBits, segment.base), target, segment: segment.prefix, addressBits };
+}
+
+/** Encodes one instruction of the row. Registers of its addresses get their values in the builder. */
+export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wishes: EncodingWishes = {}): Encoded {
+  const { random, mode } = builder;
+  const plain = wishes.plain === true || builder.kind === 'block';
+  const size = pickSize(builder, row, wishes);
+  const prefixes: number[] = [];
+  let rexBits = 0;
+  let wantRex = mode === 64 && random.chance(0.12);
+  const letters = row.operands.map((operand) => operand.width.charAt(0));
+  const sized = letters.includes('v') || letters.includes('z') || row.operands.some((operand) => operand.width === 'rAX') || row.size === 'v' || row.attributes.has('d64');
+  const wide = letters.includes('y') || row.size === 'y';
+  const operandPrefix = sized && size === 16;
+  if (size === 64 && (sized || wide) && !row.attributes.has('d64') && !row.attributes.has('f64')) rexBits |= 8;
+
+  // Operands.
+  let reg = wishes.reg ?? row.digit ?? 0;
+  let rm = 0;
+  let form: Form = 'none';
+  let memory: MemoryChoice | undefined;
+  let immediate = 0n;
+  let opcode = row.opcode;
+  let branch: { bytes: number } | undefined;
+  const tail: number[] = [];
+  let byteRegisterNeedsRex = false;
+  for (const operand of row.operands) {
+    switch (operand.kind) {
+      case 'G':
+      case 'V':
+      case 'S':
+      case 'C':
+      case 'D':
+        reg = wishes.reg ?? pickOperandRegister(builder, row, operand);
+        form = form === 'none' ? 'register' : form;
+        break;
+      case 'E':
+      case 'W':
+      case 'M':
+      case 'U':
+      case 'R':
+      case 'F': {
+        const canBeMemory = operand.kind !== 'U' && operand.kind !== 'R' && operand.kind !== 'F' && row.mod !== 'reg';
+        const canBeRegister = operand.kind !== 'M' && row.mod !== 'mem';
+        const wantMemory = wishes.form === undefined ? random.chance(0.5) : wishes.form === 'memory';
+        if (canBeMemory && (wantMemory || !canBeRegister)) {
+          form = 'memory';
+          break;
+        }
+        form = 'register';
+        rm = row.rm ?? wishes.rm ?? pickOperandRegister(builder, row, operand);
+        break;
+      }
+      case 'Z': {
+        form = 'register';
+        rm = wishes.rm ?? pickOperandRegister(builder, row, operand);
+        // 90 is NOP, not XCHG.
+        while (row.opcode === 0x90 && rm === 0) rm = pickOperandRegister(builder, row, operand);
+        opcode = row.opcode + (rm & 7);
+        break;
+      }
+      default:
+        break;
+    }
+  }
+  // Registers first, then the address: it has to live with the values that are decided.
+  const memoryOperand = form === 'memory' ? row.operands.find((operand) => 'EWM'.includes(operand.kind)) : undefined;
+  if (memoryOperand !== undefined) memory = chooseMemory(builder, row, memoryBytes(row, memoryOperand, size), wishes);
+  if (row.modrm && form === 'none') {
+    form = 'register';
+    rm = row.rm ?? 0;
+  }
+  for (const operand of row.operands) {
+    if (operand.kind === 'I' || operand.kind === 's') {
+      const bytes = immediateBytes(operand, size, row);
+      const value = wishes.immediate ?? random.integer();
+      immediate = operand === row.operands.at(-1) || wishes.immediate !== undefined ? BigInt.asUintN(8 * bytes, value) : immediate;
+      tail.push(...littleEndian(value, bytes));
+    } else if (operand.kind === 'J') {
+      branch = { bytes: operand.width === 'b' ? 1 : 4 };
+    } else if (operand.kind === 'O') {
+      const bits = mode === 64 ? (random.chance(0.15) ? 32 : 64) : 32;
+      const bytes = row.operands.some((other) => other.width === 'AL') ? 1 : size / 8;
+      const target = wishes.target?.(bytes) ?? builder.pickTarget(bytes, bytes, builder.kind === 'single' ? 1 : 0.15, bits === 64);
+      const segment = pickSegment(builder, plain);
+      if (segment.prefix !== 0) prefixes.push(segment.prefix);
+      if (bits !== mode) prefixes.push(0x67);
+      tail.push(...littleEndian(target - segment.base, bits / 8));
+      form = 'memory';
+    } else if (operand.kind === 'A') {
+      tail.push(...littleEndian(wishes.far?.offset ?? 0n, size / 8), ...littleEndian(wishes.far?.selector ?? 0n, 2));
+    }
+  }
+
+  // Prefixes.
+  if (operandPrefix) prefixes.push(0x66);
+  if (memory !== undefined) {
+    if (memory.segment !== 0) prefixes.push(memory.segment);
+    if (memory.addressBits !== builder.addressBits) prefixes.push(0x67);
+  }
+  let repeat = wishes.repeat ?? 0;
+  if (wishes.repeat === undefined && row.attributes.has('rep')) repeat = random.pick([0, 0xf3, 0xf3, 0xf2]);
+  if (repeat !== 0) prefixes.push(repeat);
+  const redundant = row.prefix === 'any' && !PREFIXED.has(row.map * 256 + row.opcode) && !LATER_EXTENSIONS.has(row.map * 256 + row.opcode) && !isBranch(row) && !row.attributes.has('system');
+  if (!plain && redundant && repeat === 0 && row.map === 0 && random.chance(0.03)) prefixes.push(random.pick([0xf2, 0xf3]));
+  if (!plain && redundant && !sized && !wide && size !== 64 && random.chance(0.03)) prefixes.push(0x66);
+  if (!plain && memory === undefined && random.chance(0.02) && !isString(row) && mode === 64) prefixes.push(random.pick([0x26, 0x2e, 0x36, 0x3e]));
+  let addressBits = memory?.addressBits ?? builder.addressBits;
+  const implicitAddress = isString(row) || /^(LOOP|JCXZ|XLAT|MASKMOVDQU)/.test(row.operation);
+  if (implicitAddress && wishes.defaultAddressSize !== true && mode === 64 && random.chance(0.12)) {
+    prefixes.push(0x67);
+    addressBits = 32n;
+  }
+  if (row.attributes.has('lock') && form === 'memory' && wishes.noLock !== true && random.chance(0.25)) prefixes.push(0xf0);
+  else if (!plain && redundant && wishes.noLock !== true && !(row.attributes.has('lock') && form === 'memory') && random.chance(0.012)) prefixes.push(0xf0);
+  for (let index = prefixes.length - 1; index > 0; index--) {
+    const other = random.below(index + 1);
+    [prefixes[index], prefixes[other]] = [prefixes[other] ?? 0, prefixes[index] ?? 0];
+  }
+  if (row.prefix === '66') prefixes.push(0x66);
+  else if (row.prefix === 'F3') prefixes.push(0xf3);
+  else if (row.prefix === 'F2') prefixes.push(0xf2);
+
+  // REX.
+  const zForm = row.registerInOpcode;
+  if (row.modrm && reg >= 8) rexBits |= 4;
+  if (form === 'register' && (row.modrm || zForm) && rm >= 8) rexBits |= 1;
+  if (memory !== undefined) rexBits |= (memory.encoding.rexX ? 2 : 0) | (memory.encoding.rexB ? 1 : 0);
+  if (row.opcode === 0x90 && row.map === 0 && !zForm) wantRex = false;
+  const immune = row.operands.length === 0 || BRANCH_OPERATIONS.test(row.operation);
+  if (!plain && mode === 64 && !sized && !wide && !immune && row.map === 0 && random.chance(0.05)) rexBits |= 8;
+  byteRegisterNeedsRex = rexBits !== 0;
+  const rex = mode === 64 && (byteRegisterNeedsRex || wantRex);
+  const bytes: number[] = [...prefixes];
+  if (rex) bytes.push(0x40 | rexBits);
+  if (row.map > 0) bytes.push(0x0f);
+  if (row.map === 2) bytes.push(0x38);
+  if (row.map === 3) bytes.push(0x3a);
+  bytes.push(opcode);
+  let ripAt: number | undefined;
+  if (row.modrm) {
+    if (memory === undefined) bytes.push(0xc0 | ((reg & 7) << 3) | (rm & 7));
+    else {
+      bytes.push((memory.encoding.mod << 6) | ((reg & 7) << 3) | memory.encoding.rm);
+      if (memory.encoding.ripAt !== undefined) ripAt = bytes.length + memory.encoding.ripAt;
+      bytes.push(...memory.encoding.tail);
+    }
+  }
+  bytes.push(...tail);
+  if (branch !== undefined) {
+    const end = builder.position + BigInt(bytes.length + branch.bytes);
+    bytes.push(...littleEndian(wishes.branch?.(end, branch.bytes * 8) ?? 0n, branch.bytes));
+  }
+  // Up to the longest legal instruction, and one byte beyond.
+  if (builder.kind === 'single' && wishes.plain !== true && ripAt === undefined && branch === undefined && random.chance(0.006)) {
+    const room = 15 - bytes.length + random.below(2);
+    for (let count = 0; count < room; count++) bytes.unshift(mode === 64 ? random.pick([0x2e, 0x3e]) : 0x3e);
+  }
+  const item: Item = {
+    row,
+    bytes,
+    size,
+    form,
+    ...itemFlags(row, size, row.operands.at(-1)?.kind === 'I' ? immediate : undefined, repeat),
+    ...(ripAt === undefined || memory?.target === undefined ? {} : { relative: { at: ripAt, target: memory.target } }),
+  };
+  return { item, size, addressBits, form, reg, rm, rex, target: memory?.target, immediate, repeat };
+}

@@ -1,0 +1,93 @@
+/**
+ * The differential harness: which instruction runs next, and the case around it.
+ *
+ * A case follows from (seed, index) alone. Single cases go round the table, row by row and mode by mode; block cases are
+ * mixtures (differential-blocks.ts). Called by: tests/differential.
+ */
+import { INSTRUCTIONS, type InstructionRow } from '../table/index.ts';
+import { generateBlock } from './differential-blocks.ts';
+import { CaseBuilder, type DifferentialCase } from './differential-builder.ts';
+import { encodeInstruction, isString, itemFlags } from './differential-encoder.ts';
+import { BATCH_CASES, type Mode } from './differential-layout.ts';
+import { prepare } from './differential-operations.ts';
+
+const EXCLUDED_OPERATIONS: Readonly<Record<string, string>> = {
+  X87_ABSENT: 'x87 arithmetic is not part of this build',
+  CPUID: 'tells the features of the processor itself',
+  SYSCALL: 'enters the kernel',
+  SYSENTER: 'enters the kernel',
+  SYSEXIT: 'leaves a kernel that was entered by SYSENTER',
+  SLDT: 'Linux emulates it where UMIP forbids it',
+  STR: 'Linux emulates it where UMIP forbids it',
+  SGDT: 'Linux emulates it where UMIP forbids it',
+  SIDT: 'Linux emulates it where UMIP forbids it',
+  SMSW: 'Linux emulates it where UMIP forbids it',
+  RDPMC: 'whether a user may is the kernel\'s choice',
+};
+
+/** Why a row is not run on the host; undefined for a row that is. */
+export function exclusionReason(row: InstructionRow): string | undefined {
+  if (row.attributes.has('time')) return 'reads the clock';
+  if (row.attributes.has('random')) return 'gives random numbers';
+  return EXCLUDED_OPERATIONS[row.operation];
+}
+
+/** They fault where CR4.FSGSBASE is clear, which no user program can arrange. */
+const OTHER_MODES = new Set(['RDFSBASE', 'RDGSBASE']);
+const NO_MEMORY_ACCESS = new Set(['LEA', 'NOP_MODRM']);
+const STACK_OPERATIONS = /^(PUSH|POP|CALL|RET|ENTER|LEAVE|IRET|INT$|INT3|INTO)/;
+
+/** True for a row that can raise an exception in user mode, so that some case has to show it. */
+export function canFault(row: InstructionRow): boolean {
+  const { attributes, operation } = row;
+  if (OTHER_MODES.has(operation)) return false;
+  if (attributes.has('fault') || attributes.has('io') || attributes.has('system')) return true;
+  if (STACK_OPERATIONS.test(operation) || isString(row) || attributes.has('memory')) return true;
+  if (NO_MEMORY_ACCESS.has(operation)) return false;
+  return row.mod !== 'reg' && row.operands.some((operand) => 'EWMO'.includes(operand.kind));
+}
+
+export const modesOf = (row: InstructionRow): readonly Mode[] =>
+  row.mode === 'only64' ? [64] : row.mode === 'not64' ? [32] : [64, 32];
+
+/** Every row in every mode that it has. */
+export const SUBJECTS: readonly { readonly row: InstructionRow; readonly mode: Mode }[] = INSTRUCTIONS.filter(
+  (row) => exclusionReason(row) === undefined,
+).flatMap((row) => modesOf(row).map((mode) => ({ row, mode })));
+
+export interface GeneratorOptions {
+  readonly seed: number;
+  readonly template: Uint8Array;
+  /** One case in this many is a block. */
+  readonly blockEvery: number;
+  /** Only rows of these names, singles only. */
+  readonly only?: ReadonlySet<string>;
+}
+
+function generateSingle(builder: CaseBuilder, row: InstructionRow): DifferentialCase {
+  const { random } = builder;
+  builder.codeOffset = 160 + random.below(40);
+  const preparation = prepare(builder, row);
+  const encoded = encodeInstruction(builder, row, preparation.wishes ?? {});
+  preparation.after?.(encoded);
+  const count = row.operands.at(-1)?.width === 'CL' ? builder.fix(1, random.integer()) & 0xffn : undefined;
+  const flags = count === undefined ? {} : itemFlags(row, encoded.size, count, encoded.repeat);
+  builder.approximate = row.attributes.has('approximate');
+  builder.append({ ...encoded.item, ...flags });
+  return builder.finish();
+}
+
+/** The case of an index. */
+export function generateCase(options: GeneratorOptions, index: number): DifferentialCase {
+  const { seed, template, blockEvery, only } = options;
+  const slot = index % BATCH_CASES;
+  if (only === undefined && index % blockEvery === blockEvery - 1) {
+    const mode: Mode = Math.floor(index / blockEvery) % 3 === 0 ? 32 : 64;
+    return generateBlock(new CaseBuilder({ seed, index, slot, mode, kind: 'block', template }));
+  }
+  const subjects = only === undefined ? SUBJECTS : SUBJECTS.filter(({ row }) => only.has(row.name));
+  const ordinal = only === undefined ? index - Math.floor(index / blockEvery) : index;
+  const subject = subjects[ordinal % subjects.length];
+  if (subject === undefined) throw new RangeError('no row has such a name');
+  return generateSingle(new CaseBuilder({ seed, index, slot, mode: subject.mode, kind: 'single', template }), subject.row);
+}

@@ -1,0 +1,199 @@
+/**
+ * The differential harness: memory that a case sees, and the layout of cases and results.
+ *
+ * The host's processor (native/differential-runner.c) and the software engine (differential-machine.ts) give every case
+ * the same user-mode world: the same linear addresses with the same permissions, the same segments, the same initial
+ * registers. Only this file knows the numbers; the runner gets addresses in the file's header.
+ *
+ *     CODE   2 MiB, execute and read   one slot of SLOT_STRIDE bytes per case of a batch, filled with INT3
+ *     DATA   read-write, read-write, read-only, then nothing
+ *     STACK  two pages read-write
+ *     HIGH   two pages read-write above 4 GiB; the low halves of its addresses are those of DATA
+ *
+ * Everything else below 2^47 is unmapped on both sides.
+ */
+
+export const PAGE = 4096;
+export const CODE_BASE = 0x1000_0000n;
+export const CODE_BYTES = 2 * 1024 * 1024;
+export const DATA_BASE = 0x1041_0000n;
+export const STACK_BASE = 0x1042_0000n;
+export const HIGH_BASE = 0x2345_1041_0000n;
+/** Bytes from one case's slot to the next: odd, so that instructions lie across page boundaries now and then. */
+export const SLOT_STRIDE = 0x1e1;
+/** Cases in one batch: their slots fill the code region. */
+export const BATCH_CASES = 4096;
+
+/** Pages whose contents the template gives: DATA 0 and 1, STACK 0 and 1, HIGH 0 and 1 (writable), DATA 2 (read-only). */
+export const TEMPLATE_PAGES = [
+  DATA_BASE,
+  DATA_BASE + 0x1000n,
+  STACK_BASE,
+  STACK_BASE + 0x1000n,
+  HIGH_BASE,
+  HIGH_BASE + 0x1000n,
+  DATA_BASE + 0x2000n,
+] as const;
+export const WRITABLE_PAGE_COUNT = 6;
+
+/** Linear address of a word of the writable pages, as changes number them. */
+export const wordAddress = (word: number): bigint =>
+  (TEMPLATE_PAGES[Math.floor(word / 1024)] ?? 0n) + BigInt((word % 1024) * 4);
+
+export const CASE_BYTES = 688;
+export const CASE = {
+  registers: 0,
+  rip: 128,
+  flags: 136,
+  mode32: 144,
+  patchOffset: 148,
+  patchCount: 152,
+  fsBase: 160,
+  gsBase: 168,
+  /** An FXSAVE image (64-bit form), of which the first 416 bytes count. */
+  vectorState: 176,
+} as const;
+
+export const RESULT_BYTES = 712;
+export const RESULT = {
+  registers: 0,
+  rip: 128,
+  flags: 136,
+  cr2: 144,
+  vector: 152,
+  error: 156,
+  cs: 160,
+  ss: 162,
+  ds: 164,
+  es: 166,
+  fs: 168,
+  gs: 170,
+  fsBase: 176,
+  gsBase: 184,
+  vectorState: 192,
+  changeOffset: 704,
+  changeCount: 708,
+} as const;
+
+/** Fields of an FXSAVE image. */
+export const FXSAVE = { control: 0, status: 2, tag: 4, mxcsr: 24, stack: 32, xmm: 160, end: 416 } as const;
+
+/** The vector that stands for a case that does not end. */
+export const HANG_VECTOR = 255;
+/** The vector that stands for a case at which the engine itself stopped. */
+export const LOST_VECTOR = 254;
+
+export type Mode = 32 | 64;
+
+/** Bytes laid over the template before the case runs. */
+export interface Patch {
+  readonly address: bigint;
+  readonly bytes: Uint8Array;
+}
+
+/** What both processors are given. */
+export interface MachineState {
+  readonly mode: Mode;
+  readonly registers: readonly bigint[];
+  readonly flags: bigint;
+  readonly fsBase: bigint;
+  readonly gsBase: bigint;
+  readonly vectorState: Uint8Array;
+  readonly patches: readonly Patch[];
+  /** Address of the first instruction. */
+  readonly rip: bigint;
+  /** Contents of the slot, SLOT_STRIDE bytes. */
+  readonly code: Uint8Array;
+  /** Slot number in the batch: decides the addresses. */
+  readonly slot: number;
+}
+
+export const slotAddress = (slot: number): bigint => CODE_BASE + BigInt(slot * SLOT_STRIDE);
+
+const FILE_HEADER_BYTES = 48;
+const FILE_MAGIC = 0x43444c50;
+const RESULT_MAGIC = 0x52444c50;
+
+/** Encodes one case in the layout CASE. `patchOffset` counts bytes in the patches' stream. */
+export function encodeCase(view: DataView, at: number, state: MachineState, patchOffset: number): void {
+  state.registers.forEach((value, register) => {
+    view.setBigUint64(at + CASE.registers + 8 * register, value, true);
+  });
+  view.setBigUint64(at + CASE.rip, state.rip, true);
+  view.setBigUint64(at + CASE.flags, state.flags, true);
+  view.setUint32(at + CASE.mode32, state.mode === 32 ? 1 : 0, true);
+  view.setUint32(at + CASE.patchOffset, patchOffset, true);
+  view.setUint32(at + CASE.patchCount, state.patches.length, true);
+  view.setBigUint64(at + CASE.fsBase, state.fsBase, true);
+  view.setBigUint64(at + CASE.gsBase, state.gsBase, true);
+  new Uint8Array(view.buffer, view.byteOffset + at + CASE.vectorState, FXSAVE.end).set(
+    state.vectorState.subarray(0, FXSAVE.end),
+  );
+}
+
+/** The file that the native runner reads: header, template, code, cases, patches. */
+export function encodeCaseFile(template: Uint8Array, cases: readonly MachineState[]): Uint8Array<ArrayBuffer> {
+  const patchBytes = cases
+    .flatMap((state) => state.patches)
+    .reduce((sum, patch) => sum + 16 + ((patch.bytes.length + 7) & ~7), 0);
+  const codeAt = FILE_HEADER_BYTES + template.length;
+  const casesAt = codeAt + CODE_BYTES;
+  const patchesAt = casesAt + cases.length * CASE_BYTES;
+  const file = new Uint8Array(patchesAt + patchBytes);
+  const view = new DataView(file.buffer);
+  [FILE_MAGIC, cases.length, patchBytes, CODE_BYTES].forEach((word, index) => {
+    view.setUint32(4 * index, word, true);
+  });
+  [CODE_BASE, DATA_BASE, STACK_BASE, HIGH_BASE].forEach((address, index) => {
+    view.setBigUint64(16 + 8 * index, address, true);
+  });
+  file.set(template, FILE_HEADER_BYTES);
+  file.fill(0xcc, codeAt, casesAt);
+  let patchOffset = 0;
+  cases.forEach((state, index) => {
+    file.set(state.code, codeAt + state.slot * SLOT_STRIDE);
+    encodeCase(view, casesAt + index * CASE_BYTES, state, patchOffset);
+    for (const { address, bytes } of state.patches) {
+      view.setBigUint64(patchesAt + patchOffset, address, true);
+      view.setUint32(patchesAt + patchOffset + 8, bytes.length, true);
+      file.set(bytes, patchesAt + patchOffset + 16);
+      patchOffset += 16 + ((bytes.length + 7) & ~7);
+    }
+  });
+  return file;
+}
+
+/** One case's outcome: the record RESULT, and the 32-bit words of writable pages that differ from the template. */
+export interface Outcome {
+  readonly view: DataView;
+  /** Pairs of word number (page * 1024 + word) and value. */
+  readonly changes: Uint32Array;
+  /** How the engine stopped, for HANG_VECTOR and LOST_VECTOR. */
+  readonly note?: string;
+}
+
+export interface NativeResults {
+  readonly outcomes: readonly Outcome[];
+  readonly features: ReadonlySet<string>;
+}
+
+const FEATURE_BITS = ['popcnt', 'cx16', 'xsave', 'fsgsbase'] as const;
+
+/** @throws RangeError when the file is not complete */
+export function decodeResultFile(file: Uint8Array): NativeResults {
+  const copy = file.slice();
+  const view = new DataView(copy.buffer);
+  const count = view.getUint32(4, true);
+  const changes = view.getUint32(8, true);
+  const changesAt = 16 + count * RESULT_BYTES;
+  if (view.getUint32(0, true) !== RESULT_MAGIC || copy.length !== changesAt + changes * 8) {
+    throw new RangeError(`result file of ${copy.length} bytes is not complete`);
+  }
+  const bits = view.getUint32(12, true);
+  const outcomes = Array.from({ length: count }, (_, index): Outcome => {
+    const record = new DataView(copy.buffer, 16 + index * RESULT_BYTES, RESULT_BYTES);
+    const first = changesAt + 8 * record.getUint32(RESULT.changeOffset, true);
+    return { view: record, changes: new Uint32Array(copy.buffer, first, 2 * record.getUint32(RESULT.changeCount, true)) };
+  });
+  return { outcomes, features: new Set(FEATURE_BITS.filter((_, bit) => ((bits >> bit) & 1) === 1)) };
+}

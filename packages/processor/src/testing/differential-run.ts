@@ -1,0 +1,117 @@
+/**
+ * The differential harness: runs the cases of a seed on both processors and collects what differs.
+ *
+ * How the host's processor is reached is the caller's affair (`native`), so that this module needs no operating system.
+ */
+import type { DifferentialCase } from './differential-builder.ts';
+import { compareOutcomes, type Difference } from './differential-compare.ts';
+import { Coverage } from './differential-coverage.ts';
+import { type GeneratorOptions, generateCase } from './differential-generator.ts';
+import { BATCH_CASES, decodeResultFile, encodeCaseFile, HANG_VECTOR, type MachineState, type Outcome, RESULT } from './differential-layout.ts';
+import { DifferentialMachine, type ProcessorFactory } from './differential-machine.ts';
+import { makeTemplate } from './differential-random.ts';
+
+/** Runs a case file on the host's processor and gives back the result file. */
+export type NativeRunner = (file: Uint8Array) => Promise<Uint8Array>;
+
+export interface Finding {
+  readonly subject: DifferentialCase;
+  readonly differences: readonly Difference[];
+  readonly expected: Outcome;
+}
+
+export interface DifferentialOptions {
+  readonly seed: number;
+  readonly first: number;
+  readonly count: number;
+  readonly blockEvery?: number;
+  readonly only?: ReadonlySet<string>;
+  readonly native: NativeRunner;
+  /** Absent: the host's processor is compared with itself. */
+  readonly processor?: ProcessorFactory;
+  /** Stop collecting after so many findings. */
+  readonly findingLimit?: number;
+}
+
+export interface DifferentialResult {
+  readonly findings: readonly Finding[];
+  readonly findingCount: number;
+  readonly coverage: Coverage;
+  /** Cases with which the host's processor did not come to an end: faults of the generator. */
+  readonly endless: readonly number[];
+  readonly interpreted: number;
+  /** Milliseconds. */
+  readonly times: { generate: number; native: number; processor: number; compare: number };
+}
+
+export const generatorOptions = (options: Pick<DifferentialOptions, 'seed' | 'blockEvery' | 'only'>): GeneratorOptions => ({
+  seed: options.seed,
+  template: makeTemplate(options.seed),
+  blockEvery: options.blockEvery ?? 12,
+  ...(options.only === undefined ? {} : { only: options.only }),
+});
+
+/** Runs states on both sides. */
+export class DifferentialPair {
+  readonly #native: NativeRunner;
+  readonly #template: Uint8Array;
+  readonly machine: DifferentialMachine | undefined;
+  readonly times = { generate: 0, native: 0, processor: 0, compare: 0 };
+
+  constructor(native: NativeRunner, processor: ProcessorFactory | undefined, template: Uint8Array) {
+    this.#native = native;
+    this.#template = template;
+    this.machine = processor === undefined ? undefined : new DifferentialMachine(processor, template);
+  }
+
+  async run(states: readonly MachineState[]): Promise<{ expected: readonly Outcome[]; found: readonly Outcome[] }> {
+    const file = encodeCaseFile(this.#template, states);
+    const began = performance.now();
+    const native = this.#native(file).then((bytes) => {
+      this.times.native += performance.now() - began;
+      return decodeResultFile(bytes).outcomes;
+    });
+    if (this.machine === undefined) return { expected: await native, found: decodeResultFile(await this.#native(file)).outcomes };
+    // The runner works in its own process meanwhile. A rejection is looked at below, by the await.
+    native.catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    const start = performance.now();
+    const found = this.machine.runBatch(states);
+    this.times.processor += performance.now() - start;
+    return { expected: await native, found };
+  }
+}
+
+/** Runs `count` cases from index `first` on. */
+export async function runDifferential(options: DifferentialOptions): Promise<DifferentialResult> {
+  const generator = generatorOptions(options);
+  const pair = new DifferentialPair(options.native, options.processor, generator.template);
+  const coverage = new Coverage();
+  const findings: Finding[] = [];
+  const endless: number[] = [];
+  const limit = options.findingLimit ?? 200;
+  let findingCount = 0;
+  const end = options.first + options.count;
+  for (let index = options.first; index < end; ) {
+    const started = performance.now();
+    const subjects: DifferentialCase[] = [];
+    const batchEnd = Math.min(end, (Math.floor(index / BATCH_CASES) + 1) * BATCH_CASES);
+    for (; index < batchEnd; index++) subjects.push(generateCase(generator, index));
+    pair.times.generate += performance.now() - started;
+    const { expected, found } = await pair.run(subjects.map((subject) => subject.state));
+    const comparing = performance.now();
+    subjects.forEach((subject, position) => {
+      const left = expected[position];
+      const right = found[position];
+      if (left === undefined || right === undefined) throw new RangeError(`case ${subject.index} has no outcome`);
+      coverage.add(subject, left);
+      if (left.view.getUint32(RESULT.vector, true) === HANG_VECTOR) endless.push(subject.index);
+      const differences = compareOutcomes(subject, left, right);
+      if (differences.length === 0) return;
+      findingCount++;
+      if (findings.length < limit) findings.push({ subject, differences, expected: left });
+    });
+    pair.times.compare += performance.now() - comparing;
+  }
+  return { findings, findingCount, coverage, endless, interpreted: pair.machine?.instructions ?? 0, times: pair.times };
+}
