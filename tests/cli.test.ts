@@ -50,7 +50,7 @@ describe('wrong usage ends with 64 and says what to do', () => {
     [['run', '--kernel', text, '--memory', '1T'], 'PL-2008'],
   ])('plinth %j: %s', async (words, code) => {
     const { status, stdout, stderr } = await plinth(words);
-    expect(stderr).toMatch(new RegExp(`^${code}: .+\\. Try: .+\\.\n$`));
+    expect(stderr).toMatch(new RegExp(`^${code}: .+[.?] Try: .+\\.\n$`));
     expect(stdout).toBe('');
     expect(status).toBe(64);
   });
@@ -85,11 +85,12 @@ describe('unusable input files', () => {
   it('names the folder that cannot be used', async () => {
     const file = join(folder, 'file');
     writeFileSync(file, '');
-    const { status, stderr } = await plinth(['run', '--kernel', text], {
-      environment: { PLINTH_HOME: join(file, 'home') },
-    });
-    expect(stderr).toContain(join(file, 'home'));
-    expect([65, 66]).toContain(status);
+    for (const words of [['run'], ['image', 'build']]) {
+      const { status, stderr } = await plinth(words, { environment: { PLINTH_HOME: join(file, 'home') } });
+      expect(stderr).toContain(join(file, 'home'));
+      expect(stderr).toMatch(/^PL-\d{4}: /);
+      expect([1, 66]).toContain(status);
+    }
   });
 });
 

@@ -24,7 +24,7 @@ export async function reportFault(error: unknown): Promise<PlinthError> {
   try {
     // Loaded here and not above, as the fault may be that a module cannot be loaded.
     const { homeFolder } = await import('./home.ts');
-    folders.unshift(join(homeFolder(), 'reports'));
+    folders.unshift(join(homeFolder(), 'crash'));
   } catch {
     // The folder for temporary files will do.
   }

@@ -97,7 +97,7 @@ class MachineRun {
   readonly #exec: ExecSession | undefined;
   readonly #agentPump: ConsolePump;
   #input: ConsoleInput | undefined;
-  #control: ControlServer | undefined;
+  #control: Promise<ControlServer> | undefined;
   #timers: NodeJS.Timeout[] = [];
   #crash: { readonly reason: string; readonly log: string | undefined } | undefined;
   #paused = false;
@@ -152,11 +152,11 @@ class MachineRun {
   /** Loads the guest and lets it run. */
   async start(): Promise<void> {
     const configuration = this.#configuration;
-    const control = serveControl(configuration.home, configuration.name, (request) => this.#answer(request));
+    this.#control = serveControl(configuration.home, configuration.name, (request) => this.#answer(request));
     // Awaited below; until then its failure must not count as unhandled.
-    control.catch(() => {});
+    this.#control.catch(() => {});
     const registers = this.#load();
-    this.#control = await control;
+    await this.#control;
     await Promise.race([this.#processor.ready, this.ended]);
     if (this.#isOver) return;
     for (const signal of SIGNALS) process.on(signal, this.#signalled);
@@ -209,7 +209,8 @@ class MachineRun {
     this.#hooks.leave?.removeEventListener('abort', this.#leave);
     this.#input?.close();
     this.#exec?.close();
-    this.#control?.close();
+    // It may still be opening, when a kernel that cannot be loaded ended the start.
+    (await this.#control?.catch(() => undefined))?.close();
     await this.#processor.end();
   }
 
