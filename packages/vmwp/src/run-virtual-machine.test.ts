@@ -8,10 +8,12 @@ import type { RunHooks, RunResult, VirtualMachineConfiguration } from './configu
 import { requestControl, runningMachines } from './control-socket.ts';
 import { ERROR_RECORD_BASE } from './error-record-device.ts';
 import { runMachine } from './run-virtual-machine.ts';
-import { tinyEngine } from './testing/tiny-engine.ts';
+import { softwareEngine } from './software-engine.ts';
 import * as guest from './testing/tiny-kernel.ts';
 
 const MIB = 1024 * 1024;
+/** Node runs no TypeScript, so the processor's thread runs the built module. */
+const engine = { ...softwareEngine, processorModule: new URL('../dist/software-worker.js', import.meta.url) };
 let home: string;
 
 beforeEach(() => {
@@ -24,10 +26,14 @@ afterEach(() => {
 /** A stream that keeps what is written, as slowly as told. */
 class Collector extends Writable {
   bytes = Buffer.alloc(0);
-  constructor(milliseconds = 0) {
+  /** @param first called once something has been written */
+  constructor(milliseconds = 0, first: () => void = () => {}) {
+    let told = false;
     super({
       write: (chunk: Buffer, _, done) => {
         this.bytes = Buffer.concat([this.bytes, chunk]);
+        if (!told) first();
+        told = true;
         if (milliseconds === 0) done();
         else setTimeout(done, milliseconds);
       },
@@ -63,9 +69,9 @@ async function run(
       ...options,
     },
     { stdin: new PassThrough(), stdout, stderr: new Collector(), ...hooks },
-    tinyEngine,
+    engine,
   );
-  expect(readdirSync(join(options.home ?? home, 'run'))).toEqual([]);
+  if (options.name === undefined) expect(readdirSync(join(home, 'run'))).toEqual([]);
   return { ...result, output: stdout.text };
 }
 
@@ -240,40 +246,74 @@ describe('a run from outside', () => {
     expect(result.statistics.wallSeconds).toBeGreaterThan(0.3);
   });
 
+  /** Says that it is up and sleeps. */
+  const sleeper = [...guest.print('up'), ...guest.sleepForever];
+
   it('ends with 128 + n by a signal', async () => {
     for (const [signal, status] of [
       ['SIGTERM', 143],
       ['SIGINT', 130],
+      ['SIGHUP', 129],
     ] as const) {
-      setTimeout(() => process.emit(signal, signal), 200);
-      expect(await run(guest.sleepForever)).toMatchObject({ reason: 'signal', exitStatus: status });
+      const stdout = new Collector(0, () => process.emit(signal, signal));
+      expect(await run(sleeper, {}, { stdout })).toMatchObject({ reason: 'signal', exitStatus: status });
+      expect(stdout.text).toBe('up');
     }
   });
 
   it('ends with 0 when the console is left', async () => {
     const abort = new AbortController();
-    setTimeout(() => abort.abort(), 200);
-    expect(await run(guest.spin, {}, { leave: abort.signal })).toMatchObject({ reason: 'turned-off', exitStatus: 0 });
+    const stdout = new Collector(0, () => abort.abort());
+    const result = await run([...guest.print('up'), ...guest.spin], {}, { stdout, leave: abort.signal });
+    expect(result).toMatchObject({ reason: 'turned-off', exitStatus: 0 });
   });
 
-  it('answers on its control socket', async () => {
-    const running = run(guest.sleepForever, { name: 'inspected' });
-    await delay(300);
+  function withResolvers(): { promise: Promise<void>; resolve: () => void } {
+    let resolve = (): void => {};
+    const promise = new Promise<void>((settle) => {
+      resolve = settle;
+    });
+    return { promise, resolve };
+  }
+
+  /** Starts a sleeper and waits until it is up. */
+  async function startSleeper(name: string): Promise<{ running: Promise<Run>; stdout: Collector; socket: string }> {
+    const up = withResolvers();
+    const stdout = new Collector(0, up.resolve);
+    const running = run(sleeper, { name }, { stdout });
+    await up.promise;
     const [machine] = await runningMachines(home);
-    expect(machine).toMatchObject({ name: 'inspected', pid: process.pid });
-    const socket = machine?.socket ?? '';
+    expect(machine).toMatchObject({ name, pid: process.pid });
+    return { running, stdout, socket: machine?.socket ?? '' };
+  }
+
+  it('answers on its control socket', async () => {
+    const { running, socket } = await startSleeper('inspected');
     expect(statSync(socket).mode & 0o777).toBe(0o600);
-    const tree = (await requestControl(socket, { command: 'inspect' })) as Record<string, unknown>;
-    expect(tree).toMatchObject({ name: 'inspected', state: 'running', configuration: { memoryBytes: 64 * MIB } });
-    expect(await requestControl(socket, { command: 'inspect', path: 'processors/0/mode' })).toContain('mode');
-    expect(await requestControl(socket, { command: 'inspect', path: 'partition/devices/com1' })).toBeTypeOf('object');
-    await expect(requestControl(socket, { command: 'inspect', path: 'processors/7' })).rejects.toThrow(/PL-1018/);
+    const inspect = (path: string): Promise<unknown> => requestControl(socket, { command: 'inspect', path });
+    expect(await inspect('')).toMatchObject({
+      name: 'inspected',
+      state: 'running',
+      configuration: { memoryBytes: 64 * MIB },
+    });
+    expect(await inspect('processors/0/mode')).toBe('64-bit mode, ring 0, paging on, interrupts on');
+    expect(await inspect('partition/devices/com1/bytesSent')).toBe(2);
+    await expect(inspect('processors/7')).rejects.toThrow(/PL-1018/);
     expect(await requestControl(socket, { command: 'pause' })).toEqual({ state: 'paused' });
-    expect(await requestControl(socket, { command: 'inspect', path: 'processors/0/state' })).toBe('paused');
+    expect(await inspect('processors/0/state')).toBe('paused');
     expect(await requestControl(socket, { command: 'resume' })).toEqual({ state: 'running' });
+    expect(await inspect('processors/0/state')).toBe('running');
     await expect(run(guest.powerOff, { name: 'inspected' })).rejects.toThrow(/PL-1019/);
     await requestControl(socket, { command: 'turn-off' });
     expect(await running).toMatchObject({ reason: 'turned-off', exitStatus: 0 });
+  });
+
+  it('resets the machine when the control socket asks for it', async () => {
+    const { running, stdout, socket } = await startSleeper('resetting');
+    await requestControl(socket, { command: 'reset' });
+    while (stdout.text !== 'upup') await delay(10);
+    await requestControl(socket, { command: 'turn-off' });
+    expect((await running).exitStatus).toBe(0);
   });
 
   it('takes the place of a machine that was killed', async () => {

@@ -151,6 +151,7 @@ class MachineRun {
 
   /** Loads the guest and lets it run. */
   async start(): Promise<void> {
+    for (const signal of SIGNALS) process.on(signal, this.#signalled);
     const configuration = this.#configuration;
     this.#control = serveControl(configuration.home, configuration.name, (request) => this.#answer(request));
     // Awaited below; until then its failure must not count as unhandled.
@@ -159,7 +160,6 @@ class MachineRun {
     await this.#control;
     await Promise.race([this.#processor.ready, this.ended]);
     if (this.#isOver) return;
-    for (const signal of SIGNALS) process.on(signal, this.#signalled);
     this.#hooks.leave?.addEventListener('abort', this.#leave);
     if (this.#hooks.leave?.aborted) this.#leave();
     const { timeoutSeconds } = configuration;

@@ -6,7 +6,7 @@ import { defaultCpuid, kickProcessor } from '@plinth/processor';
 import type { RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
 import { type EngineParts, runMachine } from './run-virtual-machine.ts';
 
-const softwareEngine: EngineParts = {
+export const softwareEngine: EngineParts = {
   processorModule: new URL('./software-worker.js', import.meta.url),
   cpuid: (processors) => defaultCpuid({ processors }),
   kick: (partition, index) => kickProcessor(partition.memory, partition.layout, index),

@@ -87,11 +87,11 @@ export const echoUntilQ = [
   0x75,
   0xeb,
 ];
-/** Writes a dword to memory at an address below 2 GiB: movl $value,address (absolute, SIB without base and index). */
+/** Writes a dword to memory below 4 GiB: mov $address,%edx; movl $value,(%rdx) */
 export const store32 = (address: number, value: number): number[] => [
-  0xc7,
-  0x04,
-  0x25,
+  0xba,
   ...little(address, 4),
+  0xc7,
+  0x02,
   ...little(value, 4),
 ];
