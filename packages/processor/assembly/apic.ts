@@ -7,7 +7,7 @@
  * Called by memory.ts (page), registers.ts (MSRs), run.ts (poll and delivery).
  */
 import * as L from './generated/layout';
-import { vp } from './state';
+import { vp, forcePoll } from './state';
 import { hostNow, hostEndOfInterrupt, hostSendInterrupt } from './host';
 
 const ID: u32 = 0x02;
@@ -138,7 +138,7 @@ function endOfInterrupt(): void {
   if (get(TMR + word) & bit) hostEndOfInterrupt(vector);
   store<u32>(vp, 1, L.APIC_ATTENTION);
   // Something of lower priority may have waited.
-  store<i32>(vp, 0, L.BUDGET);
+  forcePoll();
 }
 
 // ---- timer ----
@@ -161,7 +161,7 @@ function startTimer(): void {
   const now = hostNow();
   store<f64>(vp, now, L.APIC_TIMER_START);
   store<f64>(vp, now + <f64>initial * divisor(), L.APIC_TIMER_DEADLINE);
-  store<i32>(vp, 0, L.BUDGET);
+  forcePoll();
 }
 
 function currentCount(): u32 {
@@ -186,7 +186,7 @@ export function setTscDeadline(value: u64): void {
   if (timerMode() != 2) return;
   store<u64>(vp, value, L.APIC_TSC_DEADLINE);
   store<f64>(vp, value == 0 ? NEVER : timeOfTsc(value), L.APIC_TIMER_DEADLINE);
-  store<i32>(vp, 0, L.BUDGET);
+  forcePoll();
 }
 
 /** The timer's part of a poll. */
@@ -214,11 +214,11 @@ function sendInterrupt(low: u32, destination: u32): void {
   const delivery = (low >> 8) & 7;
   if (shorthand == 1) {
     if (delivery == 0) requestVector(low & 0xff, false);
-    store<i32>(vp, 0, L.BUDGET);
+    forcePoll();
     return;
   }
   hostSendInterrupt(low, destination);
-  store<i32>(vp, 0, L.BUDGET);
+  forcePoll();
 }
 
 function readRegister(register: u32): u32 {
@@ -237,7 +237,7 @@ function writeRegister(register: u32, value: u32): void {
     case TPR:
       set(TPR, value & 0xff);
       store<u32>(vp, 1, L.APIC_ATTENTION);
-      store<i32>(vp, 0, L.BUDGET);
+      forcePoll();
       break;
     case 0x0b:
       endOfInterrupt();
@@ -280,7 +280,7 @@ function writeRegister(register: u32, value: u32): void {
     case LVT_LINT1:
     case LVT_ERROR:
       set(register, (value & 0x1a7ff) | (softwareEnabled() ? 0 : LVT_MASKED));
-      store<i32>(vp, 0, L.BUDGET);
+      forcePoll();
       break;
     case TIMER_INITIAL:
       if (timerMode() == 2) break;
@@ -335,7 +335,7 @@ export function x2apicWrite(register: u32, value: u64): bool {
   if (value >> 32 != 0) return false;
   if (register == 0x3f) {
     requestVector(<u32>value & 0xff, false);
-    store<i32>(vp, 0, L.BUDGET);
+    forcePoll();
     return true;
   }
   if (register == 0x0b || register == ESR) {

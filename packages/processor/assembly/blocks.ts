@@ -23,15 +23,16 @@ const MAX_BYTES: u32 = 230;
 const HASH_ENTRIES: u32 = 65536;
 const JUMP_ENTRIES: u32 = 4096;
 
-/** Operations that no instruction decodes to; the run loop leaves the block on them. */
-export const LEAVE_DELIVER: u32 = 900;
-export const LEAVE_RESYNC: u32 = 901;
-export const LEAVE_EXIT: u32 = 902;
-export const LEAVE_POLL: u32 = 903;
-/** Falls out of a block's end into the code behind it. */
-export const LEAVE_NEXT: u32 = 904;
-/** Continues at L.RIP. */
-export const LEAVE_GO: u32 = 905;
+/**
+ * Operations that no instruction decodes to; the run loop leaves the block on them: DELIVER the recorded exception, RESYNC after the
+ * block was dropped, EXIT from the loop, POLL, NEXT (the code behind the block), GO on at L.RIP.
+ */
+export const LEAVE_DELIVER: u32 = L.LEAVE_DELIVER;
+export const LEAVE_RESYNC: u32 = L.LEAVE_RESYNC;
+export const LEAVE_EXIT: u32 = L.LEAVE_EXIT;
+export const LEAVE_POLL: u32 = L.LEAVE_POLL;
+export const LEAVE_NEXT: u32 = L.LEAVE_NEXT;
+export const LEAVE_GO: u32 = L.LEAVE_GO;
 
 // @ts-ignore: decorator
 @inline

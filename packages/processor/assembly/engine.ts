@@ -11,7 +11,7 @@ import { getFlags } from './flags';
 import { putFlags } from './interrupts';
 import { putSegment, updateMode } from './segments';
 import { fpuReset } from './fpu';
-import { runLoop } from './run';
+import { runLoop } from './generated/loop';
 import { guestTsc } from './system';
 
 /** Makes this instance the processor whose block is at `address`. */

@@ -19,6 +19,7 @@ import {
 import { FORM_N, FORM_R, FORM_M, FORM_RR, FORM_RI, FORM_RM, FORM_MR, FORM_MI, GENERAL_BASE } from './decoder';
 import { leaveOperation, LEAVE_DELIVER, LEAVE_GO } from './blocks';
 import { loadDataSegment } from './segments';
+import { multiplyHigh, multiplyHighSigned } from './multiply';
 
 // @ts-ignore: decorator
 @inline
@@ -369,21 +370,6 @@ function doubleShift(u: usize, left: bool, byCl: bool, form: u32): usize {
   putDestination(u, form, p, size, <i64>r);
   setResult(extend(<i64>r, size), (cf ? 1 : 0) | (ov ? 0x800 : 0));
   return u + 16;
-}
-
-/** High half of an unsigned 64 x 64 multiplication. */
-export function multiplyHigh(a: u64, b: u64): u64 {
-  const a0 = a & 0xffffffff;
-  const a1 = a >> 32;
-  const b0 = b & 0xffffffff;
-  const b1 = b >> 32;
-  const low = a0 * b0;
-  const middle = a1 * b0 + (low >> 32);
-  const middle2 = a0 * b1 + (middle & 0xffffffff);
-  return a1 * b1 + (middle >> 32) + (middle2 >> 32);
-}
-export function multiplyHighSigned(a: i64, b: i64): i64 {
-  return <i64>multiplyHigh(a, b) - (a < 0 ? b : 0) - (b < 0 ? a : 0);
 }
 
 /** The register or memory source of a one-operand multiplication or division; `sourcePointer` is 0 after a fault. */
@@ -762,7 +748,7 @@ export function setStack(pointer: u64): void {
 }
 /** In 64-bit mode a bad stack address is #SS whatever the operand's base was. */
 export function stackFault(u: usize, address: u64): usize {
-  if (load<u32>(vp, L.MODE) & MODE_64 && !isCanonical(address) && load<u32>(vp, L.FAULT_VECTOR) == VECTOR_GP) raise(VECTOR_SS, 0);
+  if (load<u32>(vp, L.MODE) & MODE_64 && load<u32>(vp, L.FAULT_VECTOR) == VECTOR_GP) raise(VECTOR_SS, 0);
   return fault(u);
 }
 /** Pushes a value of `size` (log2). @returns 0 when done, else the operation to go on with. */
@@ -1193,18 +1179,7 @@ export function executeGeneral(u: usize, number: u32): usize {
       return leave(u);
     case Operation.PUSH_SEG: {
       const selector = load<u32>(segment(load<u8>(u, 2)), L.SEGMENT_SELECTOR);
-      const size = sizeOf(u);
-      // With a 32-bit operand only the low word is written.
-      if (size == 2) {
-        const pointer = getRegister(RSP) - 4;
-        const p = writePointer(stackLinear(pointer), 2);
-        if (p == 0) return stackFault(u, stackLinear(pointer));
-        store<u16>(p, <u16>selector);
-        commitIfPending(p, 2);
-        setStack(pointer);
-        return u + 16;
-      }
-      const left = pushSized(u, <i64>selector, size);
+      const left = pushSized(u, <i64>selector, sizeOf(u));
       return left != 0 ? left : u + 16;
     }
     case Operation.POP_SEG: {

@@ -478,7 +478,8 @@ function fillWrite(address: u64, host: usize): void {
  * memory (its GPA is in walkGpa).
  */
 function translate(address: u64, access: u32): usize {
-  if (load<u32>(vp, L.MODE) & MODE_64 && !isCanonical(address)) {
+  // Outside 64-bit mode only UNUSABLE is not canonical.
+  if (!isCanonical(address)) {
     addressFault = true;
     raise(VECTOR_GP, 0);
     return 0;
@@ -508,9 +509,18 @@ function translate(address: u64, access: u32): usize {
   return host;
 }
 
+/** An operand that reaches out of the canonical half is refused before its first page is looked at. */
+function lastByteCanonical(address: u64, size: u32): bool {
+  if (!(load<u32>(vp, L.MODE) & MODE_64) || isCanonical(address + (size - 1))) return true;
+  addressFault = true;
+  raise(VECTOR_GP, 0);
+  return false;
+}
+
 /** Slow half of readPointer: fills the TLB, or assembles the operand in the scratch area. @returns 0 after a fault. */
 export function readSlow(address: u64, size: u32): usize {
   const room: u32 = 0x1000 - (<u32>address & 0xfff);
+  if (size > room && !lastByteCanonical(address, size)) return 0;
   const host = translate(address, ACCESS_READ);
   if (host == 0) return 0;
   const scratch = vp + L.SCRATCH;
@@ -569,6 +579,7 @@ let pendingRoom: u32 = 0;
  */
 export function writeSlow(address: u64, size: u32, modify: bool): usize {
   const room: u32 = 0x1000 - (<u32>address & 0xfff);
+  if (size > room && !lastByteCanonical(address, size)) return 0;
   const host = translate(address, ACCESS_WRITE);
   if (host == 0) return 0;
   if (size <= room && host != 1) return host;
@@ -713,6 +724,14 @@ export function fetchPointer(address: u64): usize {
   return p;
 }
 
+/** Stands for every address in a null segment outside 64-bit mode: no access to it succeeds, each is #GP. */
+export const UNUSABLE: u64 = 0x4000000000000000;
+// @ts-ignore: decorator
+@inline
+export function segmentUsable(index: u32): bool {
+  return (load<u32>(vp + L.SEGMENTS + index * L.SEGMENT_BYTES, L.SEGMENT_ATTRIBUTES) & 0x80) != 0;
+}
+
 /** Effective address of an operation's memory operand with a segment or a narrow address size. */
 export function specialAddress(u: usize, address: u64): u64 {
   const flags = <u32>load<u8>(u, 6);
@@ -723,7 +742,10 @@ export function specialAddress(u: usize, address: u64): u64 {
     return seg != 0 ? address + load<u64>(vp + L.SEGMENTS + (seg - 1) * L.SEGMENT_BYTES) : address;
   }
   address &= narrow ? 0xffff : 0xffffffff;
-  if (seg != 0) address += load<u64>(vp + L.SEGMENTS + (seg - 1) * L.SEGMENT_BYTES);
+  if (seg != 0) {
+    if (!segmentUsable(seg - 1)) return UNUSABLE;
+    address += load<u64>(vp + L.SEGMENTS + (seg - 1) * L.SEGMENT_BYTES);
+  }
   return address & 0xffffffff;
 }
 

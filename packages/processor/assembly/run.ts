@@ -14,14 +14,14 @@ import {
 } from './state';
 import { GENERAL_BASE } from './decoder';
 import {
-  jumpSlot, lookUpSlow, singleBlock, leaveOperation, LEAVE_DELIVER, LEAVE_RESYNC, LEAVE_EXIT, LEAVE_POLL, LEAVE_NEXT, LEAVE_GO, invalidateCode,
+  jumpSlot, lookUpSlow, singleBlock, leaveOperation, LEAVE_DELIVER, LEAVE_RESYNC, LEAVE_EXIT, LEAVE_POLL, LEAVE_NEXT, LEAVE_GO, invalidateCode, arenaFlushes,
 } from './blocks';
-import { executeGeneral } from './general';
+import { executeGeneral, raiseAt } from './general';
 import { executeSystem, EXIT_HALT, EXIT_SHUTDOWN, EXIT_KICKED, EXIT_BUDGET } from './system';
 import { executeString } from './strings';
 import { executeFpu, executeVector } from './vector-execute';
 import { deliverFault, deliverInterrupt } from './interrupts';
-import { takeAddressFault, flushAll } from './memory';
+import { takeAddressFault, flushAll, isCanonical } from './memory';
 import { deliverableVector, acceptVector, externalInterruptAllowed, timerDue, apicReset } from './apic';
 import { Operation } from './generated/operations';
 import { hostNow, hostDeadline, hostAcknowledge } from './host';
@@ -31,19 +31,16 @@ const POLL_INTERVAL: i32 = 4000;
 
 /** What is left of the caller's budget of instructions. */
 let allowance: i64 = 0;
-/** Budget at the last poll, for counting. */
-let granted: i32 = 0;
-/** Operations counted in BUDGET that were charged without having run (budget forced to zero). */
 
+/** Counts the operations from the block's first up to `u`. */
 // @ts-ignore: decorator
 @inline
-function charge(u: usize, first: usize): void {
+export function charge(u: usize, first: usize): void {
   store<i32>(vp, load<i32>(vp, L.BUDGET) - <i32>(((u - first) >> 4) + 1), L.BUDGET);
-  store<u64>(vp, load<u64>(vp, L.INSTRUCTIONS) + (((u - first) >> 4) + 1), L.INSTRUCTIONS);
 }
 
 /** First operation at RIP, or a LEAVE operation. */
-function enter(rip: u64): usize {
+export function enter(rip: u64): usize {
   if (load<i32>(vp, L.BUDGET) < 0) {
     store<u64>(vp, rip, L.RIP);
     return leaveOperation(LEAVE_POLL);
@@ -62,6 +59,28 @@ function enterNow(rip: u64): usize {
   }
   store<u64>(vp, rip, L.RIP_BASE);
   return block + 64;
+}
+
+/** Transfer by an operation that carries a link: looks its target up and links it. */
+export function enterLinked(u: usize, target: u64): usize {
+  if (!isCanonical(target)) return raiseAt(u, VECTOR_GP, 0);
+  const flushes = arenaFlushes();
+  const next = enter(target);
+  if (next >= vp + L.ARENA && arenaFlushes() == flushes) store<u32>(u, <u32>next - 64, 12);
+  return next;
+}
+/** Transfer to a computed target. */
+export function enterChecked(u: usize, target: u64): usize {
+  return isCanonical(target) ? enter(target) : raiseAt(u, VECTOR_GP, 0);
+}
+/** Where to go on behind the operation before `u`. */
+export function resumeRip(u: usize): u64 {
+  const rip = load<u64>(vp, L.RIP_BASE) + load<u8>(u - 9);
+  return load<u32>(vp, L.MODE) & MODE_64 ? rip : rip & 0xffffffff;
+}
+/** An address-size prefix on LEA. */
+export function narrowOffset(offset: u64): u64 {
+  return offset & (load<u32>(vp, L.MODE) & MODE_64 ? 0xffffffff : 0xffff);
 }
 
 /** Host threads wrote to pages with decoded code: drop what was decoded. */
@@ -123,8 +142,11 @@ function exitWith(reason: u32): usize {
 }
 
 /** Between blocks: see the module header. L.RIP is where to go on. @returns the next operation. */
-function poll(): usize {
-  allowance -= <i64>(granted - load<i32>(vp, L.BUDGET));
+export function poll(): usize {
+  const executed = <i64>(load<i32>(vp, L.GRANTED) - load<i32>(vp, L.BUDGET));
+  allowance -= executed;
+  store<u64>(vp, load<u64>(vp, L.INSTRUCTIONS) + executed, L.INSTRUCTIONS);
+  store<i32>(vp, load<i32>(vp, L.BUDGET), L.GRANTED);
   takeHostWrites();
   if (load<u32>(vp, L.SLOT_GENERATION_SEEN) != load<u32>(L.SHARED + L.SHARED_SLOT_GENERATION)) {
     store<u32>(vp, load<u32>(L.SHARED + L.SHARED_SLOT_GENERATION), L.SLOT_GENERATION_SEEN);
@@ -133,21 +155,20 @@ function poll(): usize {
   takeTimers();
   if (atomic.load<i32>(vp + L.KICK) != 0) {
     atomic.store<i32>(vp + L.KICK, 0);
-    granted = load<i32>(vp, L.BUDGET);
     return exitWith(EXIT_KICKED);
   }
   if (allowance <= 0) {
-    granted = load<i32>(vp, L.BUDGET);
     return exitWith(EXIT_BUDGET);
   }
-  granted = <i32>min<i64>(allowance, <i64>POLL_INTERVAL);
+  const granted = <i32>min<i64>(allowance, <i64>POLL_INTERVAL);
   store<i32>(vp, granted, L.BUDGET);
+  store<i32>(vp, granted, L.GRANTED);
   if (load<u32>(vp, L.SHADOW) != 0) {
     store<u32>(vp, 0, L.SHADOW);
     if (interruptPending()) {
       // The one instruction behind STI or MOV SS, alone, then the interrupt.
       store<i32>(vp, 0, L.BUDGET);
-      granted = 0;
+      store<i32>(vp, 0, L.GRANTED);
       const rip = load<u64>(vp, L.RIP);
       const block = singleBlock(rip);
       if (block == 0) {
@@ -164,7 +185,7 @@ function poll(): usize {
 }
 
 /** What `u`, a number beyond the loop's own, does. */
-function executeOther(u: usize, number: u32): usize {
+export function executeOther(u: usize, number: u32): usize {
   const general = number - GENERAL_BASE;
   const operation = general >> 3;
   switch (operation) {
@@ -187,7 +208,7 @@ function executeOther(u: usize, number: u32): usize {
 }
 
 /** Delivers the exception of FAULT_OPERATION (0: of the fetch at L.RIP). */
-function deliver(): usize {
+export function deliver(): usize {
   const u: usize = load<u32>(vp, L.FAULT_OPERATION);
   const address = takeAddressFault();
   if (u != 0) {
@@ -201,66 +222,27 @@ function deliver(): usize {
   return enter(load<u64>(vp, L.RIP));
 }
 
-/** Runs until an exit. @returns the exit reason. */
-export function runLoop(instructions: f64): u32 {
-  allowance = instructions >= 9e18 ? i64.MAX_VALUE : <i64>instructions;
-  granted = 0;
+/** Counts what ran since the last poll, when the loop ends without one. */
+function settle(): void {
+  const executed = <i64>(load<i32>(vp, L.GRANTED) - load<i32>(vp, L.BUDGET));
+  store<u64>(vp, load<u64>(vp, L.INSTRUCTIONS) + executed, L.INSTRUCTIONS);
+  store<i32>(vp, 0, L.GRANTED);
   store<i32>(vp, 0, L.BUDGET);
-  if (load<u32>(vp, L.HALTED) != 0) {
-    takeTimers();
-    if (!interruptPending()) {
-      if (atomic.load<i32>(vp + L.KICK) != 0) {
-        atomic.store<i32>(vp + L.KICK, 0);
-        return EXIT_KICKED;
-      }
-      return EXIT_HALT;
-    }
+}
+
+/** Starts a run. @returns 0 to go on with a poll, or the exit reason of a processor that stays halted. */
+export function begin(instructions: f64): u32 {
+  settle();
+  allowance = instructions >= 9e18 ? i64.MAX_VALUE : <i64>instructions;
+  if (load<u32>(vp, L.HALTED) == 0) return 0;
+  takeTimers();
+  if (interruptPending()) {
     store<u32>(vp, 0, L.SHADOW);
+    return 0;
   }
-  let u = leaveOperation(LEAVE_POLL);
-  let first = u;
-  for (;;) {
-    const number = <u32>load<u16>(u);
-    switch (number) {
-      case 900: {
-        // LEAVE_DELIVER
-        const operation: usize = load<u32>(vp, L.FAULT_OPERATION);
-        if (operation != 0 && operation > first) charge(operation - 16, first);
-        u = deliver();
-        first = u;
-        continue;
-      }
-      case 901: {
-        // LEAVE_RESYNC: the block this operation was in is no more; its start offset is still there.
-        if (u > first) charge(u - 16, first);
-        const rip = load<u64>(vp, L.RIP_BASE) + load<u8>(u - 9);
-        u = enter(load<u32>(vp, L.MODE) & MODE_64 ? rip : rip & 0xffffffff);
-        first = u;
-        continue;
-      }
-      case 902:
-        return load<u32>(vp, L.EXIT_REASON);
-      case 903:
-        u = poll();
-        first = u;
-        continue;
-      case 904: {
-        // LEAVE_NEXT
-        charge(u - 16, first);
-        const rip = load<u64>(vp, L.RIP_BASE) + load<u8>(u - 9);
-        u = enter(load<u32>(vp, L.MODE) & MODE_64 ? rip : rip & 0xffffffff);
-        first = u;
-        continue;
-      }
-      default: {
-        const next = executeOther(u, number);
-        if (next == leaveOperation(LEAVE_GO)) {
-          charge(u, first);
-          u = enter(load<u64>(vp, L.RIP));
-          first = u;
-        } else u = next;
-        continue;
-      }
-    }
+  if (atomic.load<i32>(vp + L.KICK) != 0) {
+    atomic.store<i32>(vp + L.KICK, 0);
+    return EXIT_KICKED;
   }
+  return EXIT_HALT;
 }

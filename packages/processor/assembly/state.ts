@@ -130,3 +130,9 @@ export function raise(vector: u32, errorCode: u32): void {
   store<u32>(vp, vector, L.FAULT_VECTOR);
   store<u32>(vp, errorCode, L.FAULT_ERROR);
 }
+
+/** Makes the next transfer between blocks a poll, without losing count of what was executed. */
+export function forcePoll(): void {
+  store<i32>(vp, load<i32>(vp, L.GRANTED) - load<i32>(vp, L.BUDGET), L.GRANTED);
+  store<i32>(vp, 0, L.BUDGET);
+}

@@ -7,10 +7,11 @@
  */
 import * as L from './generated/layout';
 import { Operation } from './generated/operations';
-import { vp, getRegister, setRegister, segment, MODE_64, FLAG_DF, RAX, RCX, RDX, RSI, RDI, SEG_ES, SEG_DS } from './state';
-import { readPointer, writePointer, commitIfPending, writeScratch, noteWrite } from './memory';
+import { vp, forcePoll, getRegister, setRegister, segment, MODE_64, FLAG_DF, RAX, RCX, RDX, RSI, RDI, SEG_ES, SEG_DS } from './state';
+import { readPointer, writePointer, commitIfPending, writeScratch, noteWrite, segmentUsable, UNUSABLE } from './memory';
 import { setLazy, zero, CC_SUB } from './flags';
 import { sizeOf, fault, loadSigned, loadUnsigned, storeSized, extend, go, startRip, putRegister } from './general';
+import { LEAVE_RESYNC } from './blocks';
 import { ioAllowed } from './system';
 import { hostPortRead, hostPortWrite } from './host';
 
@@ -23,14 +24,17 @@ function addressMask(u: usize): u64 {
   return narrow ? 0xffff : 0xffffffff;
 }
 function linear(base: u64, offset: u64): u64 {
-  return load<u32>(vp, L.MODE) & MODE_64 ? base + offset : (base + offset) & 0xffffffff;
+  if (load<u32>(vp, L.MODE) & MODE_64) return base + offset;
+  return base == UNUSABLE ? UNUSABLE : (base + offset) & 0xffffffff;
 }
 function sourceBase(u: usize): u64 {
   const seg = (<u32>load<u8>(u, 6) >> 4) & 7;
-  return seg == 0 ? 0 : load<u64>(segment(seg - 1));
+  if (seg == 0) return 0;
+  return load<u32>(vp, L.MODE) & MODE_64 || segmentUsable(seg - 1) ? load<u64>(segment(seg - 1)) : UNUSABLE;
 }
 function destinationBase(): u64 {
-  return load<u32>(vp, L.MODE) & MODE_64 ? 0 : load<u64>(segment(SEG_ES));
+  if (load<u32>(vp, L.MODE) & MODE_64) return 0;
+  return segmentUsable(SEG_ES) ? load<u64>(segment(SEG_ES)) : UNUSABLE;
 }
 /** Writes back an index or count register in the address size. */
 function putIndex(offset: u32, mask: u64, value: u64): void {
@@ -48,11 +52,8 @@ export function executeString(u: usize, operation: u32): usize {
   const step: u64 = down ? 0 - bytes : bytes;
   let count: u64 = repeat != 0 ? getRegister(RCX) & mask : 1;
   if ((operation == Operation.INS || operation == Operation.OUTS) && !ioAllowed(<u32>load<u16>(vp + RDX), <u32>bytes)) return fault(u);
-  if (count == 0) {
-    // A repeat count of zero still leaves RCX as wide as the address size writes it.
-    if (mask == 0xffffffff) setRegister(RCX, 0);
-    return u + 16;
-  }
+  // A repeat count of zero writes no register, not even RCX's upper half.
+  if (count == 0) return u + 16;
   const from = sourceBase(u);
   const to = destinationBase();
   let left: u32 = SLICE;
@@ -164,19 +165,18 @@ export function executeString(u: usize, operation: u32): usize {
     left--;
     if (left == 0 || load<i32>(vp, L.BUDGET) < 0) {
       // Interrupts may come in between: the instruction starts again with what is left.
-      store<i32>(vp, 0, L.BUDGET);
+      forcePoll();
       return go(startRip(u));
     }
     // What a store to decoded code made of this operation is seen before it goes on.
-    if (load<u16>(u) == 901) return go(startRip(u));
+    if (load<u16>(u) == LEAVE_RESYNC) return go(startRip(u));
   }
 }
 
 /** MASKMOVDQU: the bytes of the first register whose mask bytes have their top bit set go to DS:rDI. */
 export function maskedMove(u: usize): usize {
   const mask = addressMask(u);
-  const seg = (<u32>load<u8>(u, 6) >> 4) & 7;
-  const base = seg == 0 ? 0 : load<u64>(segment(seg - 1));
+  const base = sourceBase(u);
   const data = vp + L.XMM + (<usize>load<u8>(u, 2) << 1);
   const select = vp + L.XMM + (<usize>load<u8>(u, 3) << 1);
   const address = linear(base, getRegister(RDI) & mask);

@@ -5,7 +5,7 @@
 import * as L from './generated/layout';
 import { Operation } from './generated/operations';
 import {
-  vp, raise, getRegister, setRegister, segment, MODE_64, MODE_LONG, MODE_PROTECTED, CR0_PE, CR0_PG, CR0_WP, CR0_TS, CR0_EM, CR0_NE, CR0_ET, CR0_NW,
+  vp, forcePoll, raise, getRegister, setRegister, segment, MODE_64, MODE_LONG, MODE_PROTECTED, CR0_PE, CR0_PG, CR0_WP, CR0_TS, CR0_EM, CR0_NE, CR0_ET, CR0_NW,
   CR0_CD, CR0_AM, CR0_MP, CR4_PAE, CR4_PCIDE, CR4_PGE, CR4_PSE, CR4_SMEP, CR4_SMAP, CR4_UMIP, CR4_TSD, CR4_DE, CR4_MCE, CR4_PCE, CR4_OSFXSR,
   CR4_OSXMMEXCPT, CR4_FSGSBASE, CR4_OSXSAVE, EFER_LMA, EFER_LME, EFER_SCE, EFER_NXE, FLAG_IF, FLAG_IOPL, FLAG_AC, FLAG_TF, FLAG_RF, FLAG_VM,
   FLAG_NT, FLAG_DF, FLAG_ID, FLAGS_ARITHMETIC, RAX, RBX, RCX, RDX, RSP, R11, SEG_CS, SEG_SS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR,
@@ -18,7 +18,7 @@ import {
 } from './memory';
 import { fault, raiseAt, nextRip, go, sizeOf, putRegister, pushSized, loadSigned, stackLinear, setStack, stackFault } from './general';
 import { FORM_R, FORM_M, FORM_RR } from './decoder';
-import { leaveOperation, LEAVE_EXIT } from './blocks';
+import { leaveOperation, LEAVE_EXIT, LEAVE_DELIVER } from './blocks';
 import {
   loadCs, loadDataSegment, loadSystemSegment, probeDescriptor, descriptor, attributesOf, limitOf, putSegment, setCpl, updateMode, longMode,
 } from './segments';
@@ -150,6 +150,10 @@ export function writeCr4(value: u64): bool {
   return true;
 }
 
+/** That a control register does not exist is found before that nobody may have it. */
+function controlExists(number: u32): bool {
+  return number == 0 || number == 2 || number == 3 || number == 4 || number == 8;
+}
 function moveToControl(u: usize): usize {
   const value = load<u32>(vp, L.MODE) & MODE_64 ? getRegister(load<u8>(u, 3)) : getRegister(load<u8>(u, 3)) & 0xffffffff;
   let good = true;
@@ -253,7 +257,7 @@ function systemReturn(u: usize): usize {
   if (longMode()) putFlags((getRegister(R11) & 0x3c7fd7 & ~(FLAG_RF | FLAG_VM)) | 2);
   else store<u64>(vp, load<u64>(vp, L.FLAGS) | FLAG_IF, L.FLAGS);
   updateMode();
-  if (load<u64>(vp, L.FLAGS) & FLAG_IF) store<i32>(vp, 0, L.BUDGET);
+  if (load<u64>(vp, L.FLAGS) & FLAG_IF) forcePoll();
   return go(rip);
 }
 
@@ -339,7 +343,7 @@ function popFlags(u: usize): usize {
   if (cpl <= (<u32>(before >> 12) & 3)) changeable |= FLAG_IF;
   if (size == 1) changeable &= 0xffff;
   putFlags((value & changeable) | (before & ~(changeable | FLAG_RF)));
-  if (value & FLAG_IF) store<i32>(vp, 0, L.BUDGET);
+  if (value & FLAG_IF) forcePoll();
   return go(nextRip(u));
 }
 
@@ -502,8 +506,11 @@ export function executeSystem(u: usize, number: u32): usize {
     case Operation.INT3:
       return softwareInterrupt(u, VECTOR_BP);
     case Operation.INT1:
+      // A trap that asks no gate for its DPL.
       store<u64>(vp, nextRip(u), L.RIP);
-      return softwareInterrupt(u, VECTOR_DB);
+      raise(VECTOR_DB, 0);
+      store<u32>(vp, 0, L.FAULT_OPERATION);
+      return leaveOperation(LEAVE_DELIVER);
     case Operation.INT:
       return softwareInterrupt(u, load<u8>(u, 12));
     case Operation.INTO:
@@ -511,7 +518,7 @@ export function executeSystem(u: usize, number: u32): usize {
     case Operation.IRET: {
       const flagsBefore = load<u64>(vp, L.FLAGS);
       if (!interruptReturn(1 << sizeOf(u))) return fault(u);
-      if (load<u64>(vp, L.FLAGS) & ~flagsBefore & FLAG_IF) store<i32>(vp, 0, L.BUDGET);
+      if (load<u64>(vp, L.FLAGS) & ~flagsBefore & FLAG_IF) forcePoll();
       return go(load<u64>(vp, L.RIP));
     }
     case Operation.RETF:
@@ -556,7 +563,7 @@ export function executeSystem(u: usize, number: u32): usize {
       if (!(flags & FLAG_IF)) {
         store<u64>(vp, flags | FLAG_IF, L.FLAGS);
         store<u32>(vp, 1, L.SHADOW);
-        store<i32>(vp, 0, L.BUDGET);
+        forcePoll();
       }
       return go(nextRip(u));
     }
@@ -598,8 +605,10 @@ export function executeSystem(u: usize, number: u32): usize {
       }
       return go(nextRip(u));
     case Operation.MOV_TO_CR:
+      if (!controlExists(load<u8>(u, 2))) return raiseAt(u, VECTOR_UD, 0);
       return privileged() ? moveToControl(u) : raiseAt(u, VECTOR_GP, 0);
     case Operation.MOV_FROM_CR:
+      if (!controlExists(load<u8>(u, 3))) return raiseAt(u, VECTOR_UD, 0);
       return privileged() ? moveFromControl(u) : raiseAt(u, VECTOR_GP, 0);
     case Operation.MOV_FROM_DR: {
       const number = debugRegister(u, load<u8>(u, 3));
@@ -668,14 +677,20 @@ export function executeSystem(u: usize, number: u32): usize {
       if (!(load<u32>(vp, L.MODE) & MODE_PROTECTED)) return raiseAt(u, VECTOR_UD, 0);
       const source = <u32>load<u16>(vp + load<u8>(u, 3));
       let p: usize = vp + load<u8>(u, 2);
-      if (form != FORM_RR) {
-        p = modifyPointer(effectiveAddress(u), 2);
+      const inMemory = form != FORM_RR;
+      if (inMemory) {
+        p = readPointer(effectiveAddress(u), 2);
         if (p == 0) return fault(u);
       }
       const selector = <u32>load<u16>(p);
       const raised = (selector & 3) < (source & 3);
+      // Memory is written only when the selector changes.
+      if (inMemory && raised) {
+        p = modifyPointer(effectiveAddress(u), 2);
+        if (p == 0) return fault(u);
+      }
       if (raised) store<u16>(p, <u16>((selector & 0xfffc) | (source & 3)));
-      if (form != FORM_RR) commitIfPending(p, 2);
+      if (inMemory && raised) commitIfPending(p, 2);
       setZero(raised);
       return u + 16;
     }

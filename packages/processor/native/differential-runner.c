@@ -154,8 +154,14 @@ static void store_changes(struct result *result) {
 static const int greg[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                              REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
 
+/* A case's AC, NT and ID stay set in a handler and across the return from it: the kernel touches others only. */
+static inline __attribute__((always_inline)) void clear_flags(void) {
+  __asm__ volatile("lea -128(%%rsp), %%rsp\n pushq $0x202\n popfq\n lea 128(%%rsp), %%rsp" ::: "memory", "cc");
+}
+
 static void handler(int signal, siginfo_t *information, void *context) {
   (void)information;
+  clear_flags();
   uint16_t ds, es, fs, gs;
   __asm__ volatile("mov %%ds, %0\n mov %%es, %1\n mov %%fs, %2\n mov %%gs, %3" : "=r"(ds), "=r"(es), "=r"(fs), "=r"(gs));
   if (signal == SIGALRM) {
@@ -223,8 +229,7 @@ static void handler(int signal, siginfo_t *information, void *context) {
   __asm__ volatile("mov %0, %%ds\n mov %0, %%es" ::"r"(data_segment));
   write_base('f', next->fs_base);
   write_base('g', next->gs_base);
-  /* NT and ID stay set across a return from a signal; the kernel does not take them from the context. */
-  __asm__ volatile("lea -128(%%rsp), %%rsp\n pushq $0x202\n popfq\n lea 128(%%rsp), %%rsp" ::: "memory", "cc");
+  clear_flags();
 }
 
 static void map_at(uint64_t address, size_t bytes) {

@@ -34,17 +34,23 @@ for (const [name, text] of files) await writeFile(join(generated, name), text);
 const textFile = process.argv.includes('--text') ? ['--textFile', join('dist', 'engine.wat')] : [];
 const { error, stderr } = await asc.main([
   'assembly/engine.ts',
-  '--baseDir', root,
-  '--outFile', join('dist', 'engine.wasm'),
+  '--baseDir',
+  root,
+  '--outFile',
+  join('dist', 'engine.wasm'),
   ...textFile,
   '-O3',
   '--noAssert',
-  '--runtime', 'stub',
-  '--enable', 'simd,threads,bulk-memory',
+  '--runtime',
+  'stub',
+  '--enable',
+  'simd,threads,bulk-memory',
   '--importMemory',
   '--sharedMemory',
-  '--initialMemory', '256',
-  '--maximumMemory', '65536',
+  '--initialMemory',
+  '256',
+  '--maximumMemory',
+  '65536',
 ]);
 if (error !== null) {
   process.stderr.write(`${stderr.toString()}\n${error.message}\n`);

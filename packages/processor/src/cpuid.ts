@@ -13,7 +13,8 @@ export interface CpuidOptions {
   readonly physicalAddressBits?: number;
 }
 
-const bit = (...numbers: readonly number[]): number => numbers.reduce((mask, number) => (mask | (1 << number)) >>> 0, 0);
+const bit = (...numbers: readonly number[]): number =>
+  numbers.reduce((mask, number) => (mask | (1 << number)) >>> 0, 0);
 
 /** Leaf 1 EDX: FPU DE PSE TSC MSR PAE CX8 APIC SEP MTRR PGE CMOV PAT PSE36 CLFSH FXSR SSE SSE2. */
 const LEAF_1_EDX = bit(0, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 15, 16, 17, 19, 24, 25, 26);
@@ -63,7 +64,13 @@ export function defaultCpuid(options: CpuidOptions): CpuidEntry[] {
   const shift = Math.ceil(Math.log2(Math.max(processors, 1)));
   return [
     { leaf: 0, eax: 0xd, ...VENDOR },
-    { leaf: 1, eax: signature, ebx: (Math.min(processors, 255) << 16) | (8 << 8), ecx: LEAF_1_ECX, edx: LEAF_1_EDX | (processors > 1 ? bit(28) : 0) },
+    {
+      leaf: 1,
+      eax: signature,
+      ebx: (Math.min(processors, 255) << 16) | (8 << 8),
+      ecx: LEAF_1_ECX,
+      edx: LEAF_1_EDX | (processors > 1 ? bit(28) : 0),
+    },
     { leaf: 7, subleaf: 0, eax: 0, ebx: LEAF_7_EBX, ecx: LEAF_7_ECX, edx: LEAF_7_EDX },
     { leaf: 0xb, subleaf: 0, eax: 0, ebx: 1, ecx: 0x100, edx: 0 },
     { leaf: 0xb, subleaf: 1, eax: shift, ebx: processors, ecx: 0x201, edx: 0 },
@@ -75,7 +82,13 @@ export function defaultCpuid(options: CpuidOptions): CpuidEntry[] {
     nameLeaf(0x80000003, 4),
     nameLeaf(0x80000004, 8),
     { leaf: 0x80000007, eax: 0, ebx: 0, ecx: 0, edx: POWER_EDX },
-    { leaf: 0x80000008, eax: (48 << 8) | physicalAddressBits, ebx: SPECULATION_EBX, ecx: (shift << 12) | (processors - 1), edx: 0 },
+    {
+      leaf: 0x80000008,
+      eax: (48 << 8) | physicalAddressBits,
+      ebx: SPECULATION_EBX,
+      ecx: (shift << 12) | (processors - 1),
+      edx: 0,
+    },
     { leaf: 0x80000021, eax: EXTENDED_2_EAX, ebx: 0, ecx: 0, edx: 0 },
   ];
 }

@@ -308,3 +308,36 @@ describe.skipIf(missing !== undefined)(title, () => {
     if (test.waits === true || test.memory !== undefined) expect(faults).toBeGreaterThan(0);
   });
 });
+
+/** What the host cannot show to a 64-bit program. */
+describe('x87 state', () => {
+  it('outside 64-bit mode FXSAVE and FXRSTOR leave XMM8 to XMM15 alone', async () => {
+    const core = await buildTestCore();
+    const view = new DataView(core.memory.buffer);
+    const bytes = new Uint8Array(core.memory.buffer);
+    const image = 0x8000;
+    view.setUint32(core.processor + STATE.MODE, 0, true);
+    bytes.fill(0x11, core.processor + STATE.XMM, core.processor + STATE.XMM + 512);
+    bytes.fill(0xcc, image, image + 512);
+    core.exports.fxsaveTo?.(image, 0);
+    expect([...bytes.subarray(image + 160, image + 288)].every((byte) => byte === 0x11)).toBe(true);
+    expect([...bytes.subarray(image + 288, image + 512)].every((byte) => byte === 0xcc)).toBe(true);
+
+    bytes.fill(0x22, image + 160, image + 416);
+    expect(core.exports.fxrstorFrom?.(image, 0)).toBe(1);
+    expect(bytes[core.processor + STATE.XMM + 32 * 7]).toBe(0x22);
+    expect(bytes[core.processor + STATE.XMM + 32 * 8]).toBe(0x11);
+  });
+
+  it('RESET: registers are zero, tagged as such, exceptions unmasked', async () => {
+    const core = await buildTestCore();
+    const view = new DataView(core.memory.buffer);
+    new Uint8Array(core.memory.buffer).fill(0x77, core.processor, core.processor + 0x700);
+    core.exports.fpuReset?.();
+    expect(core.exports.fnstcw?.()).toBe(0x40);
+    expect(core.exports.fnstsw?.()).toBe(0);
+    expect(core.exports.fullTag?.()).toBe(0x5555);
+    expect(view.getUint32(core.processor + STATE.MXCSR, true)).toBe(0x1f80);
+    expect(view.getBigUint64(core.processor + STATE.XMM + 15 * 32, true)).toBe(0n);
+  });
+});

@@ -38,12 +38,12 @@ function matches(words: Int32Array, message: InterruptMessage): boolean {
   const { destination } = message;
   if (destination === BROADCAST_X2APIC) return true;
   if (!message.logicalDestination) return destination === id || (!x2apic && destination === BROADCAST_XAPIC);
-  if (x2apic) return destination >>> 16 === id >>> 4 && ((destination & 0xffff) & (1 << (id & 15))) !== 0;
+  if (x2apic) return destination >>> 16 === id >>> 4 && (destination & 0xffff & (1 << (id & 15))) !== 0;
   const logical = register(APIC.ldr) >>> 24;
   const flat = register(APIC.dfr) >>> 28 === 0xf;
   if (flat) return (logical & destination) !== 0;
   const cluster = destination >>> 4 === logical >>> 4 || destination >>> 4 === 0xf;
-  return cluster && ((logical & destination) & 0xf) !== 0;
+  return cluster && (logical & destination & 0xf) !== 0;
 }
 
 /**

@@ -220,9 +220,15 @@ class SoftwareProcessor implements VirtualProcessor {
       case 'Tsc':
         return BigInt.asUintN(64, this.#engine.readTsc());
       case 'Gdtr':
-        return { base: this.#view.getBigUint64(STATE.GDTR_BASE, true), limit: this.#view.getUint32(STATE.GDTR_LIMIT, true) };
+        return {
+          base: this.#view.getBigUint64(STATE.GDTR_BASE, true),
+          limit: this.#view.getUint32(STATE.GDTR_LIMIT, true),
+        };
       case 'Idtr':
-        return { base: this.#view.getBigUint64(STATE.IDTR_BASE, true), limit: this.#view.getUint32(STATE.IDTR_LIMIT, true) };
+        return {
+          base: this.#view.getBigUint64(STATE.IDTR_BASE, true),
+          limit: this.#view.getUint32(STATE.IDTR_LIMIT, true),
+        };
       default:
         throw new RangeError(`register ${name} is not one of this engine's`);
     }
@@ -248,7 +254,8 @@ class SoftwareProcessor implements VirtualProcessor {
     else if (name === 'Mxcsr') this.#view.setUint32(STATE.MXCSR, Number(BigInt.asUintN(32, value)), true);
     else if (name === 'Cr8') this.#engine.writeTaskPriority(value);
     else if (name === 'Tsc') {
-      const offset = this.#view.getBigUint64(STATE.TSC_OFFSET, true) + value - BigInt.asUintN(64, this.#engine.readTsc());
+      const offset =
+        this.#view.getBigUint64(STATE.TSC_OFFSET, true) + value - BigInt.asUintN(64, this.#engine.readTsc());
       this.#view.setBigUint64(STATE.TSC_OFFSET, BigInt.asUintN(64, offset), true);
     } else throw new RangeError(`register ${name} does not take a number`);
   }
@@ -305,7 +312,10 @@ class SoftwareProcessor implements VirtualProcessor {
 }
 
 /** A virtual processor of the software engine in its power-on state. @param module the compiled engine.wasm */
-export function createSoftwareProcessor(module: WebAssembly.Module, options: SoftwareProcessorOptions): SoftwareProcessor {
+export function createSoftwareProcessor(
+  module: WebAssembly.Module,
+  options: SoftwareProcessorOptions,
+): SoftwareProcessor {
   return new SoftwareProcessor(module, options);
 }
 export type { SoftwareProcessor };

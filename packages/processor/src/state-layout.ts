@@ -37,6 +37,8 @@ export const STATE = {
   INSTRUCTIONS: 216,
   /** u32: MXCSR. */
   MXCSR: 224,
+  /** i32: BUDGET as it was granted at the last poll: what is missing from it was executed. */
+  GRANTED: 228,
   /** u64: what a vector operation leaves for a general register or RFLAGS. */
   VECTOR_RESULT: 232,
   /** 64-byte scratch area for operands that have no place in RAM (MMIO, page-crossing). */

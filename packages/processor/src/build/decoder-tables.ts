@@ -17,9 +17,38 @@ const PREFIX = { any: 0, NP: 1, '66': 2, F3: 3, F2: 4, NP66: 5 } as const;
 const SIZE: Readonly<Record<string, number>> = { b: 0, w: 1, d: 2, q: 3, v: 4, y: 5 };
 /** How the decoder finds an operand's place. */
 export const PLACE = {
-  none: 0, G: 1, G8: 2, E: 3, E8: 4, Z: 5, Z8: 6, RAX: 7, CL: 8, DX: 9, V: 10, W: 11, S: 12, C: 13, D: 14, RM: 15, SEGMENT: 16,
+  none: 0,
+  G: 1,
+  G8: 2,
+  E: 3,
+  E8: 4,
+  Z: 5,
+  Z8: 6,
+  RAX: 7,
+  CL: 8,
+  DX: 9,
+  V: 10,
+  W: 11,
+  S: 12,
+  C: 13,
+  D: 14,
+  RM: 15,
+  SEGMENT: 16,
 } as const;
-const IMMEDIATE = { none: 0, Ib: 1, sIb: 2, Iw: 3, Iz: 4, Iv: 5, IwIb: 6, Ap: 7, Jb: 8, Jz: 9, O: 10, one: 11 } as const;
+const IMMEDIATE = {
+  none: 0,
+  Ib: 1,
+  sIb: 2,
+  Iw: 3,
+  Iz: 4,
+  Iv: 5,
+  IwIb: 6,
+  Ap: 7,
+  Jb: 8,
+  Jz: 9,
+  O: 10,
+  one: 11,
+} as const;
 const SEGMENTS = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'];
 const ATTRIBUTE = { lock: 1, end: 2, rep: 4, registerForm: 8, vector: 16 } as const;
 
@@ -65,7 +94,8 @@ export function formsOf(row: InstructionRow): { readonly register: FormName; rea
   const [first, second] = row.operands;
   if (first === undefined || (isImmediate(first) && second === undefined)) return { register: 'N', memory: 'N' };
   if (first.kind === 'O' || second?.kind === 'O' || first.kind === 'I') return { register: 'N', memory: 'N' };
-  const letter = (operand: Operand, memory: boolean): string => (isImmediate(operand) ? 'I' : memory && canBeMemory(operand) ? 'M' : 'R');
+  const letter = (operand: Operand, memory: boolean): string =>
+    isImmediate(operand) ? 'I' : memory && canBeMemory(operand) ? 'M' : 'R';
   const name = (memory: boolean): FormName =>
     (letter(first, memory) + (second === undefined ? '' : letter(second, memory))) as FormName;
   return { register: name(false), memory: name(true) };
@@ -154,7 +184,9 @@ export function decoderTables(operations: readonly string[]): string {
     // A row with more conditions is more particular: a fixed rm before a digit, a digit before none.
     const particular = (id: number): number => {
       const row = INSTRUCTIONS[id];
-      return row === undefined ? 0 : (row.rm === undefined ? 0 : 4) + (row.digit === undefined ? 0 : 2) + (row.prefix === 'any' ? 0 : 1);
+      return row === undefined
+        ? 0
+        : (row.rm === undefined ? 0 : 4) + (row.digit === undefined ? 0 : 2) + (row.prefix === 'any' ? 0 : 1);
     };
     list.sort((left, right) => particular(right) - particular(left) || left - right);
     first[opcode] = candidates.length;

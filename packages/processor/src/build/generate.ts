@@ -2,18 +2,20 @@
  * Writes what the assembly core takes from TypeScript: operation numbers, decoder tables, state offsets.
  * Called by scripts/build-engine.mjs before the AssemblyScript compiler; its output (assembly/generated) is not committed.
  */
-import { INSTRUCTIONS } from '../table/index.ts';
-import { PAGE_BLOCKS_OFFSET, SEGMENT, SEGMENT_BYTES, STATE } from '../state-layout.ts';
+
 import {
+  CPUID_ENTRY_BYTES,
+  HOST_WRITE_RING,
   PAGE_FLAG,
   PAGE_RECORD_BYTES,
   SHARED,
   SHARED_OFFSET,
   SLOT_BYTES,
-  CPUID_ENTRY_BYTES,
-  HOST_WRITE_RING,
 } from '@plinth/hypervisor';
+import { PAGE_BLOCKS_OFFSET, SEGMENT, SEGMENT_BYTES, STATE } from '../state-layout.ts';
+import { INSTRUCTIONS } from '../table/index.ts';
 import { decoderTables } from './decoder-tables.ts';
+import { FIRST_LEAVE, LEAVE_OPERATIONS, runLoopSource } from './run-loop.ts';
 
 /** Semantic operations in the order of their first row; their numbers are the same everywhere. */
 export const OPERATIONS: readonly string[] = [...new Set(INSTRUCTIONS.map((row) => row.operation))];
@@ -47,11 +49,13 @@ export function generateAssembly(): ReadonlyMap<string, string> {
       HOST_WRITE_RING,
       PAGE_BLOCKS_OFFSET,
     }),
+    constants('LEAVE_', Object.fromEntries(LEAVE_OPERATIONS.map((name, index) => [name, FIRST_LEAVE + index]))),
   ].join('\n');
   const operations = `${header}export const enum Operation {\n${OPERATIONS.map((name, index) => `  ${name} = ${index},`).join('\n')}\n}\n`;
   return new Map([
     ['layout.ts', `${layout}\n`],
     ['operations.ts', operations],
     ['tables.ts', header + decoderTables(OPERATIONS)],
+    ['loop.ts', header + runLoopSource()],
   ]);
 }

@@ -21,7 +21,26 @@ import { VECTOR_ROWS } from './vector.ts';
 export type PrefixRule = 'any' | 'NP' | 'NP66' | '66' | 'F3' | 'F2';
 export type OpcodeMap = 0 | 1 | 2 | 3;
 /** Letter of the manual's operand notation; `fixed` names a register, `one` is the constant 1. */
-export type OperandKind = 'E' | 'G' | 'Z' | 'I' | 's' | 'J' | 'O' | 'A' | 'M' | 'V' | 'W' | 'U' | 'S' | 'C' | 'D' | 'R' | 'F' | 'fixed' | 'one';
+export type OperandKind =
+  | 'E'
+  | 'G'
+  | 'Z'
+  | 'I'
+  | 's'
+  | 'J'
+  | 'O'
+  | 'A'
+  | 'M'
+  | 'V'
+  | 'W'
+  | 'U'
+  | 'S'
+  | 'C'
+  | 'D'
+  | 'R'
+  | 'F'
+  | 'fixed'
+  | 'one';
 export interface Operand {
   readonly kind: OperandKind;
   /** b, w, d, q, v (16/32/64), y (32/64), z (16/32 immediate), x (128), p (far pointer), i (x87 stack); a name when fixed. */
@@ -58,7 +77,24 @@ export interface InstructionRow {
   readonly attributes: ReadonlySet<string>;
 }
 
-export const CONDITIONS = ['O', 'NO', 'B', 'NB', 'Z', 'NZ', 'BE', 'NBE', 'S', 'NS', 'P', 'NP', 'L', 'NL', 'LE', 'NLE'] as const;
+export const CONDITIONS = [
+  'O',
+  'NO',
+  'B',
+  'NB',
+  'Z',
+  'NZ',
+  'BE',
+  'NBE',
+  'S',
+  'NS',
+  'P',
+  'NP',
+  'L',
+  'NL',
+  'LE',
+  'NLE',
+] as const;
 const FIXED = new Set(['AL', 'AX', 'CL', 'DX', 'rAX', 'ES', 'CS', 'SS', 'DS', 'FS', 'GS']);
 
 function parseOperand(text: string): Operand {

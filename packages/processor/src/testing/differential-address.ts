@@ -73,8 +73,15 @@ function solveSingle(builder: CaseBuilder, offset: bigint, bits: bigint): Parts 
     return known === undefined ? undefined : truncate(known);
   };
   const anyRegister = (): number => random.below(builder.registerCount);
-  let base: number | undefined = random.chance(0.9) ? anyRegister() : undefined;
-  let index: number | undefined = base === undefined ? (random.chance(0.6) ? anyRegister() : undefined) : random.chance(0.5) ? anyRegister() : undefined;
+  const base: number | undefined = random.chance(0.9) ? anyRegister() : undefined;
+  let index: number | undefined =
+    base === undefined
+      ? random.chance(0.6)
+        ? anyRegister()
+        : undefined
+      : random.chance(0.5)
+        ? anyRegister()
+        : undefined;
   if (index === RSP) index = undefined;
   const scale = random.pick([1, 2, 4, 8]);
   const factor = BigInt(scale);
@@ -85,7 +92,8 @@ function solveSingle(builder: CaseBuilder, offset: bigint, bits: bigint): Parts 
 
   // Registers that are decided already keep their values; what is left over must come from the rest.
   if (index !== undefined && index !== base && value(index) === undefined) {
-    if (base !== undefined && value(base) === undefined) assign(index, random.chance(0.5) ? BigInt(random.between(-300, 300)) : random.integer());
+    if (base !== undefined && value(base) === undefined)
+      assign(index, random.chance(0.5) ? BigInt(random.between(-300, 300)) : random.integer());
     else if (base === undefined) {
       // index * scale + displacement = offset: the low bits come from the displacement.
       const quotient = (offset - displacement) / factor;
@@ -109,10 +117,14 @@ function solveSingle(builder: CaseBuilder, offset: bigint, bits: bigint): Parts 
     const indexed = index === undefined ? 0n : (value(index) ?? 0n) * factor;
     assign(base, offset - indexed - displacement);
   }
-  const sum = (base === undefined ? 0n : (value(base) ?? 0n)) + (index === undefined ? 0n : (value(index) ?? 0n) * factor);
+  const sum =
+    (base === undefined ? 0n : (value(base) ?? 0n)) + (index === undefined ? 0n : (value(index) ?? 0n) * factor);
   displacement = BigInt.asIntN(width, offset - sum);
   if (base === undefined) displacementBytes = 4;
-  else if (!fitsIn(displacement, displacementBytes === 0 ? 1 : displacementBytes * 8) || (displacementBytes === 0 && displacement !== 0n)) {
+  else if (
+    !fitsIn(displacement, displacementBytes === 0 ? 1 : displacementBytes * 8) ||
+    (displacementBytes === 0 && displacement !== 0n)
+  ) {
     displacementBytes = fitsIn(displacement, 8) ? 1 : 4;
   }
   if (!fitsIn(displacement, 32)) return undefined;
@@ -131,7 +143,8 @@ function solveBlock(builder: CaseBuilder, offset: bigint, bits: bigint): Parts |
     const base = random.chance(0.9) && frozen.length > 0 ? random.pick(frozen) : undefined;
     const index = random.chance(0.4) && frozen.length > 0 ? random.pick(frozen) : undefined;
     const scale = random.pick([1, 2, 4, 8]);
-    const of = (register: number | undefined): bigint => (register === undefined ? 0n : (builder.values[register] ?? 0n));
+    const of = (register: number | undefined): bigint =>
+      register === undefined ? 0n : (builder.values[register] ?? 0n);
     const displacement = BigInt.asIntN(width, offset - of(base) - of(index) * BigInt(scale));
     if (!fitsIn(displacement, 32)) continue;
     const short = fitsIn(displacement, 8) && base !== undefined;
@@ -151,14 +164,21 @@ function solveBlock(builder: CaseBuilder, offset: bigint, bits: bigint): Parts |
  * @param addressBits the effective address size of the instruction
  * @param segmentBase base of the segment that the operand uses
  */
-export function encodeAddress(builder: CaseBuilder, target: bigint, addressBits: bigint, segmentBase: bigint): AddressEncoding {
+export function encodeAddress(
+  builder: CaseBuilder,
+  target: bigint,
+  addressBits: bigint,
+  segmentBase: bigint,
+): AddressEncoding {
   const { random, mode } = builder;
   const offset = BigInt.asUintN(Number(addressBits), target - segmentBase);
   const near = fitsIn(BigInt.asIntN(64, target - builder.position), 31);
   const ripRelative = mode === 64 && segmentBase === 0n && near;
-  if (ripRelative && random.chance(0.12)) return { rexX: false, rexB: false, mod: 0, rm: 5, tail: [0, 0, 0, 0], ripAt: 0 };
+  if (ripRelative && random.chance(0.12))
+    return { rexX: false, rexB: false, mod: 0, rm: 5, tail: [0, 0, 0, 0], ripAt: 0 };
   for (let attempt = 0; attempt < 6; attempt++) {
-    const parts = builder.kind === 'single' ? solveSingle(builder, offset, addressBits) : solveBlock(builder, offset, addressBits);
+    const parts =
+      builder.kind === 'single' ? solveSingle(builder, offset, addressBits) : solveBlock(builder, offset, addressBits);
     if (parts !== undefined) return encodeParts(parts, mode, random.chance(0.1));
   }
   if (ripRelative) return { rexX: false, rexB: false, mod: 0, rm: 5, tail: [0, 0, 0, 0], ripAt: 0 };

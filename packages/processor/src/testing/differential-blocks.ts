@@ -6,23 +6,34 @@
  * nothing in them writes.
  */
 import { INSTRUCTIONS, type InstructionRow } from '../table/index.ts';
-import { ARITHMETIC_FLAGS, type CaseBuilder, type DifferentialCase, type Item, MASK64, RSP } from './differential-builder.ts';
+import {
+  ARITHMETIC_FLAGS,
+  type CaseBuilder,
+  type DifferentialCase,
+  type Item,
+  MASK64,
+  RSP,
+} from './differential-builder.ts';
 import { type EncodingWishes, encodeInstruction } from './differential-encoder.ts';
 import { DATA_BASE, HIGH_BASE, SLOT_STRIDE, STACK_BASE } from './differential-layout.ts';
 
 const UNFIT_ATTRIBUTES = ['end', 'system', 'io', 'time', 'random', 'x87', 'approximate', 'rep', 'memory', 'system-ok'];
-const UNFIT_OPERATIONS = /^(POP_SEG|PUSHA|POPA|ENTER|LEAVE|POPF|PUSHF|LAR|LSL|VERR|VERW|WRFSBASE|WRGSBASE|JCC|LOAD_FAR|BOUND|LDMXCSR|AAM|XGETBV|X87|LOOP|DIV|IDIV)/;
+const UNFIT_OPERATIONS =
+  /^(POP_SEG|PUSHA|POPA|ENTER|LEAVE|POPF|PUSHF|LAR|LSL|VERR|VERW|WRFSBASE|WRGSBASE|JCC|LOAD_FAR|BOUND|LDMXCSR|AAM|XGETBV|X87|LOOP|DIV|IDIV)/;
 
 const POOL = INSTRUCTIONS.filter(
-  (row) => !UNFIT_ATTRIBUTES.some((attribute) => row.attributes.has(attribute)) && !UNFIT_OPERATIONS.test(row.operation),
+  (row) =>
+    !UNFIT_ATTRIBUTES.some((attribute) => row.attributes.has(attribute)) && !UNFIT_OPERATIONS.test(row.operation),
 );
-const poolOf = (mode: 32 | 64): readonly InstructionRow[] => POOL.filter((row) => row.mode === 'any' || row.mode === (mode === 64 ? 'only64' : 'not64'));
+const poolOf = (mode: 32 | 64): readonly InstructionRow[] =>
+  POOL.filter((row) => row.mode === 'any' || row.mode === (mode === 64 ? 'only64' : 'not64'));
 const isVector = (row: InstructionRow): boolean => row.operands.some((operand) => 'VWU'.includes(operand.kind));
 const POOLS = {
   64: { general: poolOf(64).filter((row) => !isVector(row)), vector: poolOf(64).filter(isVector) },
   32: { general: poolOf(32).filter((row) => !isVector(row)), vector: poolOf(32).filter(isVector) },
 };
-const rowsOf = (pattern: RegExp): readonly InstructionRow[] => INSTRUCTIONS.filter((row) => pattern.test(row.operation));
+const rowsOf = (pattern: RegExp): readonly InstructionRow[] =>
+  INSTRUCTIONS.filter((row) => pattern.test(row.operation));
 const CONDITIONAL = rowsOf(/^JCC_/);
 const STRINGS = rowsOf(/^(MOVS|CMPS|STOS|LODS|SCAS)$/);
 const DIVISIONS = rowsOf(/^I?DIV$/);
@@ -64,7 +75,14 @@ function emit(builder: CaseBuilder, item: Item): void {
 }
 
 const moveImmediate = (register: number, value: number): Item =>
-  helper([...(register >= 8 ? [0x41] : []), 0xb8 + (register & 7), value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, (value >>> 24) & 0xff]);
+  helper([
+    ...(register >= 8 ? [0x41] : []),
+    0xb8 + (register & 7),
+    value & 0xff,
+    (value >> 8) & 0xff,
+    (value >> 16) & 0xff,
+    (value >>> 24) & 0xff,
+  ]);
 
 const full = (builder: CaseBuilder): boolean => builder.codeOffset + builder.codeBytes > LIMIT - RESERVE;
 
@@ -105,7 +123,8 @@ function emitString(builder: CaseBuilder): void {
   const repeat = random.pick([0, 0xf3, 0xf3, 0xf2] as const);
   const place = (): number => Number(DATA_BASE) + 0x400 + random.below(0x1800);
   if (random.chance(0.2)) builder.append(helper([random.chance(0.3) ? 0xfd : 0xfc]));
-  if (repeat !== 0 || random.chance(0.3)) builder.append(moveImmediate(1, random.chance(0.1) ? random.below(200) : random.below(12)));
+  if (repeat !== 0 || random.chance(0.3))
+    builder.append(moveImmediate(1, random.chance(0.1) ? random.below(200) : random.below(12)));
   builder.append(moveImmediate(6, place()));
   builder.append(moveImmediate(7, place()));
   emit(builder, encodeInstruction(builder, row, { repeat, plain: true }).item);
@@ -120,7 +139,10 @@ function emitDivision(builder: CaseBuilder): void {
 /** jcc over a few instructions. */
 function emitBranch(builder: CaseBuilder, stack: boolean): void {
   const { random } = builder;
-  const jump = encodeInstruction(builder, random.pick(CONDITIONAL.filter((row) => row.operands[0]?.width === 'b'))).item;
+  const jump = encodeInstruction(
+    builder,
+    random.pick(CONDITIONAL.filter((row) => row.operands[0]?.width === 'b')),
+  ).item;
   emit(builder, jump);
   const before = builder.undefinedFlags;
   const start = builder.codeBytes;

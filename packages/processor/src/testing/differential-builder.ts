@@ -60,6 +60,10 @@ export interface DifferentialCase {
   readonly undefinedAtEnd: number;
   /** Ranges of memory whose contents are not compared, with the reason in the generator. */
   readonly ignoredMemory: readonly { readonly address: bigint; readonly bytes: number }[];
+  /** Bytes by which CR2 may differ: processors go through operands of several words in orders of their own. */
+  readonly addressTolerance: bigint;
+  /** A fault in the middle may leave general registers loaded or not. */
+  readonly partialOnFault: boolean;
   /** Compare vector registers by relative error (approximating instructions). */
   readonly approximate: boolean;
 }
@@ -94,9 +98,18 @@ export class CaseBuilder {
   codeOffset = 0;
   codeBytes = 0;
   approximate = false;
+  addressTolerance = 0n;
+  partialOnFault = false;
   readonly #template: Uint8Array;
 
-  constructor(options: { seed: number; index: number; slot: number; mode: Mode; kind: 'single' | 'block'; template: Uint8Array }) {
+  constructor(options: {
+    seed: number;
+    index: number;
+    slot: number;
+    mode: Mode;
+    kind: 'single' | 'block';
+    template: Uint8Array;
+  }) {
     this.random = new Random(mixSeed(options.seed, options.index));
     this.mode = options.mode;
     this.kind = options.kind;
@@ -138,11 +151,12 @@ export class CaseBuilder {
     return this.#templateOffset(address) >= 0 && this.#templateOffset(address + BigInt(bytes) - 1n) >= 0;
   }
 
-  /** Lays bytes over memory. @returns false when it is not writable memory */
+  /** Lays bytes over memory, as many of the first ones as there is writable memory for. @returns whether it took all */
   patch(address: bigint, bytes: Uint8Array): boolean {
-    if (!this.isPatchable(address, bytes.length)) return false;
-    this.patches.push({ address, bytes });
-    return true;
+    let fitting = bytes.length;
+    while (fitting > 0 && !this.isPatchable(address, fitting)) fitting--;
+    if (fitting > 0) this.patches.push({ address, bytes: bytes.subarray(0, fitting) });
+    return fitting === bytes.length;
   }
 
   patchNumber(address: bigint, value: bigint, bytes: number): boolean {
@@ -213,6 +227,8 @@ export class CaseBuilder {
       undefinedAtEnd: this.undefinedFlags,
       ignoredMemory: this.ignoredMemory,
       approximate: this.approximate,
+      addressTolerance: this.addressTolerance,
+      partialOnFault: this.partialOnFault,
       state: {
         mode: this.mode,
         registers: this.values.map((value) => value ?? 0n),
@@ -240,7 +256,8 @@ export class CaseBuilder {
     const vectors = this.mode === 64 ? 16 : 8;
     for (let register = 0; register < vectors; register++) random.vector(view, FXSAVE.xmm + 16 * register);
     // Equal vectors now and then.
-    if (random.chance(0.1)) this.vectorState.copyWithin(FXSAVE.xmm + 16 * random.below(vectors), FXSAVE.xmm + 16, FXSAVE.xmm + 32);
+    if (random.chance(0.1))
+      this.vectorState.copyWithin(FXSAVE.xmm + 16 * random.below(vectors), FXSAVE.xmm + 16, FXSAVE.xmm + 32);
   }
 
   /** Exceptions masked four times out of five; every rounding mode, flush-to-zero and denormals-are-zero. */
@@ -261,7 +278,8 @@ export class CaseBuilder {
   pickTarget(bytes: number, alignment: number, faults: number, high: boolean): bigint {
     const { random } = this;
     const span = Math.max(1, bytes);
-    const straddle = (boundary: bigint): bigint => boundary - BigInt(bytes > 1 ? random.between(1, bytes - 1) : random.below(2));
+    const straddle = (boundary: bigint): bigint =>
+      boundary - BigInt(bytes > 1 ? random.between(1, bytes - 1) : random.below(2));
     if (random.chance(0.28 * faults)) {
       switch (random.below(9)) {
         case 0:
@@ -276,14 +294,20 @@ export class CaseBuilder {
         case 5:
           return READ_ONLY_BASE + 0x1000n + BigInt(random.below(64) * alignment);
         case 6:
-          if (high) return random.chance(0.5) ? straddle(HIGH_BASE + 0x2000n) : HIGH_BASE - BigInt(random.below(2 * span) + 1);
+          if (high)
+            return random.chance(0.5) ? straddle(HIGH_BASE + 0x2000n) : HIGH_BASE - BigInt(random.below(2 * span) + 1);
           return DATA_BASE - BigInt(random.below(2 * span) + 1);
         case 7:
           // Code can be read, not written; the far end of the region is not in any slot.
           return CODE_BASE + BigInt(2 * 1024 * 1024 - 4096 + random.below((PAGE - span) / alignment) * alignment);
         default:
           return this.mode === 64
-            ? random.pick([0x0000_8000_0000_0000n, 0xffff_7fff_ffff_fff0n, 0x8000_0000_0000_0000n, (random.bits64() >> 17n) | (1n << 60n)])
+            ? random.pick([
+                0x0000_8000_0000_0000n,
+                0xffff_7fff_ffff_fff0n,
+                0x8000_0000_0000_0000n,
+                (random.bits64() >> 17n) | (1n << 60n),
+              ])
             : BigInt(random.word() | 0x8000_0000);
       }
     }

@@ -86,12 +86,19 @@ export class Coverage {
 
 /** The report as a table for people. */
 export function formatCoverage(report: CoverageReport): string {
-  const lines = [`${'row'.padEnd(13)}${'encoding'.padEnd(38)}${'cases'.padStart(7)}${'blocks'.padStart(8)}${'faults'.padStart(8)}  sizes and forms`];
+  const lines = [
+    `${'row'.padEnd(13)}${'encoding'.padEnd(38)}${'cases'.padStart(7)}${'blocks'.padStart(8)}${'faults'.padStart(8)}  sizes and forms`,
+  ];
   for (const { row, encoding, cases, inBlocks, faults, forms } of report.rows) {
     const shapes = Object.entries(forms).map(([name, count]) => `${name}: ${count}`);
-    lines.push(`${row.padEnd(13)}${encoding.padEnd(38)}${String(cases).padStart(7)}${String(inBlocks).padStart(8)}${String(faults).padStart(8)}  ${shapes.join('; ')}`);
+    lines.push(
+      `${row.padEnd(13)}${encoding.padEnd(38)}${String(cases).padStart(7)}${String(inBlocks).padStart(8)}${String(faults).padStart(8)}  ${shapes.join('; ')}`,
+    );
   }
-  for (const { row, encoding, reason } of report.excluded) lines.push(`${row.padEnd(13)}${encoding.padEnd(38)} not run: ${reason}`);
-  lines.push(`${report.cases} cases, ${report.instructions} instructions, ${report.rows.length} rows, ${report.excluded.length} excluded`);
+  for (const { row, encoding, reason } of report.excluded)
+    lines.push(`${row.padEnd(13)}${encoding.padEnd(38)} not run: ${reason}`);
+  lines.push(
+    `${report.cases} cases, ${report.instructions} instructions, ${report.rows.length} rows, ${report.excluded.length} excluded`,
+  );
   return lines.join('\n');
 }

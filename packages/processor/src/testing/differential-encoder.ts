@@ -144,7 +144,10 @@ const OTHER_KINDS = new Set(['S', 'C', 'D', 'F']);
 function pickOperandRegister(builder: CaseBuilder, row: InstructionRow, operand: Operand): number {
   const { random, mode } = builder;
   if (VECTOR_KINDS.has(operand.kind)) return random.below(mode === 64 ? 16 : 8);
-  if (operand.kind === 'S') return row.operation === 'MOV_TO_SEG' ? random.pick([0, 3, 4, 5, 2, 1, 6, 7]) : random.pick([0, 1, 2, 3, 4, 5, 0, 3, 6, 7]);
+  if (operand.kind === 'S')
+    return row.operation === 'MOV_TO_SEG'
+      ? random.pick([0, 3, 4, 5, 2, 1, 6, 7])
+      : random.pick([0, 1, 2, 3, 4, 5, 0, 3, 6, 7]);
   if (operand.kind === 'C') return random.pick([0, 2, 3, 4, mode === 64 ? 8 : 1, 5]);
   if (OTHER_KINDS.has(operand.kind)) return random.below(8);
   const first = row.operands[0] === operand;
@@ -160,9 +163,16 @@ function immediateBytes(operand: Operand, size: number, row: InstructionRow): nu
 }
 
 /** Flags of the manual, made exact where the count of a shift is known. */
-export function itemFlags(row: InstructionRow, size: number, count: bigint | undefined, prefix: number): Pick<Item, 'flagsRead' | 'flagsDefined' | 'flagsUndefined'> {
+export function itemFlags(
+  row: InstructionRow,
+  size: number,
+  count: bigint | undefined,
+  prefix: number,
+): Pick<Item, 'flagsRead' | 'flagsDefined' | 'flagsUndefined'> {
   let { flagsRead, flagsWritten, flagsUndefined } = row;
-  const byCount = (row.operands.at(-1)?.kind === 'I' || row.operands.at(-1)?.width === 'CL') && /^(RO[LR]|RC[LR]|SH[LR]|SAR|SH[LR]D(_CL)?)$/.test(row.operation);
+  const byCount =
+    (row.operands.at(-1)?.kind === 'I' || row.operands.at(-1)?.width === 'CL') &&
+    /^(RO[LR]|RC[LR]|SH[LR]|SAR|SH[LR]D(_CL)?)$/.test(row.operation);
   if (byCount && count !== undefined) {
     const shift = Number(count) & (size === 64 ? 63 : 31);
     if (shift === 0) flagsRead = flagsWritten = flagsUndefined = 0;
@@ -174,7 +184,11 @@ export function itemFlags(row: InstructionRow, size: number, count: bigint | und
   if (row.operation === 'PUSHF') flagsRead = ARITHMETIC_FLAGS;
   // With a repeat count of zero the flags stay; shifts by CL tell so in their row.
   if (isString(row) && flagsWritten !== 0 && prefix !== 0) flagsRead = ARITHMETIC_FLAGS;
-  return { flagsRead, flagsDefined: flagsWritten & ~flagsUndefined & ~(isString(row) && prefix !== 0 ? flagsRead : 0), flagsUndefined };
+  return {
+    flagsRead,
+    flagsDefined: flagsWritten & ~flagsUndefined & ~(isString(row) && prefix !== 0 ? flagsRead : 0),
+    flagsUndefined,
+  };
 }
 
 interface MemoryChoice {
@@ -190,7 +204,12 @@ function pickSegment(builder: CaseBuilder, plain: boolean): { prefix: number; ba
   const { random, mode } = builder;
   const roll = random.below(100);
   if (plain || roll >= 10) return { prefix: 0, base: 0n };
-  if (mode === 32) return { prefix: random.pick([0x26, 0x36, 0x3e, 0x36, 0x3e, ...(builder.kind === 'single' ? SEGMENT_PREFIXES : [])]), base: 0n };
+  if (mode === 32)
+    // CS is left out: it may not be written.
+    return {
+      prefix: random.pick([0x26, 0x36, 0x3e, 0x36, 0x3e, ...(builder.kind === 'single' ? [0x64, 0x65] : [])]),
+      base: 0n,
+    };
   const prefix = random.pick(SEGMENT_PREFIXES);
   return { prefix, base: prefix === 0x64 ? builder.fsBase : prefix === 0x65 ? builder.gsBase : 0n };
 }
@@ -201,17 +220,31 @@ function chooseMemory(builder: CaseBuilder, row: InstructionRow, bytes: number, 
   const short = wishes.defaultAddressSize !== true && random.chance(mode === 64 ? 0.08 : 0.03);
   const segment = pickSegment(builder, wishes.plain === true);
   if (short && mode === 32) {
-    if (single) return { encoding: encodeAddress16(builder), target: undefined, segment: segment.prefix, addressBits: 16n };
+    if (single)
+      return { encoding: encodeAddress16(builder), target: undefined, segment: segment.prefix, addressBits: 16n };
   }
   const addressBits = short && mode === 64 ? 32n : builder.addressBits;
   const alignment = memoryAlignment(row, bytes);
   const faults = single ? 1 : 0.15;
   // An address below 4 GiB when only 32 bits of it count, and in blocks of 32-bit code.
-  const high = addressBits === 64n && (single || [...builder.frozen].some((register) => (builder.values[register] ?? 0n) >> 40n === 0x23n));
+  const high =
+    addressBits === 64n &&
+    (single || [...builder.frozen].some((register) => (builder.values[register] ?? 0n) >> 40n === 0x23n));
   let target = wishes.target?.(bytes) ?? builder.pickTarget(bytes, alignment, faults, high);
-  if (row.attributes.has('aligned') && bytes === 16 && wishes.target === undefined && random.chance(single ? 0.6 : 0.95)) target &= ~15n;
+  if (
+    row.attributes.has('aligned') &&
+    bytes === 16 &&
+    wishes.target === undefined &&
+    random.chance(single ? 0.6 : 0.95)
+  )
+    target &= ~15n;
   if (segment.base !== 0n && addressBits === 32n) target = segment.base + BigInt(random.below(256));
-  return { encoding: encodeAddress(builder, target, addressBits, segment.base), target, segment: segment.prefix, addressBits };
+  return {
+    encoding: encodeAddress(builder, target, addressBits, segment.base),
+    target,
+    segment: segment.prefix,
+    addressBits,
+  };
 }
 
 /** Encodes one instruction of the row. Registers of its addresses get their values in the builder. */
@@ -223,7 +256,12 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
   let rexBits = 0;
   let wantRex = mode === 64 && random.chance(0.12);
   const letters = row.operands.map((operand) => operand.width.charAt(0));
-  const sized = letters.includes('v') || letters.includes('z') || row.operands.some((operand) => operand.width === 'rAX') || row.size === 'v' || row.attributes.has('d64');
+  const sized =
+    letters.includes('v') ||
+    letters.includes('z') ||
+    row.operands.some((operand) => operand.width === 'rAX') ||
+    row.size === 'v' ||
+    row.attributes.has('d64');
   const wide = letters.includes('y') || row.size === 'y';
   const operandPrefix = sized && size === 16;
   if (size === 64 && (sized || wide) && !row.attributes.has('d64') && !row.attributes.has('f64')) rexBits |= 8;
@@ -288,14 +326,18 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
     if (operand.kind === 'I' || operand.kind === 's') {
       const bytes = immediateBytes(operand, size, row);
       const value = wishes.immediate ?? random.integer();
-      immediate = operand === row.operands.at(-1) || wishes.immediate !== undefined ? BigInt.asUintN(8 * bytes, value) : immediate;
+      immediate =
+        operand === row.operands.at(-1) || wishes.immediate !== undefined
+          ? BigInt.asUintN(8 * bytes, value)
+          : immediate;
       tail.push(...littleEndian(value, bytes));
     } else if (operand.kind === 'J') {
       branch = { bytes: operand.width === 'b' ? 1 : 4 };
     } else if (operand.kind === 'O') {
       const bits = mode === 64 ? (random.chance(0.15) ? 32 : 64) : 32;
       const bytes = row.operands.some((other) => other.width === 'AL') ? 1 : size / 8;
-      const target = wishes.target?.(bytes) ?? builder.pickTarget(bytes, bytes, builder.kind === 'single' ? 1 : 0.15, bits === 64);
+      const target =
+        wishes.target?.(bytes) ?? builder.pickTarget(bytes, bytes, builder.kind === 'single' ? 1 : 0.15, bits === 64);
       const segment = pickSegment(builder, plain);
       if (segment.prefix !== 0) prefixes.push(segment.prefix);
       if (bits !== mode) prefixes.push(0x67);
@@ -315,18 +357,33 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
   let repeat = wishes.repeat ?? 0;
   if (wishes.repeat === undefined && row.attributes.has('rep')) repeat = random.pick([0, 0xf3, 0xf3, 0xf2]);
   if (repeat !== 0) prefixes.push(repeat);
-  const redundant = row.prefix === 'any' && !PREFIXED.has(row.map * 256 + row.opcode) && !LATER_EXTENSIONS.has(row.map * 256 + row.opcode) && !isBranch(row) && !row.attributes.has('system');
-  if (!plain && redundant && repeat === 0 && row.map === 0 && random.chance(0.03)) prefixes.push(random.pick([0xf2, 0xf3]));
+  const redundant =
+    row.prefix === 'any' &&
+    !PREFIXED.has(row.map * 256 + row.opcode) &&
+    !LATER_EXTENSIONS.has(row.map * 256 + row.opcode) &&
+    !isBranch(row) &&
+    !row.attributes.has('system');
+  if (!plain && redundant && repeat === 0 && row.map === 0 && random.chance(0.03))
+    prefixes.push(random.pick([0xf2, 0xf3]));
   if (!plain && redundant && !sized && !wide && size !== 64 && random.chance(0.03)) prefixes.push(0x66);
-  if (!plain && memory === undefined && random.chance(0.02) && !isString(row) && mode === 64) prefixes.push(random.pick([0x26, 0x2e, 0x36, 0x3e]));
+  if (!plain && memory === undefined && random.chance(0.02) && !isString(row) && mode === 64)
+    prefixes.push(random.pick([0x26, 0x2e, 0x36, 0x3e]));
   let addressBits = memory?.addressBits ?? builder.addressBits;
   const implicitAddress = isString(row) || /^(LOOP|JCXZ|XLAT|MASKMOVDQU)/.test(row.operation);
   if (implicitAddress && wishes.defaultAddressSize !== true && mode === 64 && random.chance(0.12)) {
     prefixes.push(0x67);
     addressBits = 32n;
   }
-  if (row.attributes.has('lock') && form === 'memory' && wishes.noLock !== true && random.chance(0.25)) prefixes.push(0xf0);
-  else if (!plain && redundant && wishes.noLock !== true && !(row.attributes.has('lock') && form === 'memory') && random.chance(0.012)) prefixes.push(0xf0);
+  if (row.attributes.has('lock') && form === 'memory' && wishes.noLock !== true && random.chance(0.25))
+    prefixes.push(0xf0);
+  else if (
+    !plain &&
+    redundant &&
+    wishes.noLock !== true &&
+    !(row.attributes.has('lock') && form === 'memory') &&
+    random.chance(0.012)
+  )
+    prefixes.push(0xf0);
   for (let index = prefixes.length - 1; index > 0; index--) {
     const other = random.below(index + 1);
     [prefixes[index], prefixes[other]] = [prefixes[other] ?? 0, prefixes[index] ?? 0];
@@ -366,7 +423,13 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
     bytes.push(...littleEndian(wishes.branch?.(end, branch.bytes * 8) ?? 0n, branch.bytes));
   }
   // Up to the longest legal instruction, and one byte beyond.
-  if (builder.kind === 'single' && wishes.plain !== true && ripAt === undefined && branch === undefined && random.chance(0.006)) {
+  if (
+    builder.kind === 'single' &&
+    wishes.plain !== true &&
+    ripAt === undefined &&
+    branch === undefined &&
+    random.chance(0.006)
+  ) {
     const room = 15 - bytes.length + random.below(2);
     for (let count = 0; count < room; count++) bytes.unshift(mode === 64 ? random.pick([0x2e, 0x3e]) : 0x3e);
   }

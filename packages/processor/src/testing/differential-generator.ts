@@ -22,7 +22,7 @@ const EXCLUDED_OPERATIONS: Readonly<Record<string, string>> = {
   SGDT: 'Linux emulates it where UMIP forbids it',
   SIDT: 'Linux emulates it where UMIP forbids it',
   SMSW: 'Linux emulates it where UMIP forbids it',
-  RDPMC: 'whether a user may is the kernel\'s choice',
+  RDPMC: "whether a user may is the kernel's choice",
 };
 
 /** Why a row is not run on the host; undefined for a row that is. */
@@ -32,6 +32,9 @@ export function exclusionReason(row: InstructionRow): string | undefined {
   return EXCLUDED_OPERATIONS[row.operation];
 }
 
+/** Operands of several words, which no manual says in which order they are accessed. */
+const SEVERAL_WORDS =
+  /^(FX|XSAVE|XRSTOR|FLDENV|FNSTENV|FNSAVE|FRSTOR|MASKMOVDQU|RETF|IRET|LOAD_FAR|(CALL|JMP)_FAR|PUSHA|POPA|BOUND|ENTER|LEAVE|CMPXCHG8B)/;
 /** They fault where CR4.FSGSBASE is clear, which no user program can arrange. */
 const OTHER_MODES = new Set(['RDFSBASE', 'RDGSBASE']);
 const NO_MEMORY_ACCESS = new Set(['LEA', 'NOP_MODRM']);
@@ -72,6 +75,8 @@ function generateSingle(builder: CaseBuilder, row: InstructionRow): Differential
   preparation.after?.(encoded);
   const count = row.operands.at(-1)?.width === 'CL' ? builder.fix(1, random.integer()) & 0xffn : undefined;
   const flags = count === undefined ? {} : itemFlags(row, encoded.size, count, encoded.repeat);
+  if (SEVERAL_WORDS.test(row.operation)) builder.addressTolerance = 640n;
+  builder.partialOnFault = row.operation === 'POPA';
   builder.approximate = row.attributes.has('approximate');
   builder.append({ ...encoded.item, ...flags });
   return builder.finish();
@@ -89,5 +94,8 @@ export function generateCase(options: GeneratorOptions, index: number): Differen
   const ordinal = only === undefined ? index - Math.floor(index / blockEvery) : index;
   const subject = subjects[ordinal % subjects.length];
   if (subject === undefined) throw new RangeError('no row has such a name');
-  return generateSingle(new CaseBuilder({ seed, index, slot, mode: subject.mode, kind: 'single', template }), subject.row);
+  return generateSingle(
+    new CaseBuilder({ seed, index, slot, mode: subject.mode, kind: 'single', template }),
+    subject.row,
+  );
 }

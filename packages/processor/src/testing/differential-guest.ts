@@ -9,7 +9,17 @@
  *
  * Called by: differential-machine.ts. Addresses of user mode come from differential-layout.ts.
  */
-import { CASE, CODE_BASE, CODE_BYTES, DATA_BASE, HIGH_BASE, PAGE, RESULT, STACK_BASE, TEMPLATE_PAGES } from './differential-layout.ts';
+import {
+  CASE,
+  CODE_BASE,
+  CODE_BYTES,
+  DATA_BASE,
+  HIGH_BASE,
+  PAGE,
+  RESULT,
+  STACK_BASE,
+  TEMPLATE_PAGES,
+} from './differential-layout.ts';
 
 export const GUEST_RAM_BYTES = 16 * 1024 * 1024;
 export const CASE_PORT = 0xf4;
@@ -24,7 +34,17 @@ export const PHYSICAL = {
 } as const;
 
 /** Offsets in the kernel's pages. */
-const KERNEL = { gdt: 0x0, tss: 0x200, control: 0x400, idt: 0x1000, stubs: 0x2000, text: 0x3000, save: 0x4000, load: 0x5000, stackTop: 0x8000 } as const;
+const KERNEL = {
+  gdt: 0x0,
+  tss: 0x200,
+  control: 0x400,
+  idt: 0x1000,
+  stubs: 0x2000,
+  text: 0x3000,
+  save: 0x4000,
+  load: 0x5000,
+  stackTop: 0x8000,
+} as const;
 const KERNEL_PAGES = 8;
 const KERNEL_BASE = 0xffff_ffff_8000_0000n;
 
@@ -166,7 +186,11 @@ class PageTables {
       }
       table = Number(this.#ram.getBigUint64(at, true) & 0xf_ffff_f000n);
     }
-    this.#ram.setBigUint64(table + Number((address >> 12n) & 511n) * 8, BigInt(physical) | PRESENT | USED | flags, true);
+    this.#ram.setBigUint64(
+      table + Number((address >> 12n) & 511n) * 8,
+      BigInt(physical) | PRESENT | USED | flags,
+      true,
+    );
   }
 }
 

@@ -193,7 +193,10 @@ export function decodeResultFile(file: Uint8Array): NativeResults {
   const outcomes = Array.from({ length: count }, (_, index): Outcome => {
     const record = new DataView(copy.buffer, 16 + index * RESULT_BYTES, RESULT_BYTES);
     const first = changesAt + 8 * record.getUint32(RESULT.changeOffset, true);
-    return { view: record, changes: new Uint32Array(copy.buffer, first, 2 * record.getUint32(RESULT.changeCount, true)) };
+    return {
+      view: record,
+      changes: new Uint32Array(copy.buffer, first, 2 * record.getUint32(RESULT.changeCount, true)),
+    };
   });
   return { outcomes, features: new Set(FEATURE_BITS.filter((_, bit) => ((bits >> bit) & 1) === 1)) };
 }

@@ -110,7 +110,8 @@ export class DifferentialMachine {
       processor.reset();
       this.#start(processor);
       let exit = processor.run(CASE_BUDGET);
-      for (let ended = -1; exit.kind === 'budget' && outcomes.length > ended; exit = processor.run(CASE_BUDGET)) ended = outcomes.length;
+      for (let ended = -1; exit.kind === 'budget' && outcomes.length > ended; exit = processor.run(CASE_BUDGET))
+        ended = outcomes.length;
       if (outcomes.length === cases.length) break;
       // The case ended in no exception: that is its outcome, and the next one begins from the kernel's entry.
       if (!running) throw new Error(`the engine stops in the kernel before case ${outcomes.length}: ${describe(exit)}`);

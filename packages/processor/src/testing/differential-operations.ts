@@ -26,9 +26,40 @@ const RDI = 7;
 
 /** Selectors of Linux's user segments, null ones, and some that must not be loaded. */
 const pickSelector = (builder: CaseBuilder): bigint =>
-  BigInt(builder.random.pick([0, 0x2b, 0x2b, 0x2b, 0x28, 0x2a, 3, 1, 0x23, 0x33, 0x30, 0x20, 0x10, 0x18, 0x1b, 0x08, 0x2f, 0x53, 0x63, 0x6b, 0x80, 0x8b, 0xfffb, builder.random.below(65536) | 0x100]));
+  BigInt(
+    builder.random.pick([
+      0,
+      0x2b,
+      0x2b,
+      0x2b,
+      0x28,
+      0x2a,
+      3,
+      1,
+      0x23,
+      0x33,
+      0x30,
+      0x20,
+      0x10,
+      0x18,
+      0x1b,
+      0x08,
+      0x2f,
+      0x53,
+      0x63,
+      0x6b,
+      0x80,
+      0x8b,
+      0xfffb,
+      builder.random.below(65536) | 0x100,
+    ]),
+  );
 const pickCodeSelector = (builder: CaseBuilder): bigint =>
-  BigInt(builder.random.pick([0x33, 0x33, 0x33, 0x23, 0x23, 0x23, 0x30, 0x20, 0x32, 0x2b, 0x10, 0x13, 0, 3, 0x8b, 0x37, 0x40, 0x53, 0x63]));
+  BigInt(
+    builder.random.pick([
+      0x33, 0x33, 0x33, 0x23, 0x23, 0x23, 0x30, 0x20, 0x32, 0x2b, 0x10, 0x13, 0, 3, 0x8b, 0x37, 0x40, 0x53, 0x63,
+    ]),
+  );
 
 /** An address where INT3 awaits, in the case's own slot but outside of the bytes from `start` to `end`. */
 export function pickLanding(builder: CaseBuilder, start: bigint, end: bigint): bigint {
@@ -43,7 +74,8 @@ export function pickLanding(builder: CaseBuilder, start: bigint, end: bigint): b
 function pickDestination(builder: CaseBuilder): bigint {
   const { random } = builder;
   if (random.chance(0.75)) return pickLanding(builder, builder.position, builder.position + 16n);
-  if (builder.mode === 64 && random.chance(0.35)) return random.pick([0x0000_8000_0000_0000n, 0x8000_0000_0000_0000n, HIGH_BASE, (1n << 62n) | random.bits64()]);
+  if (builder.mode === 64 && random.chance(0.35))
+    return random.pick([0x0000_8000_0000_0000n, 0x8000_0000_0000_0000n, HIGH_BASE, (1n << 62n) | random.bits64()]);
   return random.pick([DATA_BASE + 8n, READ_ONLY_BASE, READ_ONLY_BASE + 0x1000n, 0x7000_0000n, 0x10n]);
 }
 
@@ -132,7 +164,8 @@ function prepareDivision(builder: CaseBuilder, row: InstructionRow): Preparation
       // A dividend of one word, as compilers make it, or one whose quotient just about fits.
       let high = signed ? (low >> (bits - 1n) === 1n ? (1n << bits) - 1n : 0n) : 0n;
       const magnitude = BigInt.asUintN(size, divisor);
-      if (random.chance(0.5) && magnitude !== 0n) high = BigInt.asUintN(size, random.integer()) % magnitude >> (signed ? 1n : 0n);
+      if (random.chance(0.5) && magnitude !== 0n)
+        high = (BigInt.asUintN(size, random.integer()) % magnitude) >> (signed ? 1n : 0n);
       if (size === 8) builder.set(RAX, (random.bits64() << 16n) | (high << 8n) | low);
       else {
         builder.set(RAX, ((random.bits64() << bits) | low) & MASK64);
@@ -158,12 +191,14 @@ function prepareString(builder: CaseBuilder, row: InstructionRow): Preparation {
   };
   return {
     after: ({ addressBits, size, repeat }) => {
-      const noise = (value: bigint): bigint => (addressBits === 32n && builder.mode === 64 ? (value & 0xffff_ffffn) | (random.bits64() << 32n) : value);
+      const noise = (value: bigint): bigint =>
+        addressBits === 32n && builder.mode === 64 ? (value & 0xffff_ffffn) | (random.bits64() << 32n) : value;
       // 67h drops what lies above 4 GiB; HIGH then reads as DATA.
       if (repeat !== 0) builder.set(RCX, noise(BigInt(count)));
       if (operation !== 'STOS' && operation !== 'SCAS') builder.set(RSI, noise(place()));
       if (operation !== 'LODS') builder.set(RDI, noise(place()));
-      if (random.chance(0.2) && operation === 'MOVS') builder.set(RDI, (builder.values[RSI] ?? 0n) + BigInt(random.between(-70, 70)));
+      if (random.chance(0.2) && operation === 'MOVS')
+        builder.set(RDI, (builder.values[RSI] ?? 0n) + BigInt(random.between(-70, 70)));
       // Equal stretches, so that compares and scans go on.
       if (operation === 'SCAS' && random.chance(0.6)) {
         const bytes = (elementBits || size) / 8;
@@ -174,7 +209,8 @@ function prepareString(builder: CaseBuilder, row: InstructionRow): Preparation {
           builder.patchNumber(at + BigInt((backwards ? -step : step) * bytes), value, bytes);
         }
       } else if (operation === 'CMPS' && random.chance(0.6)) {
-        const at = (register: number): bigint => (addressBits === 32n ? (builder.values[register] ?? 0n) & 0xffff_ffffn : (builder.values[register] ?? 0n));
+        const at = (register: number): bigint =>
+          addressBits === 32n ? (builder.values[register] ?? 0n) & 0xffff_ffffn : (builder.values[register] ?? 0n);
         const backwards = (builder.flags & 0x400n) !== 0n;
         for (let step = 0; step < random.below(16); step++) {
           const offset = BigInt((backwards ? -step : step) * 8);
@@ -205,7 +241,10 @@ const words = (values: readonly bigint[], bytes: number): Uint8Array => {
 };
 
 /** A target in writable pages, for operands whose contents the case must choose. */
-const patchable = (builder: CaseBuilder, faults = 0.5) => (bytes: number): bigint => builder.pickTarget(bytes, 1, faults, builder.mode === 64);
+const patchable =
+  (builder: CaseBuilder, faults = 0.5) =>
+  (bytes: number): bigint =>
+    builder.pickTarget(bytes, 1, faults, builder.mode === 64);
 
 function prepareStack(builder: CaseBuilder, row: InstructionRow): Preparation {
   const { random } = builder;
@@ -220,13 +259,22 @@ function prepareStack(builder: CaseBuilder, row: InstructionRow): Preparation {
       return {};
     case 'RETF': {
       const operandSize = random.pick([32, 32, builder.mode === 64 ? 64 : 32, 16]);
-      const far = words([pickDestination(builder), pickCodeSelector(builder) | (random.bits64() << 16n)], operandSize / 8);
+      const far = words(
+        [pickDestination(builder), pickCodeSelector(builder) | (random.bits64() << 16n)],
+        operandSize / 8,
+      );
       builder.patch(stackTop(builder), far);
       return { wishes: { size: operandSize, immediate: BigInt(random.below(64)) } };
     }
     case 'IRET': {
       const operandSize = random.pick([32, builder.mode, builder.mode, 16]);
-      const frame = [pickDestination(builder), pickCodeSelector(builder), randomFlagsImage(builder), builder.pickStack(0.3), BigInt(random.pick([0x2b, 0x2b, 0x2b, 0x2b, 0, 3, 0x23, 0x28]))];
+      const frame = [
+        pickDestination(builder),
+        pickCodeSelector(builder),
+        randomFlagsImage(builder),
+        builder.pickStack(0.3),
+        BigInt(random.pick([0x2b, 0x2b, 0x2b, 0x2b, 0, 3, 0x23, 0x28])),
+      ];
       builder.patch(stackTop(builder), words(frame, operandSize / 8));
       return { wishes: { size: operandSize } };
     }
@@ -263,7 +311,8 @@ const prepareFarBranch = (builder: CaseBuilder): Preparation => {
     // Processors differ in what REX.W means here.
     wishes: { size: builder.random.pick([16, 32]), target: patchable(builder) },
     after: ({ target, size }) => {
-      if (target !== undefined) builder.patch(target, farPointer(pickDestination(builder), pickCodeSelector(builder), size));
+      if (target !== undefined)
+        builder.patch(target, farPointer(pickDestination(builder), pickCodeSelector(builder), size));
     },
   };
 };
@@ -303,14 +352,26 @@ function prepareCompareExchange(builder: CaseBuilder, row: InstructionRow): Prep
         return;
       }
       const byteHigh = size === 8 && !rex && rm >= 4 && rm < 8;
-      const value = form === 'memory' ? (target === undefined ? undefined : builder.peek(target, size / 8)) : byteHigh ? undefined : builder.fix(rm, random.integer());
+      const value =
+        form === 'memory'
+          ? target === undefined
+            ? undefined
+            : builder.peek(target, size / 8)
+          : byteHigh
+            ? undefined
+            : builder.fix(rm, random.integer());
       if (value !== undefined) builder.fix(RAX, BigInt.asUintN(size, value) | (random.bits64() << BigInt(size)));
     },
   };
 }
 
 const prepareShift = (builder: CaseBuilder): Preparation => {
-  builder.fix(RCX, builder.random.chance(0.7) ? BigInt(builder.random.below(72)) | ((builder.random.bits64() >> 8n) << 8n) : builder.random.integer());
+  builder.fix(
+    RCX,
+    builder.random.chance(0.7)
+      ? BigInt(builder.random.below(72)) | ((builder.random.bits64() >> 8n) << 8n)
+      : builder.random.integer(),
+  );
   return {};
 };
 
@@ -320,11 +381,16 @@ function prepareDoubleShift(builder: CaseBuilder, row: InstructionRow): Preparat
   const small = BigInt(random.below(17));
   if (row.operands.at(-1)?.kind === 'I') {
     const size = random.pick(builder.mode === 64 ? [16, 32, 64] : [16, 32]);
-    return { wishes: { size, immediate: size === 16 ? small | BigInt(random.below(8) << 5) : BigInt(random.below(256)) } };
+    return {
+      wishes: { size, immediate: size === 16 ? small | BigInt(random.below(8) << 5) : BigInt(random.below(256)) },
+    };
   }
   builder.fix(RCX, small | ((random.bits64() >> 8n) << 8n));
   return {};
 }
+
+/** Nothing that could move the operand from where it is wanted. */
+const direct: EncodingWishes = { plain: true, defaultAddressSize: true };
 
 /** The table: operation to preparation. */
 const PREPARATIONS: Readonly<Record<string, (builder: CaseBuilder, row: InstructionRow) => Preparation>> = {
@@ -394,33 +460,54 @@ const PREPARATIONS: Readonly<Record<string, (builder: CaseBuilder, row: Instruct
     builder.fix(RDI, builder.pickTarget(16, 1, 0.5, builder.mode === 64));
     return {};
   },
-  INT: (builder) => ({ wishes: { immediate: BigInt(builder.random.pick([0, 1, 2, 3, 4, 5, 8, 13, 14, 0x20, 0x7f, 0x81, 0xff])) } }),
+  INT: (builder) => ({
+    wishes: { immediate: BigInt(builder.random.pick([0, 1, 2, 3, 4, 5, 8, 13, 14, 0x20, 0x7f, 0x81, 0xff])) },
+  }),
   AAM: (builder) => (builder.random.chance(0.2) ? { wishes: { immediate: 0n } } : {}),
   BOUND: (builder) => ({
     wishes: { target: patchable(builder) },
     after: ({ target, size, reg }) => {
       if (target === undefined || builder.random.chance(0.35)) return;
       const index = BigInt.asIntN(size, builder.fix(reg, builder.random.integer()));
-      builder.patch(target, words([index - BigInt(builder.random.below(3)), index + BigInt(builder.random.below(3))], size / 8));
+      builder.patch(
+        target,
+        words([index - BigInt(builder.random.below(3)), index + BigInt(builder.random.below(3))], size / 8),
+      );
     },
   }),
   LDMXCSR: (builder) => ({
     wishes: { target: patchable(builder) },
     after: ({ target }) => {
-      if (target !== undefined && builder.random.chance(0.7)) builder.patchNumber(target, BigInt(builder.randomMxcsr()), 4);
+      if (target !== undefined && builder.random.chance(0.7))
+        builder.patchNumber(target, BigInt(builder.randomMxcsr()), 4);
     },
   }),
   FXRSTOR: (builder) => ({
-    wishes: { target: (bytes) => builder.pickTarget(bytes, builder.random.chance(0.9) ? 16 : 8, 0.4, builder.mode === 64) },
+    wishes: {
+      target: (bytes) => builder.pickTarget(bytes, builder.random.chance(0.9) ? 16 : 8, 0.4, builder.mode === 64),
+    },
     after: ({ target }) => {
       if (target !== undefined) builder.patch(target, fxsaveImage(builder, 512));
+    },
+  }),
+  FXSAVE: (builder) => ({
+    wishes: {
+      ...direct,
+      target: (bytes) => builder.pickTarget(bytes, builder.random.chance(0.9) ? 16 : 8, 0.4, builder.mode === 64),
+    },
+    after: ({ target }) => {
+      // MXCSR_MASK tells which bits the processor has.
+      if (target !== undefined) builder.ignoredMemory.push({ address: target + 28n, bytes: 4 });
     },
   }),
   XRSTOR: (builder) => {
     builder.fix(RAX, BigInt(builder.random.below(4)));
     builder.fix(RDX, 0n);
     return {
-      wishes: { target: (bytes) => builder.pickTarget(bytes, 64, 0.4, builder.mode === 64) & (builder.random.chance(0.9) ? ~63n : ~15n) },
+      wishes: {
+        target: (bytes) =>
+          builder.pickTarget(bytes, 64, 0.4, builder.mode === 64) & (builder.random.chance(0.9) ? ~63n : ~15n),
+      },
       after: ({ target }) => {
         if (target !== undefined) builder.patch(target, fxsaveImage(builder, 576));
       },
@@ -431,12 +518,16 @@ const PREPARATIONS: Readonly<Record<string, (builder: CaseBuilder, row: Instruct
     builder.fix(RDX, 0n);
     randomX87(builder, builder.vectorState);
     return {
-      wishes: { target: (bytes) => builder.pickTarget(bytes, 64, 0.4, builder.mode === 64) & (builder.random.chance(0.9) ? ~63n : ~15n) },
+      wishes: {
+        ...direct,
+        target: (bytes) =>
+          builder.pickTarget(bytes, 64, 0.4, builder.mode === 64) & (builder.random.chance(0.9) ? ~63n : ~15n),
+      },
       after: ({ target }) => {
         // XSTATE_BV tells which components the processor holds in use: it may differ.
         if (target !== undefined) {
           builder.patch(target + 512n, new Uint8Array(64));
-          builder.ignoredMemory.push({ address: target + 512n, bytes: 8 });
+          builder.ignoredMemory.push({ address: target + 512n, bytes: 8 }, { address: target + 28n, bytes: 4 });
         }
       },
     };
@@ -445,7 +536,8 @@ const PREPARATIONS: Readonly<Record<string, (builder: CaseBuilder, row: Instruct
   FRSTOR: (builder) => loadX87(builder),
   WRFSBASE: (builder) => ({
     after: ({ rm }) => {
-      if (rm !== RSP) builder.set(rm, builder.random.chance(0.7) ? builder.random.bits64() >> 17n : builder.random.integer());
+      if (rm !== RSP)
+        builder.set(rm, builder.random.chance(0.7) ? builder.random.bits64() >> 17n : builder.random.integer());
     },
   }),
   XGETBV: (builder) => {
@@ -457,7 +549,12 @@ const WRITE_GS_BASE = PREPARATIONS.WRFSBASE;
 
 function prepareLoop(builder: CaseBuilder): Preparation {
   const { random } = builder;
-  builder.fix(RCX, random.chance(0.6) ? BigInt(random.below(3)) | (random.chance(0.3) ? random.bits64() << 32n : 0n) : random.integer());
+  builder.fix(
+    RCX,
+    random.chance(0.6)
+      ? BigInt(random.below(3)) | (random.chance(0.3) ? random.bits64() << 32n : 0n)
+      : random.integer(),
+  );
   return { wishes: relativeBranch(builder) };
 }
 
@@ -487,8 +584,10 @@ export function prepare(builder: CaseBuilder, row: InstructionRow): Preparation 
     };
   }
   if (row.operation === 'WRGSBASE' && WRITE_GS_BASE !== undefined) return WRITE_GS_BASE(builder, row);
-  if (/^(JCC|SETCC|CMOVCC)_/.test(row.operation)) return row.operation.startsWith('JCC') ? { wishes: relativeBranch(builder) } : {};
+  if (/^(JCC|SETCC|CMOVCC)_/.test(row.operation))
+    return row.operation.startsWith('JCC') ? { wishes: relativeBranch(builder) } : {};
   if (isString(row)) return prepareString(builder, row);
-  if (row.operands.some((operand) => operand.width === 'CL') && PREPARATIONS[row.operation] === undefined) return prepareShift(builder);
+  if (row.operands.some((operand) => operand.width === 'CL') && PREPARATIONS[row.operation] === undefined)
+    return prepareShift(builder);
   return PREPARATIONS[row.operation]?.(builder, row) ?? {};
 }

@@ -7,7 +7,15 @@ import type { DifferentialCase } from './differential-builder.ts';
 import { compareOutcomes, type Difference } from './differential-compare.ts';
 import { Coverage } from './differential-coverage.ts';
 import { type GeneratorOptions, generateCase } from './differential-generator.ts';
-import { BATCH_CASES, decodeResultFile, encodeCaseFile, HANG_VECTOR, type MachineState, type Outcome, RESULT } from './differential-layout.ts';
+import {
+  BATCH_CASES,
+  decodeResultFile,
+  encodeCaseFile,
+  HANG_VECTOR,
+  type MachineState,
+  type Outcome,
+  RESULT,
+} from './differential-layout.ts';
 import { DifferentialMachine, type ProcessorFactory } from './differential-machine.ts';
 import { makeTemplate } from './differential-random.ts';
 
@@ -44,7 +52,9 @@ export interface DifferentialResult {
   readonly times: { generate: number; native: number; processor: number; compare: number };
 }
 
-export const generatorOptions = (options: Pick<DifferentialOptions, 'seed' | 'blockEvery' | 'only'>): GeneratorOptions => ({
+export const generatorOptions = (
+  options: Pick<DifferentialOptions, 'seed' | 'blockEvery' | 'only'>,
+): GeneratorOptions => ({
   seed: options.seed,
   template: makeTemplate(options.seed),
   blockEvery: options.blockEvery ?? 12,
@@ -71,7 +81,8 @@ export class DifferentialPair {
       this.times.native += performance.now() - began;
       return decodeResultFile(bytes).outcomes;
     });
-    if (this.machine === undefined) return { expected: await native, found: decodeResultFile(await this.#native(file)).outcomes };
+    if (this.machine === undefined)
+      return { expected: await native, found: decodeResultFile(await this.#native(file)).outcomes };
     // The runner works in its own process meanwhile. A rejection is looked at below, by the await.
     native.catch(() => undefined);
     await new Promise((resolve) => setTimeout(resolve, 0));

@@ -229,8 +229,19 @@ function relatedFloat(random: Random, format: Format, first: bigint): bigint {
   const fraction = first & ((1n << format.fraction) - 1n);
   const sign = random.below(2);
   const width = Number(format.fraction);
-  const other = random.next64();
-  switch (random.below(9)) {
+  // All ones, and nearly so, round up to the next power of two.
+  const bits = random.next64();
+  const other = random.pick([bits, bits, 0n, -1n, bits & 3n, -1n - (bits & 3n), -fraction]);
+  switch (random.below(11)) {
+    case 9: {
+      // The reciprocal, so that the product is the smallest normal number or its neighbour.
+      const scaled = Number((fraction << (52n - format.fraction)) | (1n << 52n)) / 2 ** 52;
+      const reciprocal = fraction === 0n ? -1n : bitsOf(DOUBLE, 2 / scaled) >> (52n - format.fraction);
+      return assemble(format, sign, bias - exponent, reciprocal + BigInt(random.below(3) - 1));
+    }
+    case 10:
+      // The quotient is the smallest normal number or its neighbour.
+      return assemble(format, sign, exponent + bias - random.below(2), fraction + BigInt(random.below(3)));
     case 0:
       return first;
     case 1:

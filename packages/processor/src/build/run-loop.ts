@@ -1,0 +1,83 @@
+/**
+ * Writes the run loop (assembly/generated/loop.ts): one function with one switch, its hot cases from hot-operations.ts.
+ *
+ * It is generated because AssemblyScript has no macros and a call per operation would cost more than the operation. What the loop
+ * calls, and what a poll and the LEAVE operations mean, stands in assembly/run.ts and assembly/blocks.ts.
+ */
+import { HOT_OPERATIONS } from './hot-operations.ts';
+
+const HEADER = `
+import * as L from './layout';
+import { vp, MODE_64 } from '../state';
+import { specialAddress, readSlow, writeSlow, commitWrite, isCanonical } from '../memory';
+import { carry, zero, sign, less, parity, overflow } from '../flags';
+import { fault, raiseAt, stackFault } from '../general';
+import { multiplyHighSigned } from '../multiply';
+import { leaveOperation, LEAVE_GO, LEAVE_POLL } from '../blocks';
+import { begin, charge, deliver, enter, enterLinked, enterChecked, executeOther, narrowOffset, poll, resumeRip } from '../run';
+
+/** Runs until an exit. @returns the exit reason. */
+export function runLoop(instructions: f64): u32 {
+  const reason = begin(instructions);
+  if (reason != 0) return reason;
+  const s: usize = vp;
+  let u = leaveOperation(LEAVE_POLL);
+  let first = u;
+  while (true) {
+    const number = <u32>load<u16>(u);
+    switch (number) {
+`;
+
+/** LEAVE_DELIVER, LEAVE_RESYNC, LEAVE_EXIT, LEAVE_POLL, LEAVE_NEXT of blocks.ts, then everything that is not hot. */
+const FOOTER = `
+      case LEAVE_DELIVER_NUMBER: {
+        const operation: usize = load<u32>(s, L.FAULT_OPERATION);
+        if (operation > first) charge(operation - 16, first);
+        u = deliver();
+        first = u;
+        continue;
+      }
+      case LEAVE_RESYNC_NUMBER:
+      case LEAVE_NEXT_NUMBER: {
+        if (u > first) charge(u - 16, first);
+        u = enter(resumeRip(u));
+        first = u;
+        continue;
+      }
+      case LEAVE_EXIT_NUMBER:
+        return load<u32>(s, L.EXIT_REASON);
+      case LEAVE_POLL_NUMBER:
+        u = poll();
+        first = u;
+        continue;
+      default: {
+        const next = executeOther(u, number);
+        if (next == leaveOperation(LEAVE_GO)) {
+          charge(u, first);
+          u = enter(load<u64>(s, L.RIP));
+          first = u;
+        } else u = next;
+        continue;
+      }
+    }
+    u += 16;
+  }
+}
+`;
+
+/** The numbers of the LEAVE operations follow the hot ones, so that the switch is dense. */
+export const LEAVE_OPERATIONS = ['DELIVER', 'RESYNC', 'EXIT', 'POLL', 'NEXT', 'GO'] as const;
+export const FIRST_LEAVE = HOT_OPERATIONS.length + 1;
+
+/** @returns AssemblyScript source. */
+export function runLoopSource(): string {
+  const cases = HOT_OPERATIONS.map(
+    ({ name, body }, index) =>
+      `      // ${name}\n      case ${index + 1}: {\n${body}\n${body.trimEnd().endsWith('continue;') ? '' : 'break;\n'}      }\n`,
+  ).join('');
+  let footer = FOOTER;
+  LEAVE_OPERATIONS.forEach((name, index) => {
+    footer = footer.replace(`LEAVE_${name}_NUMBER`, String(FIRST_LEAVE + index));
+  });
+  return HEADER + cases + footer;
+}
