@@ -10,7 +10,14 @@
  * Every thread that runs the partition's devices makes its own Chipset over the same shared state; the wires' levels are in
  * the controllers' state. Called by: vmwp, for each virtual processor's thread and for the host's end of the consoles.
  */
-import { type InterruptLine, type InterruptMessage, type Partition, SHARED, SHARED_OFFSET } from '@plinth/hypervisor';
+import {
+  DeviceArea,
+  type InterruptLine,
+  type InterruptMessage,
+  type Partition,
+  SHARED,
+  SHARED_OFFSET,
+} from '@plinth/hypervisor';
 import { SCI_INTERRUPT } from './acpi/placement.ts';
 import { AcpiPm } from './acpi-pm.ts';
 import { Ioapic } from './ioapic.ts';
@@ -51,6 +58,29 @@ export interface Chipset {
 
 /** Inputs of the IOAPIC by ISA interrupt, as the MADT tells: only the timer's is another. */
 const ioapicInput = (irq: number): number => (irq === 0 ? 2 : irq);
+
+const WARM_UP_READS = 300;
+/** No PC has anything there. */
+const UNCLAIMED_PORT = 0xe0;
+
+/**
+ * Guests find out how fast their clocks are by reading the timer, within microseconds and the first time they touch it. Code
+ * that the host has yet to compile answers a hundred times later than it will ever after, and the guest then measures that; so
+ * the timer's code runs some hundred times before, on a timer of its own.
+ */
+function warmUpTimer(partition: Partition): void {
+  const timer = new Pit8254(DeviceArea.standalone(16384), { clock: partition.clock, line: { set() {} } });
+  timer.writePort(0x61, 1, 0x01);
+  timer.writePort(0x43, 1, 0xb0);
+  timer.writePort(0x42, 1, 0xff);
+  timer.writePort(0x42, 1, 0xff);
+  for (let read = 0; read < WARM_UP_READS; read++) {
+    timer.readPort(0x42, 1);
+    timer.readPort(0x61, 1);
+    // The way there: ports that belong to nobody have no effect.
+    partition.portRead(UNCLAIMED_PORT, 1);
+  }
+}
 
 /** Builds the devices, adds them to the partition and connects the partition's interrupt cycles. */
 export function createChipset(partition: Partition, host: ChipsetHost): Chipset {
@@ -108,5 +138,6 @@ export function createChipset(partition: Partition, host: ChipsetHost): Chipset 
     acknowledge: () => pic.acknowledge(),
     endOfInterrupt: (vector) => ioapic.endOfInterrupt(vector),
   };
+  warmUpTimer(partition);
   return { pic, ioapic, pit, rtc, pm, uarts, line };
 }
