@@ -4,6 +4,7 @@
  *     const image = await resolveImage('debian-tiny').catch(() => buildImage('debian-tiny'));
  *     // image.kernel, image.initrds, image.commandLine
  */
+export { type AgentActions, type AgentEvent, AgentProtocol, commandLimit } from './agent-protocol.ts';
 export { type CpioEntry, readCpio, writeCpio } from './cpio.ts';
 export type { GuestFile } from './guest-tree.ts';
 export { plinthHome } from './home.ts';

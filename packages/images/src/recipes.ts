@@ -1,7 +1,7 @@
 /**
  * What Plinth's own images are made of, as data. Called by `image-store.ts`.
  *
- * The files under `guest/` (init and the agent) are part of a recipe: a change of them makes a built image outdated.
+ * The files under `guest/` (init, the console's shell and the agent) are part of a recipe: a change of them makes a built image outdated.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -89,7 +89,7 @@ export function findRecipe(name: string): ImageRecipe | undefined {
 }
 
 /** The text of a file of the folder `guest`. */
-export function guestText(name: 'init' | 'agent'): string {
+export function guestText(name: 'init' | 'console' | 'agent' | 'keep'): string {
   return readFileSync(fileURLToPath(new URL(`../guest/${name}`, import.meta.url)), 'utf8');
 }
 
@@ -117,7 +117,8 @@ export function recipeFiles(recipe: ImageRecipe): GuestFile[] {
     // Where hv_kvp_daemon keeps its pools.
     { path: 'var/lib/hyperv', directory: true },
   ];
-  if (recipe.hasAgent) files.push({ path: 'lib/plinth/agent', contents: guestText('agent') });
+  const programs = recipe.hasAgent ? (['console', 'agent', 'keep'] as const) : (['console'] as const);
+  for (const name of programs) files.push({ path: `lib/plinth/${name}`, contents: guestText(name), mode: 0o755 });
   return files;
 }
 
