@@ -1,7 +1,7 @@
 /**
  * Every SSE and SSE2 row of the table, form by form, against the host's own processor: results, MXCSR, flags and #XM agree bit for
  * bit; reciprocal approximations within their architectural bound. The oracle (native-tests/vector-oracle.c) needs gcc and an
- * x86-64 Linux host; results at issue are those of AMD processors, so elsewhere only what both makers define alike is compared.
+ * x86-64 Linux host with an AMD processor, whose results are the ones at issue; without it the tests are skipped.
  *
  * PLINTH_VECTOR_CASES sets the number of cases per form.
  */
