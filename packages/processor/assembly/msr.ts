@@ -9,6 +9,12 @@ import { guestTsc } from './system';
 import { x2apicRead, x2apicValue, x2apicWrite, writeApicBase, tscDeadline, setTscDeadline } from './apic';
 import { hostMsrRead, hostMsrWrite, hostNow } from './host';
 
+const HARDWARE_CONFIGURATION: u32 = 0xc0010015;
+/** HWCR bit 24: the TSC counts at the rate of the highest performance state. */
+const TSC_AT_FULL_FREQUENCY: u64 = 0x1000000;
+const NORTHBRIDGE_CONFIGURATION: u32 = 0xc001001f;
+const EXTENDED_CONFIGURATION: u64 = 0x400000000000;
+
 /** Result of the last successful readMsr. */
 export let msrValue: u64 = 0;
 
@@ -86,14 +92,17 @@ export function readMsr(index: u32): bool {
     case 0xc0000080:
       msrValue = load<u64>(vp, L.EFER);
       return true;
-    // No machine-check banks, status clear; no microcode update; SYSCFG with MTRRs; hardware configuration; no top-of-memory-2.
+    case HARDWARE_CONFIGURATION:
+      msrValue = TSC_AT_FULL_FREQUENCY;
+      return true;
+    // No machine-check banks, status clear; no microcode update; SYSCFG, top of memory, northbridge configuration: nothing set.
     case 0x179:
     case 0x17a:
     case 0x8b:
     case 0xc0010010:
-    case 0xc0010015:
     case 0xc001001a:
     case 0xc001001d:
+    case NORTHBRIDGE_CONFIGURATION:
       msrValue = 0;
       return true;
   }
@@ -149,9 +158,13 @@ export function writeMsr(index: u32, value: u64): bool {
     case 0xfe:
     case 0x179:
       return false;
+    case HARDWARE_CONFIGURATION:
+      return value == TSC_AT_FULL_FREQUENCY;
+    case NORTHBRIDGE_CONFIGURATION:
+      // Extended configuration access through 0xCF8 is asked for by every kernel; with no PCI bus behind the port it changes nothing.
+      return (value & ~EXTENDED_CONFIGURATION) == 0;
     case 0x17a:
     case 0xc0010010:
-    case 0xc0010015:
     case 0xc001001a:
     case 0xc001001d:
       // Chipset-configuration bits of other models: writes of what was read change nothing.

@@ -37,6 +37,14 @@ const SPECULATION_EBX = bit(2, 26, 29);
 /** 8000_0021 EAX: FS/GS base non-serializing, LFENCE serializing, null selector clears base, automatic IBRS, SRSO_NO. */
 const EXTENDED_2_EAX = bit(0, 2, 6, 8, 29);
 
+/** 8000_0021 ECX: TSA_SQ_NO, TSA_L1_NO. */
+const EXTENDED_2_ECX = bit(1, 2);
+/** Caches as this family has them: 32 KiB L1 of each kind and 512 KiB L2, all 8-way with 64-byte lines; TLBs of 64 and 1024 entries. */
+const L1_CACHE = (32 << 24) | (8 << 16) | (1 << 8) | 64;
+const L1_TLB = 0xff40ff40;
+const L2_CACHE = (512 << 16) | (6 << 12) | (1 << 8) | 64;
+const L2_TLB = 0x64006400;
+
 const NAME = 'Plinth Virtual Processor';
 
 function words(text: string): number[] {
@@ -81,6 +89,8 @@ export function defaultCpuid(options: CpuidOptions): CpuidEntry[] {
     nameLeaf(0x80000002, 0),
     nameLeaf(0x80000003, 4),
     nameLeaf(0x80000004, 8),
+    { leaf: 0x80000005, eax: L1_TLB, ebx: L1_TLB, ecx: L1_CACHE, edx: L1_CACHE },
+    { leaf: 0x80000006, eax: L2_TLB, ebx: L2_TLB, ecx: L2_CACHE, edx: 0 },
     { leaf: 0x80000007, eax: 0, ebx: 0, ecx: 0, edx: POWER_EDX },
     {
       leaf: 0x80000008,
@@ -89,6 +99,6 @@ export function defaultCpuid(options: CpuidOptions): CpuidEntry[] {
       ecx: (shift << 12) | (processors - 1),
       edx: 0,
     },
-    { leaf: 0x80000021, eax: EXTENDED_2_EAX, ebx: 0, ecx: 0, edx: 0 },
+    { leaf: 0x80000021, eax: EXTENDED_2_EAX, ebx: 0, ecx: EXTENDED_2_ECX, edx: 0 },
   ];
 }
