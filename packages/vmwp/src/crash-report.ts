@@ -7,7 +7,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { VirtualMachineConfiguration } from './configuration.ts';
-import { exceptionName, hexadecimal, type ProcessorSnapshot } from './processor-snapshot.ts';
+import { describeException, type ProcessorSnapshot } from './processor-snapshot.ts';
 
 export interface CrashReport {
   /** One line: what happened. */
@@ -129,11 +129,7 @@ function describeProcessor(snapshot: ProcessorSnapshot): string[][] {
     [
       'Last exceptions, the newest last',
       ...(exceptions.length === 0 ? ['none recorded'] : []),
-      ...exceptions.map(
-        ({ vector, errorCode, rip, address }) =>
-          `${exceptionName(vector).padEnd(4)} error ${hexadecimal(errorCode)} at RIP ${hexadecimal(rip)}` +
-          `${vector === 14 ? ` address ${hexadecimal(address)}` : ''}`,
-      ),
+      ...exceptions.map(describeException),
     ],
   ];
 }

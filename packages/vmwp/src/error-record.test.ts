@@ -1,6 +1,6 @@
 import { deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { isCrash, readErrorRecord } from './error-record.ts';
+import { crashReason, isCrash, readErrorRecord } from './error-record.ts';
 
 /** A record as Linux's erst_writer makes it. */
 function pstoreRecord(text: string, options: { compressed?: boolean; severity?: number } = {}): Uint8Array {
@@ -27,6 +27,16 @@ describe('error records', () => {
       expect(record).toEqual({ fatal: true, reason: 'Panic', text: '<0>[ 1.0] Kernel panic' });
       expect(record !== undefined && isCrash(record)).toBe(true);
     }
+  });
+
+  it('gives the most severe line as the reason', () => {
+    const text =
+      '<4>[    0.0] Firmware Bug\n<0>[   11.1] Kernel panic - not syncing: sysrq triggered crash\x1b[2J\n<4>[ 11.1] x\n';
+    expect(crashReason({ fatal: true, reason: 'Panic', text })).toBe(
+      'Kernel panic - not syncing: sysrq triggered crash',
+    );
+    expect(crashReason({ fatal: true, text: '<6>[ 0.0] nothing of note' })).toBe('it stored a fatal error record');
+    expect(crashReason({ fatal: true })).toBe('it stored a fatal error record');
   });
 
   it('takes an oops for what it is, and a fatal record without a log for a crash', () => {

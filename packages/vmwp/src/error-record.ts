@@ -6,10 +6,13 @@
  * guest: nothing in them is trusted, and text is bounded. Called by: run-virtual-machine.ts.
  */
 import { inflateRawSync } from 'node:zlib';
+import { printable } from './crash-report.ts';
 
 const HEADER_BYTES = 128;
 const SECTION_BYTES = 72;
 const SEVERITY_FATAL = 1;
+/** Syslog's second worst level. */
+const ALERT = 1;
 const TEXT_LIMIT = 256 * 1024;
 
 /** Section types of Linux's pstore, as in the record (first three fields little-endian). */
@@ -40,6 +43,17 @@ export function readErrorRecord(bytes: Uint8Array): ErrorRecord | undefined {
   const header = /^([A-Za-z]+)#\d+ Part\d+\n/.exec(log);
   if (header === null) return { fatal, text: log };
   return { fatal, reason: header[1] ?? '', text: log.slice(header[0].length) };
+}
+
+/** The log's most severe line, which says why; or what is known without a log. Lines begin with their syslog level, `<0>` the worst. */
+export function crashReason(record: ErrorRecord): string {
+  const lines = (record.text ?? '').split('\n').flatMap((line) => {
+    const match = /^<(\d+)>(?:\[\s*[\d.]+\] ?)?(.+)$/.exec(line);
+    return match === null ? [] : [{ level: Number(match[1]), text: printable(match[2] ?? '') }];
+  });
+  const worst = Math.min(...lines.map(({ level }) => level));
+  const line = lines.findLast(({ level }) => level === worst && worst <= ALERT);
+  return line?.text.slice(0, 200) || 'it stored a fatal error record';
 }
 
 function sectionText(bytes: Uint8Array, view: DataView): string | undefined {

@@ -15,6 +15,9 @@ export interface ExecStreams {
   readonly stderr: NodeJS.WritableStream;
 }
 
+/** What a session uses of the protocol. */
+export type CommandProtocol = Pick<AgentProtocol, 'run' | 'input' | 'endInput' | 'receive'>;
+
 /** A sink for the port's output: it takes more when the command's output has reached its streams. */
 export class ExecSession implements ConsoleSink {
   readonly #command: string;
@@ -23,7 +26,7 @@ export class ExecSession implements ConsoleSink {
   readonly #stderr: ConsoleSink;
   readonly #port: PortWriter;
   readonly #exited: (status: number) => void;
-  readonly #protocol = new AgentProtocol();
+  readonly #protocol: CommandProtocol;
   readonly #typed = (chunk: Uint8Array | string): void => {
     this.#streams.stdin.pause();
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
@@ -35,7 +38,14 @@ export class ExecSession implements ConsoleSink {
   readySeconds: number | null = null;
 
   /** @param exited told once, when all output has been written */
-  constructor(command: string, port: InputPort, streams: ExecStreams, exited: (status: number) => void) {
+  constructor(
+    command: string,
+    port: InputPort,
+    streams: ExecStreams,
+    exited: (status: number) => void,
+    protocol: CommandProtocol = new AgentProtocol(),
+  ) {
+    this.#protocol = protocol;
     this.#command = command;
     this.#streams = streams;
     this.#stdout = streamSink(streams.stdout);

@@ -33,6 +33,7 @@ const CODE_BEFORE = 16;
 const CODE_AFTER = 32;
 const STACK_WORDS = 16;
 const PAGE = 4096n;
+const PAGE_FAULT = 14;
 
 export function takeSnapshot(
   processor: VirtualProcessor,
@@ -85,6 +86,12 @@ export function inspectProcessor(
 const EXCEPTION_NAMES =
   '#DE #DB NMI #BP #OF #BR #UD #NM #DF vector-9 #TS #NP #SS #GP #PF vector-15 #MF #AC #MC #XM #VE #CP'.split(' ');
 export const exceptionName = (vector: number): string => EXCEPTION_NAMES[vector] ?? `vector ${vector}`;
+
+/** One line: which exception, its error code, where, and for a page fault the address. */
+export function describeException({ vector, errorCode, rip, address }: GuestFault): string {
+  const where = `${exceptionName(vector).padEnd(4)} error ${hexadecimal(errorCode)} at RIP ${hexadecimal(rip)}`;
+  return vector === PAGE_FAULT ? `${where} address ${hexadecimal(address)}` : where;
+}
 
 export const hexadecimal = (value: number | bigint): string => `0x${value.toString(16)}`;
 

@@ -42,8 +42,10 @@ export interface ThreadParts {
   clearKick(): void;
   /** Monotonic clock of the process in nanoseconds. */
   monotonic(): number;
-  /** Told of each exit, for `--trace exits`. */
-  traceExit?(exit: Exit): void;
+  /** Instructions of one run; Infinity: until something happens. */
+  readonly slice: number;
+  /** Told of each exit, for tracing. */
+  afterRun(exit: Exit): void;
 }
 
 type State = 'awaiting-boot' | 'running' | 'paused' | 'ended';
@@ -83,9 +85,9 @@ export class ProcessorThread {
         this.#parts.clearKick();
         continue;
       }
-      const exit = this.#parts.processor.run(Number.POSITIVE_INFINITY);
+      const exit = this.#parts.processor.run(this.#parts.slice);
       this.#countInstructions();
-      this.#parts.traceExit?.(exit);
+      this.#parts.afterRun(exit);
       if (this.#request === undefined) this.#handleExit(exit);
       else this.#handleRequest(this.#request);
     }

@@ -16,10 +16,11 @@ import {
   type VirtualProcessor,
 } from '@plinth/hypervisor';
 import { assembleChipset } from './chipset-assembly.ts';
+import type { TraceTopic } from './configuration.ts';
 import { countingHandlers } from './counting-handlers.ts';
 import { monotonicNanoseconds } from './process-times.ts';
 import type { ProcessorCommand, ProcessorEvent, ProcessorSetup } from './processor-protocol.ts';
-import { takeSnapshot } from './processor-snapshot.ts';
+import { describeException, hexadecimal, takeSnapshot } from './processor-snapshot.ts';
 import { ProcessorThread } from './processor-thread.ts';
 import { Counters } from './statistics.ts';
 import { type TraceWriter, traceHandlers } from './trace.ts';
@@ -28,13 +29,18 @@ import { type TraceWriter, traceHandlers } from './trace.ts';
 export interface ThreadEngine {
   readonly processor: VirtualProcessor;
   /** The last exceptions that the processor raised, the newest last. */
-  lastExceptions?(): readonly GuestFault[];
+  lastExceptions(): readonly GuestFault[];
+  /** How many exceptions it has raised in all. */
+  exceptionCount(): number;
   /** The kick word: non-zero while a kick is pending. */
   readonly kickWord: { readonly words: Int32Array; readonly index: number };
   /** Takes an interrupt message to the local APICs; callable from any thread. */
   deliver(message: InterruptMessage): void;
   kick(processorIndex: number): void;
 }
+
+/** Instructions in one run of a processor whose exceptions are traced. */
+const TRACE_SLICE = 64;
 
 export type EngineFactory = (partition: Partition, index: number, handlers: InterceptHandlers) => ThreadEngine;
 
@@ -53,7 +59,6 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
 
   const engine = createEngine(partition, setup.index, handlers);
   const { processor } = engine;
-  const lastExceptions = (): readonly GuestFault[] => engine.lastExceptions?.() ?? [];
   partition.onDeadlineChange = (deadline) => processor.setDeviceDeadline(deadline);
   const deliver = topics.has('interrupts')
     ? (message: InterruptMessage): void => {
@@ -86,16 +91,9 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
   processor.setDeviceDeadline(partition.nextDeadline());
 
   const { words, index } = engine.kickWord;
-  const traceExit = (exit: Exit): void => {
-    if (topics.has('exits'))
-      write(
-        'exits',
-        JSON.stringify(exit, (_, value) => (typeof value === 'bigint' ? `0x${value.toString(16)}` : value)),
-      );
-  };
   thread = new ProcessorThread({
     processor,
-    lastExceptions,
+    lastExceptions: () => engine.lastExceptions(),
     partition,
     counters,
     takeCommand: () => receiveMessageOnPort(setup.commands)?.message as ProcessorCommand | undefined,
@@ -105,14 +103,36 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
     },
     clearKick: () => Atomics.store(words, index, 0),
     monotonic: monotonicNanoseconds,
-    ...(topics.has('exits') ? { traceExit } : {}),
+    // Exceptions are read from a ring of the last 16, so a traced processor runs in slices too short to fill it.
+    slice: topics.has('exceptions') ? TRACE_SLICE : Number.POSITIVE_INFINITY,
+    afterRun: traceRuns(topics, engine, write),
   });
   try {
     thread.run();
   } catch (error) {
     const { message, stack = '' } = error instanceof Error ? error : new Error(String(error));
-    post({ kind: 'fault', message, stack, snapshot: takeSnapshot(processor, partition.guestMemory, lastExceptions()) });
+    post({
+      kind: 'fault',
+      message,
+      stack,
+      snapshot: takeSnapshot(processor, partition.guestMemory, engine.lastExceptions()),
+    });
   }
+}
+
+/** What is told after each run of the processor, for the topics `exits` and `exceptions`. */
+function traceRuns(topics: ReadonlySet<TraceTopic>, engine: ThreadEngine, write: TraceWriter): (exit: Exit) => void {
+  const plain = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? hexadecimal(value) : value);
+  let seen = 0;
+  return (exit) => {
+    if (topics.has('exceptions')) {
+      const count = engine.exceptionCount();
+      const fresh = engine.lastExceptions().slice(-(count - seen));
+      if (count !== seen) for (const fault of fresh) write('exceptions', describeException(fault));
+      seen = count;
+    }
+    if (topics.has('exits') && exit.kind !== 'budget') write('exits', JSON.stringify(exit, plain));
+  };
 }
 
 /** Partition time on this thread: cheap to read, and the same everywhere, as both clocks are the monotonic one. */

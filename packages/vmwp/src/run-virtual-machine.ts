@@ -22,7 +22,7 @@ import type { EndReason, RunHooks, RunResult, VirtualMachineConfiguration } from
 import { ConsolePump, type ConsoleSink, fileReason, fileSink, nullSink, streamSink } from './console-pump.ts';
 import { type ControlRequest, type ControlServer, serveControl, treeAt } from './control-socket.ts';
 import { ConsoleTail, writeCrashReport } from './crash-report.ts';
-import { type ErrorRecord, isCrash, readErrorRecord } from './error-record.ts';
+import { crashReason, isCrash, readErrorRecord } from './error-record.ts';
 import { ExecSession } from './exec-session.ts';
 import { MarkWatcher } from './marks.ts';
 import { monotonicNanoseconds, peakResidentBytes, processTimes } from './process-times.ts';
@@ -522,11 +522,4 @@ function consoleSink(configuration: VirtualMachineConfiguration, hooks: RunHooks
       // A command's output is alone on standard output.
       return streamSink(exec === undefined ? (hooks.stdout ?? process.stdout) : (hooks.stderr ?? process.stderr));
   }
-}
-
-/** The line of the guest's log that says why, or what is known without it. */
-function crashReason(record: ErrorRecord): string {
-  const line = record.text?.split('\n').find((candidate) => /panic|fatal|bug/i.test(candidate));
-  const text = line?.replace(/^<\d+>/, '').replace(/^\[\s*[\d.]+\]\s*/, '');
-  return text === undefined || text === '' ? 'it stored a fatal error record' : text.slice(0, 200);
 }

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { workerData } from 'node:worker_threads';
-import { createSoftwareProcessor, kickProcessor, kickWord, requestInterrupt } from '@plinth/processor';
+import { createSoftwareProcessor, kickProcessor, kickWord, requestInterrupt, STATE } from '@plinth/processor';
 import type { ProcessorSetup } from './processor-protocol.ts';
 import { runProcessorWorker } from './processor-worker-main.ts';
 
@@ -13,11 +13,17 @@ const module = new WebAssembly.Module(
 // The setup comes from ProcessorHost, which is of the same build.
 runProcessorWorker(workerData as ProcessorSetup, ({ memory, layout }, index, handlers) => {
   const processor = createSoftwareProcessor(module, { memory, layout, index, handlers });
+  const exceptions = new Uint32Array(
+    memory.buffer,
+    layout.processorsOffset + index * layout.processorStride + STATE.EXCEPTION_COUNT,
+    1,
+  );
   return {
     processor,
     kickWord: { words: kickWord(memory, layout, index), index: 0 },
     deliver: (message) => requestInterrupt(memory, layout, message),
     kick: (other) => kickProcessor(memory, layout, other),
     lastExceptions: () => processor.recentExceptions(),
+    exceptionCount: () => exceptions[0] ?? 0,
   };
 });
