@@ -21,7 +21,8 @@ const runner = join(processorPackage, 'dist', 'differential-runner');
  * @returns {Promise<string | undefined>} undefined when there is one
  */
 export async function missingOracle() {
-  if (arch() !== 'x64' || platform() !== 'linux') return `missing oracle: needs Linux on x86-64, this is ${platform()} on ${arch()}`;
+  if (arch() !== 'x64' || platform() !== 'linux')
+    return `missing oracle: needs Linux on x86-64, this is ${platform()} on ${arch()}`;
   try {
     await execute('gcc', ['--version']);
     return undefined;
@@ -69,7 +70,17 @@ export async function disassemble(bytes, address, mode) {
     const file = join(folder, 'code');
     await writeFile(file, bytes);
     const machine = mode === 64 ? 'i386:x86-64' : 'i386';
-    const { stdout } = await execute('objdump', ['-D', '-b', 'binary', '-m', machine, '-M', 'intel', `--adjust-vma=0x${address.toString(16)}`, file]);
+    const { stdout } = await execute('objdump', [
+      '-D',
+      '-b',
+      'binary',
+      '-m',
+      machine,
+      '-M',
+      'intel',
+      `--adjust-vma=0x${address.toString(16)}`,
+      file,
+    ]);
     return stdout.split('\n').slice(7).join('\n').trimEnd();
   } catch {
     return undefined;

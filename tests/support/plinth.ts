@@ -34,6 +34,13 @@ export interface RunOptions {
 
 const signalNumbers: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGPIPE: 13, SIGTERM: 15 };
 
+const children = new Set<ChildProcess>();
+
+/** Ends what a failed test has left running; for afterEach. (A terminal that is closed hangs up on the programs on it.) */
+export function endAll(): void {
+  for (const child of children) child.kill('SIGTERM');
+}
+
 /** Starts a program with pipes for its standard streams. */
 export function start(
   program: string,
@@ -46,6 +53,7 @@ export function start(
     env: { ...process.env, ...environment },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
+  children.add(child);
   let [stdout, stderr] = ['', ''];
   let watcher: (() => void) | undefined;
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -59,14 +67,11 @@ export function start(
   child.stdin.on('error', () => {});
   const ended = new Promise<Ended>((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', (code, signal) =>
-      resolve({
-        status: code ?? 128 + (signalNumbers[signal ?? ''] ?? 0),
-        stdout,
-        stderr,
-        seconds: (performance.now() - began) / 1000,
-      }),
-    );
+    child.on('close', (code, signal) => {
+      children.delete(child);
+      const status = code ?? 128 + (signalNumbers[signal ?? ''] ?? 0);
+      resolve({ status, stdout, stderr, seconds: (performance.now() - began) / 1000 });
+    });
   });
   return {
     child,
