@@ -73,11 +73,13 @@ describe('interrupt wires', () => {
     ] as const) {
       out(port + 4, 0x08);
       out(port + 1, 0x02);
+      clock.time = partition.nextDeadline();
+      partition.deadline();
       expect(last()).toBe(vector);
     }
     out(0x70, 0x0b);
     out(0x71, 0x12);
-    clock.time = 1e9;
+    clock.time = 1.01e9;
     partition.deadline();
     expect(last()).toBe(0x48);
     partition.portWrite(0x602, 2, 0x0100);

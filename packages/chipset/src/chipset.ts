@@ -116,6 +116,7 @@ export function createChipset(partition: Partition, host: ChipsetHost): Chipset 
       name,
       port,
       line: line(irq),
+      clock,
       transmitReady: () => host.consoleReady(index),
       wake,
     });

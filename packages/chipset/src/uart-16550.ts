@@ -7,8 +7,9 @@
  *     guest THR ──> transmit ring ──> drain()      (consoleReady tells once per batch that there is something)
  *     guest RBR <── 16-byte FIFO <── receive ring <── push()   (wake() kicks processor 0, which polls)
  *
- * There is no baud rate: a byte is sent when it is written. When the host does not drain, THRE goes down and the guest
- * waits, so output is bounded. OUT2 gates the interrupt, as on a PC.
+ * There is no baud rate: a byte is sent when it is written, and IIR says so at once. Only the interrupt for it comes a little
+ * later, as from a real transmitter: a driver that is interrupted for every few bytes would do little else. When the host does
+ * not drain, THRE goes down and the guest waits, so output is bounded. OUT2 gates the interrupt, as on a PC.
  *
  * Invariants: indices are masked at use; one writer and one reader per ring. Called by: chipset/index.ts, the partition.
  */
@@ -20,6 +21,7 @@ import {
   describeState,
   type InspectTree,
   type InterruptLine,
+  type PartitionClock,
   type PortRange,
   type SharedState,
 } from '@plinth/hypervisor';
@@ -46,6 +48,8 @@ const STATE = describeState(1, {
   fifoRead: 'u8',
   fifoCount: 'u8',
   line: 'u8',
+  /** When the interrupt for an empty transmitter is due (partition time, ns). */
+  deadline: 'f64',
   bytesSent: 'f64',
   bytesReceived: 'f64',
   /** The guest has seen THRE down: draining must wake it. */
@@ -57,6 +61,9 @@ const STATE = describeState(1, {
   receiveIndices: { type: 'u32', length: 2, transient: true },
   receiveBytes: { type: 'u8', length: RECEIVE_RING_BYTES, transient: true },
 });
+
+/** From an empty transmitter to its interrupt: the time of some bytes at 115200 baud. */
+const TRANSMIT_INTERRUPT_NANOSECONDS = 300_000;
 
 /** Register offsets. */
 const DATA = 0;
@@ -98,6 +105,7 @@ export interface UartOptions {
   /** First of its eight ports. */
   readonly port: number;
   readonly line: InterruptLine;
+  readonly clock: PartitionClock;
   /** The transmit ring has bytes again; called at most once until the next `drain`. */
   readonly transmitReady: () => void;
   /** Makes processor 0's thread call `poll` soon. */
@@ -182,6 +190,22 @@ export class Uart16550 implements Device {
     }
   }
 
+  deadline(): number {
+    return this.#state.values.deadline;
+  }
+
+  onDeadline(now: number): void {
+    this.#state.lock();
+    try {
+      const { values } = this.#state;
+      if (now < values.deadline) return;
+      values.deadline = Number.POSITIVE_INFINITY;
+      this.#setLine(this.#isGated() || this.#source() === IIR_NONE ? 0 : 1);
+    } finally {
+      this.#state.unlock();
+    }
+  }
+
   reset(): void {
     const { values } = this.#state;
     values.interruptEnable = 0;
@@ -196,6 +220,7 @@ export class Uart16550 implements Device {
     values.fifoRead = 0;
     values.fifoCount = 0;
     values.line = 0;
+    values.deadline = Number.POSITIVE_INFINITY;
     this.#options.line.set(0);
   }
 
@@ -431,9 +456,25 @@ export class Uart16550 implements Device {
     return IIR_NONE;
   }
 
+  #isGated(): boolean {
+    return (this.#state.values.modemControl & (MCR_OUT2 | MCR_LOOP)) !== MCR_OUT2;
+  }
+
   #updateLine(): void {
     const { values } = this.#state;
-    const level = (values.modemControl & (MCR_OUT2 | MCR_LOOP)) === MCR_OUT2 && this.#source() !== IIR_NONE ? 1 : 0;
+    const source = this.#isGated() ? IIR_NONE : this.#source();
+    if (source === IIR_TRANSMIT_EMPTY && values.line === 0) {
+      if (values.deadline === Number.POSITIVE_INFINITY) {
+        values.deadline = this.#options.clock.now() + TRANSMIT_INTERRUPT_NANOSECONDS;
+      }
+      return;
+    }
+    values.deadline = Number.POSITIVE_INFINITY;
+    this.#setLine(source === IIR_NONE ? 0 : 1);
+  }
+
+  #setLine(level: 0 | 1): void {
+    const { values } = this.#state;
     if (level === values.line) return;
     values.line = level;
     this.#options.line.set(level);
