@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { benchImage, cpuSeconds, median, plinthCommand, qemuCommand, requireQemu, timeToText } from './support.mjs';
 
-const prompt = '# ';
+const prompt = ':~# ';
 const settleSeconds = 5;
 const watchSeconds = 20;
 
