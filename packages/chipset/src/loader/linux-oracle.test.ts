@@ -116,30 +116,28 @@ function archiveOf(name: string, mode: number, contents: string): Uint8Array {
 
 describe('a planned boot carried out by QEMU', () => {
   for (const protocol of [64, 32] as const) {
-    it.skipIf(reason !== undefined)(
-      `boots Debian's kernel by the ${protocol}-bit protocol${reason ? ` (${reason})` : ''}`,
-      async () => {
-        const kernel = readFileSync(join(imageFolder, kernelFile ?? ''));
-        const first = archiveOf('first', 0o100644, 'one');
-        const second = archiveOf('second', 0o100755, 'two');
-        const plan = planLinuxBoot({
-          kernel,
-          initrds: [first, second],
-          commandLine: 'console=ttyS0 acpi=off marker=there',
-          memoryBytes: 256 << 20,
-          protocol,
-        });
-        const output = await runInQemu(plan, 256, 'Freeing initrd memory');
-        expect(output).toContain(`Linux version ${plan.layout.kernelVersion.split(' ')[0]}`);
-        expect(output).toContain('marker=there');
-        expect(output).toMatch(/BIOS-e820: \[mem 0x0000000000000000-0x000000000009ffff\] usable/);
-        expect(output).toMatch(/BIOS-e820: \[mem 0x00000000000a0000-0x00000000000fffff\] reserved/);
-        expect(output).toMatch(/BIOS-e820: \[mem 0x0000000000100000-0x000000000fffffff\] usable/);
-        // The second archive begins after the padding of the first; at a wrong place the kernel complains.
-        expect(output).toContain('Trying to unpack rootfs image as initramfs');
-        expect(output).toContain('Freeing initrd memory: 4K');
-        expect(output).not.toContain('unpacking failed');
-      },
-    );
+    it(`boots Debian's kernel by the ${protocol}-bit protocol`, async ({ skip }) => {
+      if (reason !== undefined) skip(reason);
+      const kernel = readFileSync(join(imageFolder, kernelFile ?? ''));
+      const first = archiveOf('first', 0o100644, 'one');
+      const second = archiveOf('second', 0o100755, 'two');
+      const plan = planLinuxBoot({
+        kernel,
+        initrds: [first, second],
+        commandLine: 'console=ttyS0 acpi=off marker=there',
+        memoryBytes: 256 << 20,
+        protocol,
+      });
+      const output = await runInQemu(plan, 256, 'Freeing initrd memory');
+      expect(output).toContain(`Linux version ${plan.layout.kernelVersion.split(' ')[0]}`);
+      expect(output).toContain('marker=there');
+      expect(output).toMatch(/BIOS-e820: \[mem 0x0000000000000000-0x000000000009ffff\] usable/);
+      expect(output).toMatch(/BIOS-e820: \[mem 0x00000000000a0000-0x00000000000fffff\] reserved/);
+      expect(output).toMatch(/BIOS-e820: \[mem 0x0000000000100000-0x000000000fffffff\] usable/);
+      // The second archive begins after the padding of the first; at a wrong place the kernel complains.
+      expect(output).toContain('Trying to unpack rootfs image as initramfs');
+      expect(output).toContain('Freeing initrd memory: 4K');
+      expect(output).not.toContain('unpacking failed');
+    });
   }
 });

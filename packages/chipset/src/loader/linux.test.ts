@@ -202,10 +202,11 @@ describe('initrds', () => {
 });
 
 describe('a relocatable kernel whose preferred address is taken', () => {
-  it('goes to the lowest aligned one', () => {
+  it('goes to the lowest aligned one above it, because it would move itself up there', () => {
     const reserved = [{ start: 0x2000000, end: 0x2001000, type: 'reserved' }] as const;
     const kernel = syntheticKernel({ initialSize: 0x1800000 });
-    expect(plan({ kernel, reserved }).state.rip).toBe(0x200200n);
+    expect(plan({ kernel, reserved }).state.rip).toBe(0x2200200n);
+    expect(refusal({ kernel, memoryBytes: 32 * mebibyte }).code).toBe('PL-2004');
     const fixed = syntheticKernel({ initialSize: 0x1800000, relocatable: 0 });
     expect(refusal({ kernel: fixed, reserved }).code).toBe('PL-2004');
   });

@@ -5,7 +5,7 @@
  *
  *     0x001000  GDT                          0x008000  boot parameters ("zero page")
  *     0x002000  page tables (64-bit only)    0x009000  command line, closed by a zero
- *     kernel    at its preferred address (16 MiB), else the lowest aligned one from 1 MiB on
+ *     kernel    at its preferred address (16 MiB), else the lowest aligned one above it
  *     initrds   as high as the kernel allows, one after the other, each at a multiple of 4
  *
  * Invariants: everything lies in RAM of the memory map and nothing overlaps; only a `PlinthError` is thrown.
@@ -132,14 +132,21 @@ function encodeCommandLine(text: string, header: SetupHeader, file: string): Uin
   return bytes;
 }
 
-/** Where the kernel is loaded, and the end of what it uses while it unpacks itself. */
+/**
+ * Where the kernel is loaded, and the end of what it uses while it unpacks itself. Never below its preferred address: it would move
+ * itself up there (boot.rst, "pref_address" and "init_size"), over whatever lies or does not lie there.
+ */
 function placeKernel(header: SetupHeader, map: readonly MemoryMapEntry[], memoryBytes: number, file: string): GpaRange {
   const at = (start: number): GpaRange => ({ start, end: start + header.initialSize });
   const preferred = at(header.preferredAddress);
   if (isRam(map, preferred)) return preferred;
-  const lowest = at(Math.max(header.alignment, mebibyte));
-  if (header.isRelocatable && isRam(map, lowest)) return lowest;
-  const needed = Math.ceil((header.isRelocatable ? lowest : preferred).end / mebibyte);
+  if (header.isRelocatable) {
+    for (const entry of map) {
+      const place = at(alignUp(Math.max(entry.start, preferred.start), header.alignment));
+      if (isRam(map, place)) return place;
+    }
+  }
+  const needed = inMebibytes(preferred.end);
   throw new PlinthError('PL-2004', {
     file,
     memory: inMebibytes(memoryBytes),
