@@ -1,0 +1,103 @@
+/**
+ * `npm run bench [-- NAME..] [--check] [--runs N]`: runs the benches of bench/, each with its peer in the same run, prints a table
+ * and writes bench/results/NAME.json. With --check the last line is `N passed, N failed`, and a missed target is a failure.
+ *
+ * A bench is a module bench/NAME.mjs with a default export `{name, title, unit, target, peerName, run(context)}`; `run` answers
+ * `{plinth, peer, ratio, runs, notes}` with `peer` and `ratio` null where it has no peer. `target` is `{of: 'plinth' | 'ratio', most}`.
+ */
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { endOnFailure, root, StepFailure, say, setUp, showSeconds } from './steps.mjs';
+
+const folder = join(root, 'bench');
+const words = process.argv.slice(2);
+const check = words.includes('--check');
+const runs = Number(words.find((word) => word.startsWith('--runs='))?.slice('--runs='.length) ?? (check ? 1 : 3));
+const wanted = words.filter((word) => !word.startsWith('--'));
+const known = existsSync(folder)
+  ? readdirSync(folder)
+      .filter((name) => name.endsWith('.mjs') && !name.startsWith('support'))
+      .map((name) => name.slice(0, -'.mjs'.length))
+  : [];
+
+const show = (value) => (value === null || value === undefined ? '-' : Number(value.toPrecision(3)).toString());
+
+function judge({ target }, result) {
+  if (target === undefined) return undefined;
+  const value = result[target.of];
+  return typeof value === 'number' && value <= target.most;
+}
+
+const rows = [];
+let failed = 0;
+try {
+  const unknown = wanted.filter((name) => !known.includes(name));
+  if (unknown.length > 0)
+    throw new StepFailure(`There is no bench ${unknown.join(', ')}; there are: ${known.join(', ')}`, 64);
+  if (!Number.isInteger(runs) || runs < 1) throw new StepFailure('--runs takes a whole number from 1', 64);
+  await setUp();
+  mkdirSync(join(folder, 'results'), { recursive: true });
+  for (const name of wanted.length > 0 ? wanted : known) {
+    const { default: bench } = await import(pathToFileURL(join(folder, `${name}.mjs`)).href);
+    const began = performance.now();
+    say(`${name}: ${bench.title}`);
+    try {
+      const result = await bench.run({ runs, say: (text) => say(`  ${text}`) });
+      const { unit, peerName = null, target } = bench;
+      const met = judge(bench, result);
+      if (met === false) failed += 1;
+      const record = {
+        name,
+        unit,
+        plinth: result.plinth,
+        peer: result.peer ?? null,
+        peerName,
+        ratio: result.ratio ?? null,
+        runs: result.runs,
+      };
+      const about = {
+        target: target ?? null,
+        met: met ?? null,
+        node: process.version,
+        processor: cpus()[0]?.model ?? 'unknown',
+        at: new Date().toISOString(),
+      };
+      writeFileSync(
+        join(folder, 'results', `${name}.json`),
+        `${JSON.stringify({ ...record, ...about, notes: result.notes ?? {} }, undefined, 2)}\n`,
+      );
+      const bound = target === undefined ? '-' : `${target.of} <= ${target.most}`;
+      rows.push([
+        name,
+        unit,
+        show(result.plinth),
+        show(result.peer),
+        show(result.ratio),
+        bound,
+        met === undefined ? '-' : met ? 'met' : 'MISSED',
+      ]);
+    } catch (error) {
+      failed += 1;
+      say(`  failed: ${error instanceof StepFailure ? error.message : (error.stack ?? error)}`);
+      rows.push([name, bench.unit, '-', '-', '-', '-', 'FAILED']);
+    }
+    say(`  ${showSeconds((performance.now() - began) / 1000)}`);
+  }
+} catch (error) {
+  if (check) console.log('0 passed, 1 failed');
+  endOnFailure(error);
+}
+
+const table = [['bench', 'unit', 'plinth', 'peer', 'ratio', 'target', ''], ...rows];
+const widths = table[0].map((_, index) => Math.max(...table.map((row) => row[index].length)));
+for (const row of table)
+  console.log(
+    row
+      .map((cell, index) => cell.padEnd(widths[index]))
+      .join('  ')
+      .trimEnd(),
+  );
+if (check) console.log(`${rows.length - failed} passed, ${failed} failed`);
+process.exitCode = failed > 0 ? 1 : 0;
