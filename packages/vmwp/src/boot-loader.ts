@@ -4,7 +4,7 @@
  *
  * Called by: run-virtual-machine.ts, while no processor runs.
  */
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { BootPlan, InitialProcessorState, ReservedRange } from '@plinth/chipset';
 import { planLinuxBoot } from '@plinth/chipset';
@@ -34,10 +34,20 @@ export interface BootSource {
   readonly commandLine: string;
 }
 
-interface OpenFile {
+/** Larger than any guest's memory. */
+const INPUT_LIMIT = 2 ** 32 - 1;
+/** What a bzImage's header and real-mode part take at most: 256 sectors. */
+const KERNEL_SETUP_BYTES = 256 * 512;
+
+/**
+ * An input file whose content is not read yet. `contents` has the file's length but, beyond its first bytes, only stands for
+ * it: the host gives such an array no memory until it is touched, and it never is.
+ */
+interface InputFile {
   readonly path: string;
+  readonly option: string;
   readonly descriptor: number;
-  readonly bytes: number;
+  readonly contents: Uint8Array;
 }
 
 /**
@@ -51,25 +61,29 @@ export function loadGuest(
   memoryBytes: number,
   tables: FirmwareTables,
 ): { registers: BootRegisters; layout: BootPlan['layout'] } {
-  const kernel = readInput(source.kernel, '--kernel');
-  const files: OpenFile[] = [];
+  const files: InputFile[] = [];
+  const open = (path: string, option: string): InputFile => {
+    const file = openInput(path, option);
+    files.push(file);
+    return file;
+  };
   try {
-    for (const path of source.initrds) files.push(openInput(path));
-    // Stand-ins of the right length: the host gives such arrays no memory until they are touched, and they never are.
-    const placeholders = files.map((file) => new Uint8Array(file.bytes));
+    const kernel = open(source.kernel, '--kernel');
+    readInto(kernel, kernel.contents.subarray(0, KERNEL_SETUP_BYTES), 0);
+    const initrds = source.initrds.map((path) => open(path, '--initrd'));
     const plan = planLinuxBoot({
-      kernel,
+      kernel: kernel.contents,
       kernelName: basename(source.kernel),
-      initrds: placeholders,
+      initrds: initrds.map((file) => file.contents),
       commandLine: source.commandLine,
       memoryBytes,
       reserved: tables.reserved,
       rsdpAddress: tables.rsdpAddress,
     });
     for (const { gpa, bytes } of [...tables.writes, ...plan.writes]) {
-      const file = files[placeholders.indexOf(bytes as Uint8Array<ArrayBuffer>)];
+      const file = files.find(({ contents }) => contents.buffer === bytes.buffer);
       if (file === undefined) writeGuest(memory, gpa, bytes);
-      else readIntoGuest(memory, gpa, file);
+      else readIntoGuest(memory, gpa, file, bytes.byteOffset, bytes.length);
     }
     return { registers: bootRegisters(plan.state), layout: plan.layout };
   } finally {
@@ -96,46 +110,44 @@ function writeGuest(memory: GuestMemory, gpa: number, bytes: Uint8Array): void {
   if (!memory.write(gpa, bytes)) throw new Error(`no memory at 0x${gpa.toString(16)} for ${bytes.length} bytes`);
 }
 
-function readIntoGuest(memory: GuestMemory, gpa: number, file: OpenFile): void {
-  const pieces = memory.range(gpa, file.bytes, 'write');
+/** `length` bytes of a file from `offset` on, into guest memory. */
+function readIntoGuest(memory: GuestMemory, gpa: number, file: InputFile, offset: number, length: number): void {
+  const pieces = memory.range(gpa, length, 'write');
   if (isGpaFault(pieces)) throw new Error(`no memory at 0x${pieces.gpa.toString(16)} for ${file.path}`);
-  let position = 0;
+  let position = offset;
   for (const piece of pieces) {
-    for (let filled = 0; filled < piece.length; ) {
-      const count = readDescriptor(file, piece, filled, position);
-      if (count === 0) throw unreadable(file.path, '--initrd', 'It became shorter while it was read');
-      filled += count;
-      position += count;
+    readInto(file, piece, position);
+    position += piece.length;
+  }
+}
+
+/** Fills `target` from a position of the file. @throws PlinthError PL-3006 when it cannot be read to the target's end */
+function readInto(file: InputFile, target: Uint8Array, position: number): void {
+  for (let filled = 0; filled < target.length; ) {
+    let count: number;
+    try {
+      count = readSync(file.descriptor, target, filled, target.length - filled, position + filled);
+    } catch (error) {
+      throw unreadable(file.path, file.option, fileReason(error), error);
     }
+    if (count === 0) throw unreadable(file.path, file.option, 'It became shorter while it was read');
+    filled += count;
   }
 }
 
-function readDescriptor(file: OpenFile, piece: Uint8Array, offset: number, position: number): number {
-  try {
-    return readSync(file.descriptor, piece, offset, piece.length - offset, position);
-  } catch (error) {
-    throw unreadable(file.path, '--initrd', fileReason(error), error);
-  }
-}
-
-function openInput(path: string): OpenFile {
+/** @throws PlinthError PL-3006 for what is no readable file of a size that guest memory could hold */
+function openInput(path: string, option: string): InputFile {
   let descriptor: number | undefined;
   try {
     descriptor = openSync(path, 'r');
     const status = fstatSync(descriptor);
-    if (status.isFile()) return { path, descriptor, bytes: status.size };
+    if (status.isDirectory()) throw unreadable(path, option, 'It is a folder, not a file');
+    if (!status.isFile()) throw unreadable(path, option, 'It is not a regular file');
+    if (status.size > INPUT_LIMIT) throw unreadable(path, option, 'It has more than 4 GiB');
+    return { path, option, descriptor, contents: new Uint8Array(status.size) };
   } catch (error) {
-    throw unreadable(path, '--initrd', fileReason(error), error);
-  }
-  closeSync(descriptor);
-  throw unreadable(path, '--initrd', 'It is not a regular file');
-}
-
-function readInput(path: string, option: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw unreadable(path, option, fileReason(error), error);
+    if (descriptor !== undefined) closeSync(descriptor);
+    throw error instanceof PlinthError ? error : unreadable(path, option, fileReason(error), error);
   }
 }
 
