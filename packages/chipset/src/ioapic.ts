@@ -20,7 +20,7 @@ import {
 } from '@plinth/hypervisor';
 
 export const IOAPIC_ADDRESS = 0xfec00000;
-export const IOAPIC_INPUTS = 24;
+const IOAPIC_INPUTS = 24;
 const VERSION = 0x20 | ((IOAPIC_INPUTS - 1) << 16);
 
 const STATE = describeState(1, {

@@ -7,6 +7,7 @@
  * Fields are written by name of the specification at its offsets; what is not written is zero, which the specification
  * defines as 'not there' for all of them. Called by: whoever builds the VM, who hands the writes to the loader.
  */
+import { IOAPIC_ADDRESS } from '../ioapic.ts';
 import { describeMachine } from './dsdt.ts';
 import {
   ACPI_AREA_END,
@@ -44,7 +45,6 @@ export interface AcpiTables {
 }
 
 const LOCAL_APIC_ADDRESS = 0xfee00000;
-const IOAPIC_ADDRESS = 0xfec00000;
 const HEADER_BYTES = 36;
 
 /** A table under construction: little-endian fields at the offsets of the specification. */
