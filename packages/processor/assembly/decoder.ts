@@ -183,6 +183,11 @@ export function decodeInstruction(p: usize, available: u32, out: usize, start: u
   if (usesModrm) {
     at++;
     const mod = modrm >> 6;
+    if (mod == 3) {
+      // MASKMOVDQU has its memory operand beside ModRM.
+      segUsed = seg != 0 ? seg : is64 ? 0 : 4;
+      narrowAddress = is64 ? address67 : ((mode & MODE_16) != 0) != address67;
+    }
     if (mod != 3 && (attributes & 8) == 0) {
       memory = true;
       const address16 = !is64 && ((mode & MODE_16) != 0) != address67;

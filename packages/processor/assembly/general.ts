@@ -11,7 +11,7 @@ import {
   FLAG_DF, FLAG_CF, FLAG_AC, RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, SEG_SS, SEG_ES, SEG_DS, SEG_FS, SEG_GS,
 } from './state';
 import {
-  readPointer, writePointer, modifyPointer, commitIfPending, writeScratch, effectiveAddress, isCanonical, specialAddress,
+  readPointer, writePointer, modifyPointer, commitIfPending, writeScratch, effectiveAddress, isCanonical, specialAddress, UNUSABLE,
 } from './memory';
 import {
   setLazy, setLogic, setExplicit, setResult, carry, overflow, arithmeticFlags, condition, getFlags, CC_ADD, CC_SUB, CC_INC, CC_DEC, zero,
@@ -676,9 +676,17 @@ function bitTest(u: usize, operation: u32, form: u32): usize {
     let address = effectiveAddress(u);
     if (form == FORM_MR) {
       const step = (index >> (3 + size)) << size;
-      address += step;
-      if (!(load<u32>(vp, L.MODE) & MODE_64)) address &= 0xffffffff;
-      else if (load<u8>(u, 6) & 0x80) address &= 0xffffffff;
+      const flags = <u32>load<u8>(u, 6);
+      if (!(load<u32>(vp, L.MODE) & MODE_64)) {
+        // SEG is always named here; a 16-bit address wraps within the segment.
+        const segmentBase = load<u64>(segment(((flags >> 4) & 7) - 1));
+        const mask: u64 = flags & 0x80 ? 0xffff : 0xffffffff;
+        if (address != UNUSABLE) address = (((address - segmentBase + step) & mask) + segmentBase) & 0xffffffff;
+      } else if (flags & 0x80) {
+        const seg = (flags >> 4) & 7;
+        const segmentBase: u64 = seg != 0 ? load<u64>(segment(seg - 1)) : 0;
+        address = ((address - segmentBase + step) & 0xffffffff) + segmentBase;
+      } else address += step;
     }
     p = operation == Operation.BT ? readPointer(address, bytes) : modifyPointer(address, bytes);
     if (p == 0) return fault(u);
@@ -746,9 +754,9 @@ export function setStack(pointer: u64): void {
   if (mask == 0xffff) store<u16>(vp + RSP, <u16>pointer);
   else setRegister(RSP, pointer & mask);
 }
-/** In 64-bit mode a bad stack address is #SS whatever the operand's base was. */
+/** A bad stack address is #SS whatever the operand's base was. */
 export function stackFault(u: usize, address: u64): usize {
-  if (load<u32>(vp, L.MODE) & MODE_64 && load<u32>(vp, L.FAULT_VECTOR) == VECTOR_GP) raise(VECTOR_SS, 0);
+  if (load<u32>(vp, L.FAULT_VECTOR) == VECTOR_GP) raise(VECTOR_SS, 0);
   return fault(u);
 }
 /** Pushes a value of `size` (log2). @returns 0 when done, else the operation to go on with. */
@@ -908,7 +916,12 @@ function relative(u: usize): u64 {
 }
 
 function call(u: usize, rip: u64): usize {
-  if (load<u32>(vp, L.MODE) & MODE_64 && !isCanonical(rip)) return raiseAt(u, VECTOR_GP, 0);
+  if (load<u32>(vp, L.MODE) & MODE_64 && !isCanonical(rip)) {
+    // A stack that cannot be written comes first; nothing is written before the target is known to be good.
+    const address = stackLinear(getRegister(RSP) - (1 << sizeOf(u)));
+    if (writePointer(address, 1 << sizeOf(u)) == 0) return stackFault(u, address);
+    return raiseAt(u, VECTOR_GP, 0);
+  }
   const left = pushSized(u, <i64>nextRip(u), sizeOf(u));
   return left != 0 ? left : go(rip);
 }
@@ -1127,7 +1140,7 @@ export function executeGeneral(u: usize, number: u32): usize {
     case Operation.MOVSX16:
       return moveExtend(u, form, 1, true);
     case Operation.MOVSXD:
-      return moveExtend(u, form, sizeOf(u) == 1 ? 1 : 2, true);
+      return moveExtend(u, form, 2, true);
     case Operation.XCHG:
       return exchange(u, form);
     case Operation.CMPXCHG:

@@ -138,7 +138,8 @@ export function enterHandler(vector: u32, hasError: bool, errorCode: u32, softwa
   let offset = (low & 0xffff) | ((low >> 32) & 0xffff0000);
   if (long) offset |= high << 32;
   if (narrowGate) offset &= 0xffff;
-  const oldFlags = getFlags() | (fault ? FLAG_RF : 0);
+  // RF is over when an instruction is: a software interrupt's own is not seen by its handler.
+  const oldFlags = (software ? getFlags() & ~FLAG_RF : getFlags()) | (fault ? FLAG_RF : 0);
   const oldSp = getRegister(RSP);
   const oldSs = load<u32>(segment(SEG_SS), L.SEGMENT_SELECTOR);
   const oldCs = load<u32>(segment(SEG_CS), L.SEGMENT_SELECTOR);
@@ -325,6 +326,12 @@ export function interruptReturn(size: u32): bool {
     newSp = popped;
     if (!popValue(size)) return false;
     ss = <u32>popped & 0xffff;
+  }
+  if (to64 ? !isCanonical(rip) : rip > limitOf(code)) {
+    raise(VECTOR_GP, 0);
+    return false;
+  }
+  if (popsStack) {
     if ((ss & 0xfffc) == 0) {
       if (!to64 || newCpl == 3 || (ss & 3) != newCpl) {
         raise(VECTOR_GP, 0);
@@ -343,10 +350,6 @@ export function interruptReturn(size: u32): bool {
         return false;
       }
     }
-  }
-  if (to64 && !isCanonical(rip)) {
-    raise(VECTOR_GP, 0);
-    return false;
   }
   // Which flags may change: IF by IOPL, IOPL only at level 0.
   let changeable = FLAGS_ARITHMETIC | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_RF | FLAG_AC | FLAG_ID;
@@ -387,7 +390,7 @@ export function farReturn(size: u32, release: u32): bool {
   const code = descriptor;
   const newCpl = selector & 3;
   const to64 = longMode() && (attributesOf(code) & 0x2000) != 0;
-  if (to64 && !isCanonical(rip)) {
+  if (to64 ? !isCanonical(rip) : rip > limitOf(code)) {
     raise(VECTOR_GP, 0);
     return false;
   }
@@ -447,7 +450,7 @@ export function farTransfer(selector: u32, offset: u64, isCall: bool, size: u32,
   if (!checkCode(selector, false)) return false;
   const code = descriptor;
   const to64 = longMode() && (attributesOf(code) & 0x2000) != 0;
-  if (to64 && !isCanonical(offset)) {
+  if (to64 ? !isCanonical(offset) : offset > limitOf(code)) {
     raise(VECTOR_GP, 0);
     return false;
   }

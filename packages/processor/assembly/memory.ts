@@ -509,9 +509,10 @@ function translate(address: u64, access: u32): usize {
   return host;
 }
 
-/** An operand that reaches out of the canonical half is refused before its first page is looked at. */
+/** An operand that reaches out of the canonical half, or beyond 4 GiB outside 64-bit mode, is refused before its first page is looked at. */
 function lastByteCanonical(address: u64, size: u32): bool {
-  if (!(load<u32>(vp, L.MODE) & MODE_64) || isCanonical(address + (size - 1))) return true;
+  const last = address + (size - 1);
+  if (load<u32>(vp, L.MODE) & MODE_64 ? isCanonical(last) : last <= 0xffffffff) return true;
   addressFault = true;
   raise(VECTOR_GP, 0);
   return false;

@@ -10,7 +10,7 @@
  */
 import * as L from './generated/layout';
 import {
-  vp, raise, segment, FLAG_IF, FLAG_TF, MODE_64, NO_VECTOR, RSP, RBP, VECTOR_GP, VECTOR_SS, VECTOR_DB, VECTOR_NMI, VECTOR_UD,
+  vp, raise, segment, SEG_SS, FLAG_IF, FLAG_TF, MODE_64, NO_VECTOR, RSP, RBP, VECTOR_GP, VECTOR_SS, VECTOR_DB, VECTOR_NMI, VECTOR_UD,
 } from './state';
 import { GENERAL_BASE } from './decoder';
 import {
@@ -215,7 +215,9 @@ export function deliver(): usize {
     store<u64>(vp, load<u64>(vp, L.RIP_BASE) + load<u8>(u - 9), L.RIP);
     if (address && load<u32>(vp, L.FAULT_VECTOR) == VECTOR_GP) {
       const base = <u32>load<u8>(u, 4);
-      if (((load<u8>(u, 6) >> 4) & 7) == 0 && (base == RSP || base == RBP)) raise(VECTOR_SS, 0);
+      const seg = (<u32>load<u8>(u, 6) >> 4) & 7;
+      // Outside 64-bit mode the operand names its segment.
+      if (load<u32>(vp, L.MODE) & MODE_64 ? seg == 0 && (base == RSP || base == RBP) : seg == SEG_SS + 1) raise(VECTOR_SS, 0);
     }
   }
   if (!deliverFault()) return exitWith(EXIT_SHUTDOWN);

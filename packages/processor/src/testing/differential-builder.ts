@@ -28,7 +28,7 @@ import { mixSeed, Random } from './differential-random.ts';
 export const MASK64 = (1n << 64n) - 1n;
 export const RSP = 4;
 export const ARITHMETIC_FLAGS = 0x8d5;
-export const DIRECTION_FLAG = 0x400n;
+const DIRECTION_FLAG = 0x400n;
 
 export type Form = 'register' | 'memory' | 'none';
 

@@ -46,8 +46,6 @@ const VECTOR_NAMES: Readonly<Record<number, string>> = {
   [LOST_VECTOR]: 'the engine stopped',
   [HANG_VECTOR]: 'no end',
 };
-/** RF tells whether an exception was a fault or a trap, which the vector and RIP tell too; processors differ for #DB. */
-const RESUME_FLAG = 0x10000n;
 const BREAKPOINT = 3;
 const USER_SPACE_END = 0x7fff_ffff_f000n;
 const USER_CODE_32 = 0x23;
@@ -55,7 +53,7 @@ const PAGE_FAULT = 14;
 const GENERAL_PROTECTION = 13;
 
 const hexadecimal = (value: bigint | number): string => `0x${value.toString(16)}`;
-export const vectorName = (vector: number): string => VECTOR_NAMES[vector] ?? `vector ${vector}`;
+const vectorName = (vector: number): string => VECTOR_NAMES[vector] ?? `vector ${vector}`;
 
 /** Flags that were undefined where the case stopped. */
 function undefinedFlagsAt(subject: DifferentialCase, outcome: Outcome): number {
@@ -100,17 +98,18 @@ export function compareOutcomes(subject: DifferentialCase, expected: Outcome, fo
   if (differences.length > 0 && found.note !== undefined) return differences;
   add('RIP', a.getBigUint64(RESULT.rip, true), b.getBigUint64(RESULT.rip, true));
   const cr2 = a.getBigUint64(RESULT.cr2, true);
+  const foundAddress = b.getBigUint64(RESULT.cr2, true);
+  const distance = cr2 > foundAddress ? cr2 - foundAddress : foundAddress - cr2;
   // What lies beyond user space is not mapped here, but may be there; and Linux tells programs that it is.
   const errorMask = vector === PAGE_FAULT && cr2 >= USER_SPACE_END ? ~1 : ~0;
-  if (vector === PAGE_FAULT || vector === GENERAL_PROTECTION || (vector >= 10 && vector <= 12)) {
+  const otherPage = distance > 0n && distance <= subject.addressTolerance;
+  if ((vector === PAGE_FAULT && !otherPage) || vector === GENERAL_PROTECTION || (vector >= 10 && vector <= 12)) {
     add(
       'error code',
       (a.getUint32(RESULT.error, true) & errorMask) >>> 0,
       (b.getUint32(RESULT.error, true) & errorMask) >>> 0,
     );
   }
-  const foundAddress = b.getBigUint64(RESULT.cr2, true);
-  const distance = cr2 > foundAddress ? cr2 - foundAddress : foundAddress - cr2;
   if (vector === PAGE_FAULT && distance > subject.addressTolerance) add('CR2', cr2, foundAddress);
   const mask = wide ? (1n << 64n) - 1n : 0xffff_ffffn;
   const general = wide ? 16 : 8;
@@ -121,7 +120,7 @@ export function compareOutcomes(subject: DifferentialCase, expected: Outcome, fo
     const visible = register === RSP && a.getUint16(RESULT.cs, true) === USER_CODE_32 ? 0xffff_ffffn : mask;
     add(GENERAL_NAMES[register] ?? '', a.getBigUint64(at, true) & visible, b.getBigUint64(at, true) & visible);
   }
-  const flags = ~BigInt(undefinedFlagsAt(subject, expected)) & ~RESUME_FLAG;
+  const flags = ~BigInt(undefinedFlagsAt(subject, expected));
   add('RFLAGS', a.getBigUint64(RESULT.flags, true) & flags, b.getBigUint64(RESULT.flags, true) & flags);
   for (const name of ['cs', 'ss', 'ds', 'es', 'fs', 'gs'] as const) {
     // A return to user mode makes a null selector 0, and the host's signal handler lies behind one.

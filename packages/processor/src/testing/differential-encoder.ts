@@ -428,6 +428,8 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
     wishes.plain !== true &&
     ripAt === undefined &&
     branch === undefined &&
+    row.operation !== 'UD2' &&
+    !prefixes.includes(0xf0) &&
     random.chance(0.006)
   ) {
     const room = 15 - bytes.length + random.below(2);

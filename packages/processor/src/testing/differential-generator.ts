@@ -22,6 +22,7 @@ const EXCLUDED_OPERATIONS: Readonly<Record<string, string>> = {
   SGDT: 'Linux emulates it where UMIP forbids it',
   SIDT: 'Linux emulates it where UMIP forbids it',
   SMSW: 'Linux emulates it where UMIP forbids it',
+  INT1: 'hypervisors disagree on the address that it reports',
   RDPMC: "whether a user may is the kernel's choice",
 };
 
@@ -50,11 +51,11 @@ export function canFault(row: InstructionRow): boolean {
   return row.mod !== 'reg' && row.operands.some((operand) => 'EWMO'.includes(operand.kind));
 }
 
-export const modesOf = (row: InstructionRow): readonly Mode[] =>
+const modesOf = (row: InstructionRow): readonly Mode[] =>
   row.mode === 'only64' ? [64] : row.mode === 'not64' ? [32] : [64, 32];
 
 /** Every row in every mode that it has. */
-export const SUBJECTS: readonly { readonly row: InstructionRow; readonly mode: Mode }[] = INSTRUCTIONS.filter(
+const SUBJECTS: readonly { readonly row: InstructionRow; readonly mode: Mode }[] = INSTRUCTIONS.filter(
   (row) => exclusionReason(row) === undefined,
 ).flatMap((row) => modesOf(row).map((mode) => ({ row, mode })));
 

@@ -40,7 +40,7 @@ export const WRITABLE_PAGE_COUNT = 6;
 export const wordAddress = (word: number): bigint =>
   (TEMPLATE_PAGES[Math.floor(word / 1024)] ?? 0n) + BigInt((word % 1024) * 4);
 
-export const CASE_BYTES = 688;
+const CASE_BYTES = 688;
 export const CASE = {
   registers: 0,
   rip: 128,

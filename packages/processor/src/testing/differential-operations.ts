@@ -9,7 +9,7 @@ import type { InstructionRow } from '../table/index.ts';
 import type { CaseBuilder } from './differential-builder.ts';
 import { MASK64, READ_ONLY_BASE, RSP } from './differential-builder.ts';
 import { type Encoded, type EncodingWishes, isString } from './differential-encoder.ts';
-import { DATA_BASE, FXSAVE, HIGH_BASE, SLOT_STRIDE, slotAddress } from './differential-layout.ts';
+import { DATA_BASE, FXSAVE, HIGH_BASE, SLOT_STRIDE, STACK_BASE, slotAddress } from './differential-layout.ts';
 
 export interface Preparation {
   readonly wishes?: EncodingWishes;
@@ -62,7 +62,7 @@ const pickCodeSelector = (builder: CaseBuilder): bigint =>
   );
 
 /** An address where INT3 awaits, in the case's own slot but outside of the bytes from `start` to `end`. */
-export function pickLanding(builder: CaseBuilder, start: bigint, end: bigint): bigint {
+function pickLanding(builder: CaseBuilder, start: bigint, end: bigint): bigint {
   const { random } = builder;
   const slot = slotAddress(builder.slot);
   return random.chance(0.7)
@@ -95,6 +95,16 @@ function relativeBranch(builder: CaseBuilder): EncodingWishes {
 }
 
 const withStack = (builder: CaseBuilder): bigint => builder.fix(RSP, builder.pickStack(1));
+
+/** A stack pointer that is not so near to an edge that a frame lies on both sides of it. */
+function pickFrame(builder: CaseBuilder): bigint {
+  for (;;) {
+    const pointer = builder.pickStack(1);
+    const edges = [STACK_BASE, STACK_BASE + 0x2000n];
+    // Above 4 GiB it matters whether the old or the new code segment says how wide the stack is.
+    if (pointer >> 32n === 0n && edges.every((edge) => pointer - edge > 64n || edge - pointer > 64n)) return pointer;
+  }
+}
 
 /** Address of the bytes that the next instruction pops: RSP as the stack's size truncates it. */
 const stackTop = (builder: CaseBuilder): bigint => builder.values[RSP] ?? 0n;
@@ -140,7 +150,7 @@ function fxsaveImage(builder: CaseBuilder, bytes: number): Uint8Array {
   const view = new DataView(image.buffer);
   for (let at = 32; at < Math.min(bytes, 512); at += 16) random.vector(view, at);
   randomX87(builder, image);
-  view.setUint32(FXSAVE.mxcsr, random.chance(0.85) ? builder.randomMxcsr() : random.word(), true);
+  view.setUint32(FXSAVE.mxcsr, random.chance(0.85) ? builder.randomMxcsr() : foreignMxcsr(builder), true);
   for (let register = 0; register < 8; register++) image.fill(0, 32 + 16 * register + 10, 48 + 16 * register);
   if (bytes > 512) {
     image.fill(0, 512);
@@ -246,8 +256,23 @@ const patchable =
   (bytes: number): bigint =>
     builder.pickTarget(bytes, 1, faults, builder.mode === 64);
 
+/** No operand in the read-only page: what is loaded from there the case cannot choose. */
+const avoidReadOnly =
+  (choose: (bytes: number) => bigint) =>
+  (bytes: number): bigint => {
+    for (;;) {
+      const target = choose(bytes);
+      if (target + BigInt(bytes) <= READ_ONLY_BASE || target >= READ_ONLY_BASE + 0x1000n) return target;
+    }
+  };
+
+/** MXCSR with reserved bits set; bit 17 is AMD's own. */
+const foreignMxcsr = (builder: CaseBuilder): number => (builder.random.word() & ~0x20000) >>> 0;
+
 function prepareStack(builder: CaseBuilder, row: InstructionRow): Preparation {
   const { random } = builder;
+  // Far returns look at the whole frame first, in an order of their own.
+  if (row.operation === 'RETF' || row.operation === 'IRET') builder.fix(RSP, pickFrame(builder));
   withStack(builder);
   const size = builder.mode;
   switch (row.operation) {
@@ -306,7 +331,7 @@ function prepareIndirect(builder: CaseBuilder): Preparation {
 }
 
 const prepareFarBranch = (builder: CaseBuilder): Preparation => {
-  withStack(builder);
+  builder.fix(RSP, pickFrame(builder));
   return {
     // Processors differ in what REX.W means here.
     wishes: { size: builder.random.pick([16, 32]), target: patchable(builder) },
@@ -329,6 +354,15 @@ const prepareSelector = (builder: CaseBuilder): Preparation => ({
 
 /** A bit offset that stays near its operand, for it addresses memory beyond it. */
 const prepareBitTest = (builder: CaseBuilder, row: InstructionRow): Preparation => ({
+  wishes: {
+    // Near the ends of the canonical halves it matters whether the address is checked before the offset is added.
+    target: (bytes) => {
+      for (;;) {
+        const target = builder.pickTarget(bytes, bytes, 1, builder.mode === 64);
+        if (![0x7fffn, 0x8000n, 0xffff_7fffn, 0xffff_8000n].includes(target >> 32n)) return target;
+      }
+    },
+  },
   after: ({ form, reg }) => {
     if (form !== 'memory' || row.operands[1]?.kind !== 'G' || builder.random.chance(0.08)) return;
     if (builder.values[reg] === undefined) builder.set(reg, BigInt(builder.random.between(-3000, 3000)));
@@ -457,8 +491,20 @@ const PREPARATIONS: Readonly<Record<string, (builder: CaseBuilder, row: Instruct
     return {};
   },
   MASKMOVDQU: (builder) => {
-    builder.fix(RDI, builder.pickTarget(16, 1, 0.5, builder.mode === 64));
-    return {};
+    // Whether bytes that the mask leaves out can fault is the processor's affair: no operand half in a page that faults.
+    const { random } = builder;
+    builder.fix(
+      RDI,
+      random.chance(0.2)
+        ? DATA_BASE + 0xff0n + BigInt(random.below(16))
+        : builder.pickTarget(16, 16, 0.5, builder.mode === 64) & ~15n,
+    );
+    return {
+      after: ({ rm }) => {
+        const at = FXSAVE.xmm + 16 * rm;
+        builder.vectorState[at] = (builder.vectorState[at] ?? 0) | 0x80;
+      },
+    };
   },
   INT: (builder) => ({
     wishes: { immediate: BigInt(builder.random.pick([0, 1, 2, 3, 4, 5, 8, 13, 14, 0x20, 0x7f, 0x81, 0xff])) },
@@ -476,15 +522,17 @@ const PREPARATIONS: Readonly<Record<string, (builder: CaseBuilder, row: Instruct
     },
   }),
   LDMXCSR: (builder) => ({
-    wishes: { target: patchable(builder) },
+    wishes: { target: avoidReadOnly(patchable(builder)) },
     after: ({ target }) => {
-      if (target !== undefined && builder.random.chance(0.7))
-        builder.patchNumber(target, BigInt(builder.randomMxcsr()), 4);
+      const value = builder.random.chance(0.7) ? builder.randomMxcsr() : foreignMxcsr(builder);
+      if (target !== undefined) builder.patchNumber(target, BigInt(value), 4);
     },
   }),
   FXRSTOR: (builder) => ({
     wishes: {
-      target: (bytes) => builder.pickTarget(bytes, builder.random.chance(0.9) ? 16 : 8, 0.4, builder.mode === 64),
+      target: avoidReadOnly((bytes) =>
+        builder.pickTarget(bytes, builder.random.chance(0.9) ? 16 : 8, 0.4, builder.mode === 64),
+      ),
     },
     after: ({ target }) => {
       if (target !== undefined) builder.patch(target, fxsaveImage(builder, 512));
@@ -505,8 +553,10 @@ const PREPARATIONS: Readonly<Record<string, (builder: CaseBuilder, row: Instruct
     builder.fix(RDX, 0n);
     return {
       wishes: {
-        target: (bytes) =>
-          builder.pickTarget(bytes, 64, 0.4, builder.mode === 64) & (builder.random.chance(0.9) ? ~63n : ~15n),
+        target: avoidReadOnly(
+          (bytes) =>
+            builder.pickTarget(bytes, 64, 0.4, builder.mode === 64) & (builder.random.chance(0.9) ? ~63n : ~15n),
+        ),
       },
       after: ({ target }) => {
         if (target !== undefined) builder.patch(target, fxsaveImage(builder, 576));
@@ -572,7 +622,7 @@ function loadX87(builder: CaseBuilder): Preparation {
 export function prepare(builder: CaseBuilder, row: InstructionRow): Preparation {
   if (row.attributes.has('x87')) randomX87(builder, builder.vectorState);
   if (row.operation.startsWith('JMP_FAR_IMM') || row.operation === 'CALL_FAR_IMM') {
-    withStack(builder);
+    builder.fix(RSP, pickFrame(builder));
     return { wishes: { far: { offset: pickDestination(builder), selector: pickCodeSelector(builder) } } };
   }
   if (row.operation.startsWith('LOAD_FAR')) {

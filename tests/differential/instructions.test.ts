@@ -1,0 +1,71 @@
+/**
+ * The software engine's instructions against the host's own processor: registers, flags, memory and faults agree.
+ *
+ * PLINTH_DIFFERENTIAL_CASES and PLINTH_DIFFERENTIAL_SEED change how much is run; the report lies in
+ * bench/results/differential.json. A failing case is repeated with `node tests/differential/run.mjs --seed S --case N`.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { createSoftwareProcessor } from '@plinth/processor';
+import { describe, expect, it } from 'vitest';
+import { formatCoverage } from '../../packages/processor/src/testing/differential-coverage.ts';
+import type { ProcessorFactory } from '../../packages/processor/src/testing/differential-machine.ts';
+import { describeCase, minimise } from '../../packages/processor/src/testing/differential-minimise.ts';
+import {
+  DifferentialPair,
+  type DifferentialResult,
+  generatorOptions,
+  runDifferential,
+} from '../../packages/processor/src/testing/differential-run.ts';
+import { buildRunner, disassemble, missingOracle, runNative } from './oracle.mjs';
+
+const LONG = process.env.PLINTH_TEST_LONG !== undefined;
+const CASES = Number(process.env.PLINTH_DIFFERENTIAL_CASES ?? (LONG ? 3_000_000 : 180_000));
+const SEED = Number(process.env.PLINTH_DIFFERENTIAL_SEED ?? 1);
+/** The contract's floor for one run of the tests. */
+const INSTRUCTIONS_WANTED = 200_000;
+const CASES_PER_ROW = 100;
+
+const reportFile = fileURLToPath(new URL('../../bench/results/differential.json', import.meta.url));
+const engine = fileURLToPath(new URL('../../packages/processor/dist/engine.wasm', import.meta.url));
+const missing = await missingOracle();
+
+async function tell(result: DifferentialResult, processor: ProcessorFactory): Promise<string> {
+  const pair = new DifferentialPair(runNative, processor, generatorOptions({ seed: SEED }).template);
+  const stories: string[] = [];
+  for (const { subject } of result.findings.slice(0, 8)) {
+    const smallest = await minimise(pair, subject);
+    const { state, addresses, items } = smallest.subject;
+    const start = addresses[0] ?? 0n;
+    const bytes = Uint8Array.from(items.flatMap((item) => item.bytes));
+    const text = await disassemble(bytes, start, state.mode);
+    stories.push(
+      `${describeCase(smallest)}\n${text ?? '(no objdump)'}\n  node tests/differential/run.mjs --seed ${SEED} --case ${subject.index}`,
+    );
+  }
+  return `${result.findingCount} cases differ\n${stories.join('\n\n')}`;
+}
+
+describe("instructions on the host's processor and on the engine", () => {
+  it(`agree in ${CASES} cases of seed ${SEED}`, { timeout: 3_600_000 }, async (context) => {
+    if (missing !== undefined) context.skip(missing);
+    await buildRunner();
+    const module = new WebAssembly.Module(readFileSync(engine));
+    const processor: ProcessorFactory = ({ memory, layout, handlers }) =>
+      createSoftwareProcessor(module, { memory, layout, index: 0, handlers });
+    const result = await runDifferential({ seed: SEED, first: 0, count: CASES, native: runNative, processor });
+    const report = result.coverage.report(CASES_PER_ROW);
+    mkdirSync(dirname(reportFile), { recursive: true });
+    writeFileSync(reportFile, `${JSON.stringify({ seed: SEED, ...report }, null, 1)}\n`);
+    if (process.env.PLINTH_DIFFERENTIAL_TABLE !== undefined) process.stdout.write(`${formatCoverage(report)}\n`);
+    process.stdout.write(
+      `differential: seed ${SEED}, ${report.cases} cases, ${report.instructions} instructions, ${report.rows.length} rows compared, ` +
+        `${report.excluded.length} excluded\n`,
+    );
+    expect(result.endless).toEqual([]);
+    if (result.findingCount > 0) expect.fail(await tell(result, processor));
+    expect(report.shortcomings).toEqual([]);
+    expect(report.instructions).toBeGreaterThanOrEqual(INSTRUCTIONS_WANTED);
+  });
+});
