@@ -286,14 +286,14 @@ export const commands: readonly CommandDefinition[] = [
         name: 'PATH',
         required: false,
         completes: 'inspect-path',
-        description: 'where to look, such as vms or vms/NAME/processors/0; the top when absent',
+        description: 'where to look, such as vms or vms/NAME/partition; the top when absent',
       },
     ],
     options: [outputOption],
     examples: [
       { command: 'plinth inspect vms', description: 'the running machines' },
       { command: 'plinth inspect vms/NAME', description: 'everything about one (its name may be shortened)' },
-      { command: 'plinth inspect vms/NAME/processors/0 -o json', description: "a processor's registers, for programs" },
+      { command: 'plinth inspect vms/NAME/partition/devices -o json', description: "the devices' state, for programs" },
     ],
     exitStatuses: {
       1: 'nothing is there',

@@ -75,9 +75,19 @@ export function toYaml(value: Plain): string {
   return lines.map((line) => `${line}\n`).join('');
 }
 
+/** Longest list that stands on one line. */
+const flowLength = 72;
+
+/** A short list of scalars on one line: `[0, 1]`. Undefined when it is not one. */
+function yamlFlow(value: readonly Plain[]): string | undefined {
+  const scalars = value.flatMap((item) => (isBranch(item) ? [] : [yamlScalar(item)]));
+  return scalars.length === value.length && text.length <= flowLength ? text : undefined;
+}
+
 function yamlLines(value: readonly Plain[] | { readonly [key: string]: Plain }): string[] {
   if (isList(value)) {
-    if (value.length === 0) return ['[]'];
+    const flow = yamlFlow(value);
+    if (flow !== undefined) return [flow];
     return value.flatMap((item) => {
       const [first = '', ...rest] = isBranch(item) ? yamlLines(item) : [yamlScalar(item)];
       return [`- ${first}`, ...rest.map((line) => `  ${line}`)];
@@ -89,9 +99,8 @@ function yamlLines(value: readonly Plain[] | { readonly [key: string]: Plain }):
     const name = yamlScalar(key);
     if (!isBranch(item)) return [`${name}: ${yamlScalar(item)}`];
     const lines = yamlLines(item);
-    return childNames(item).length === 0
-      ? [`${name}: ${lines.join('')}`]
-      : [`${name}:`, ...lines.map((line) => `  ${line}`)];
+    const isOneLine = isList(item) ? yamlFlow(item) !== undefined : childNames(item).length === 0;
+    return isOneLine ? [`${name}: ${lines.join('')}`] : [`${name}:`, ...lines.map((line) => `  ${line}`)];
   });
 }
 
