@@ -81,6 +81,7 @@ const flowLength = 72;
 /** A short list of scalars on one line: `[0, 1]`. Undefined when it is not one. */
 function yamlFlow(value: readonly Plain[]): string | undefined {
   const scalars = value.flatMap((item) => (isBranch(item) ? [] : [yamlScalar(item)]));
+  const text = `[${scalars.join(', ')}]`;
   return scalars.length === value.length && text.length <= flowLength ? text : undefined;
 }
 
