@@ -42,7 +42,7 @@ export interface ThreadParts {
   clearKick(): void;
   /** Monotonic clock of the process in nanoseconds. */
   monotonic(): number;
-  /** Instructions of one run; Infinity: until something happens. */
+  /** Instructions of one run. */
   readonly slice: number;
   /** Told of each exit, for tracing. */
   afterRun(exit: Exit): void;

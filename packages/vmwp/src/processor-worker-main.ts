@@ -39,6 +39,11 @@ export interface ThreadEngine {
   kick(processorIndex: number): void;
 }
 
+/**
+ * Instructions in one run, some tens of milliseconds: the host's compiler replaces code when it is entered, never under a running
+ * activation, so a run without end would stay in the first, slow version of the engine (a twentieth of the speed).
+ */
+const RUN_SLICE = 2_000_000;
 /** Instructions in one run of a processor whose exceptions are traced. */
 const TRACE_SLICE = 64;
 
@@ -104,7 +109,7 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
     clearKick: () => Atomics.store(words, index, 0),
     monotonic: monotonicNanoseconds,
     // Exceptions are read from a ring of the last 16, so a traced processor runs in slices too short to fill it.
-    slice: topics.has('exceptions') ? TRACE_SLICE : Number.POSITIVE_INFINITY,
+    slice: topics.has('exceptions') ? TRACE_SLICE : RUN_SLICE,
     afterRun: traceRuns(topics, engine, write),
   });
   try {

@@ -52,6 +52,7 @@ async function run(
   code: readonly number[],
   options: Partial<VirtualMachineConfiguration> = {},
   hooks: RunHooks = {},
+  processorModule = engine.processorModule,
 ): Promise<Run> {
   const kernel = join(home, 'kernel');
   writeFileSync(kernel, guest.tinyKernel(code));
@@ -69,7 +70,7 @@ async function run(
       ...options,
     },
     { stdin: new PassThrough(), stdout, stderr: new Collector(), ...hooks },
-    engine,
+    { ...engine, processorModule },
   );
   if (options.name === undefined) expect(readdirSync(join(home, 'run'))).toEqual([]);
   return { ...result, output: stdout.text };
@@ -261,6 +262,11 @@ describe('a run from outside', () => {
     }
   });
 
+  it('ends by a signal though nobody reads the console', async () => {
+    const stdout = new Writable({ write: () => setTimeout(() => process.emit('SIGTERM', 'SIGTERM'), 10) });
+    expect((await run(sleeper, {}, { stdout })).exitStatus).toBe(143);
+  });
+
   it('ends with 0 when the console is left', async () => {
     const abort = new AbortController();
     const stdout = new Collector(0, () => abort.abort());
@@ -324,6 +330,33 @@ describe('a run from outside', () => {
     writeFileSync(stale.path, '');
     expect(existsSync(stale.path)).toBe(true);
     expect((await run(guest.powerOff)).exitStatus).toBe(0);
+  });
+});
+
+describe('a fault of Plinth', () => {
+  const module = (code: string): URL => new URL(`data:text/javascript,${encodeURIComponent(code)}`);
+
+  it("on the processor's thread ends with 70 and a report", async () => {
+    const result = await run(
+      guest.powerOff,
+      {},
+      {},
+      module('function broken() { throw new Error("cracked"); } broken()'),
+    );
+    expect(result).toMatchObject({ reason: 'fault', exitStatus: 70 });
+    expect(result.error?.message).toMatch(/PL-3001.*cracked/);
+    expect(readFileSync(result.report ?? '', 'utf8')).toMatch(/at broken/);
+  });
+
+  it('is a thread that ends early', async () => {
+    const result = await run(guest.powerOff, {}, {}, module('process.exit(3)'));
+    expect(result).toMatchObject({ reason: 'fault', exitStatus: 70 });
+  });
+
+  it('that hangs the thread is ended by --timeout', async () => {
+    const result = await run(guest.powerOff, { timeoutSeconds: 0.2 }, {}, module('for (;;);'));
+    expect(result).toMatchObject({ reason: 'timeout', exitStatus: 124 });
+    expect(result.statistics.milestones.firstInstruction).toBeNull();
   });
 });
 

@@ -13,6 +13,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Chipset, memoryLimits, type Uart16550 } from '@plinth/chipset';
 import { PlinthError } from '@plinth/errors';
 import { type CpuidEntry, Partition } from '@plinth/hypervisor';
@@ -37,6 +38,10 @@ const MIB = 1024 * 1024;
 const TSC_PER_NANOSECOND = 2;
 /** How long a guest that has reported its own death may go on, to print its last lines: milliseconds. */
 const LAST_WORDS_MILLISECONDS = 1000;
+/** How long output may still take when the run is ended from outside: milliseconds. */
+const URGENT_MILLISECONDS = 1000;
+/** The most that a timer of Node takes, in milliseconds: 24 days. */
+const LONGEST_TIMER = 2 ** 31 - 1;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** The processor engine, as the main thread needs it. */
@@ -156,16 +161,17 @@ class MachineRun {
     this.#control = serveControl(configuration.home, configuration.name, (request) => this.#answer(request));
     // Awaited below; until then its failure must not count as unhandled.
     this.#control.catch(() => {});
-    const registers = this.#load();
-    await this.#control;
-    await Promise.race([this.#processor.ready, this.ended]);
-    if (this.#isOver) return;
     this.#hooks.leave?.addEventListener('abort', this.#leave);
     if (this.#hooks.leave?.aborted) this.#leave();
     const { timeoutSeconds } = configuration;
     if (timeoutSeconds !== undefined) {
-      this.#timers.push(setTimeout(() => this.#handleTimeout(timeoutSeconds), timeoutSeconds * 1000));
+      const milliseconds = Math.min(timeoutSeconds * 1000, LONGEST_TIMER);
+      this.#timers.push(setTimeout(() => this.#handleTimeout(timeoutSeconds), milliseconds));
     }
+    const registers = this.#load();
+    await this.#control;
+    await Promise.race([this.#processor.ready, this.ended]);
+    if (this.#isOver) return;
     if (configuration.console.kind === 'stdio' && configuration.exec === undefined) {
       this.#input = new ConsoleInput(this.#chipset.uarts[0], this.#hooks.stdin ?? process.stdin);
     }
@@ -176,8 +182,10 @@ class MachineRun {
   async finish(end: End): Promise<RunResult> {
     const snapshot = (await this.#processor.end()) ?? end.snapshot;
     this.#input?.close();
-    await this.#console.finish();
-    await this.#agentPump.finish();
+    const output = Promise.all([this.#console.finish(), this.#agentPump.finish()]);
+    // Whoever ends the run from outside does not wait for a reader that has stopped reading.
+    const isUrgent = end.reason === 'signal' || end.reason === 'timeout' || end.reason === 'turned-off';
+    await (isUrgent ? Promise.race([output, delay(URGENT_MILLISECONDS, undefined, { ref: false })]) : output);
     const report =
       end.report === undefined
         ? undefined
