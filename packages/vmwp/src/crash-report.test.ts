@@ -1,6 +1,6 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ConsoleTail, type CrashReport, formatReport, printable, writeCrashReport } from './crash-report.ts';
 
@@ -55,7 +55,22 @@ describe('crash reports', () => {
     const other = writeCrashReport(report(join(home, 'file'))) ?? '';
     expect(dirname(other)).toBe(tmpdir());
     rmSync(other);
-    chmodSync(home, 0o700);
+    rmSync(home, { recursive: true });
+  });
+
+  it('do not pile up', () => {
+    const home = mkdtempSync(join(tmpdir(), 'plinth-report-'));
+    mkdirSync(join(home, 'crash'));
+    for (let index = 0; index < 60; index++) {
+      const path = join(home, 'crash', `old-${index}.txt`);
+      writeFileSync(path, '');
+      utimesSync(path, index, index);
+    }
+    const path = writeCrashReport(report(home)) ?? '';
+    const left = readdirSync(join(home, 'crash'));
+    expect(left.length).toBe(50);
+    expect(left).toContain(basename(path));
+    expect(left).toContain('old-59.txt');
     rmSync(home, { recursive: true });
   });
 

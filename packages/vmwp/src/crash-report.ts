@@ -3,11 +3,14 @@
  *
  * It has all that is needed to say what happened without running the guest again. Called by: run-virtual-machine.ts.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { VirtualMachineConfiguration } from './configuration.ts';
 import { describeException, type ProcessorSnapshot } from './processor-snapshot.ts';
+
+/** Reports that are kept. */
+const REPORT_LIMIT = 50;
 
 export interface CrashReport {
   /** One line: what happened. */
@@ -78,12 +81,22 @@ export function writeCrashReport(report: CrashReport): string | undefined {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
       const path = join(folder, name);
       writeFileSync(path, text, { mode: 0o600, flag: 'wx' });
+      if (folder !== tmpdir()) removeOldReports(folder);
       return path;
     } catch {
       // The next folder, then: a full disk must not hide what happened.
     }
   }
   return undefined;
+}
+
+/** Keeps the newest reports; a guest that crashes again and again must not fill the disk. */
+function removeOldReports(folder: string): void {
+  const reports = readdirSync(folder)
+    .filter((name) => name.endsWith('.txt'))
+    .map((name) => ({ path: join(folder, name), time: statSync(join(folder, name)).mtimeMs }))
+    .sort((a, b) => b.time - a.time);
+  for (const { path } of reports.slice(REPORT_LIMIT)) rmSync(path, { force: true });
 }
 
 export function formatReport(report: CrashReport): string {

@@ -33,7 +33,7 @@ const little = (value: number, bytes: number): number[] =>
 /** mov $port,%edx; mov $value,%al; out %al,(%dx) */
 export const out8 = (port: number, value: number): number[] => [0xba, ...little(port, 4), 0xb0, value, 0xee];
 /** mov $port,%edx; mov $value,%eax; out %ax,(%dx) */
-export const out16 = (port: number, value: number): number[] => [
+const out16 = (port: number, value: number): number[] => [
   0xba,
   ...little(port, 4),
   0xb8,
