@@ -12,15 +12,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PlinthError } from '@plinth/errors';
-import {
-  fullDisk,
-  lastLines,
-  runTool,
-  runToolStrictly,
-  type ToolContext,
-  tellsOfFullDisk,
-  withNamedFileErrors,
-} from './tools.ts';
+import { fullDisk, lastLines, runTool, type ToolContext, tellsOfFullDisk, withNamedFileErrors } from './tools.ts';
 
 /** A package as apt's lists describe it. */
 export interface DebianPackage {
@@ -31,8 +23,8 @@ export interface DebianPackage {
   readonly sha256: string;
   /** Bytes. */
   readonly size: number;
-  /** The text of its `Depends` field. */
-  readonly depends: string;
+  /** Names of the packages that it depends on; of alternatives the first. */
+  readonly depends: readonly string[];
 }
 
 /** How far a download has come. */
@@ -92,6 +84,17 @@ export class Apt {
    * @throws PL-2105 for a package that no source has, PL-2104 when the lists could not be downloaded
    */
   async describe(names: readonly string[]): Promise<DebianPackage[]> {
+    const found = await this.lookUp(names);
+    return names.map((name) => {
+      const description = found.get(name);
+      if (description !== undefined) return description;
+      if (this.#updateComplaint !== '') throw new PlinthError('PL-2104', { reason: this.#updateComplaint });
+      throw new PlinthError('PL-2105', { package: name });
+    });
+  }
+
+  /** What the lists say of packages, by name; those that no source has are left out. */
+  async lookUp(names: readonly string[]): Promise<Map<string, DebianPackage>> {
     const result = await this.#run('apt-cache', ['show', '--no-all-versions', '--', ...names]);
     const found = new Map<string, DebianPackage>();
     for (const record of parseControlRecords(result.stdout)) {
@@ -105,30 +108,10 @@ export class Apt {
         architecture: record.get('architecture') ?? 'amd64',
         sha256,
         size: Number(record.get('size') ?? 0),
-        depends: record.get('depends') ?? '',
+        depends: dependencyNames([record.get('pre-depends'), record.get('depends')].join(',')),
       });
     }
-    return names.map((name) => {
-      const description = found.get(name);
-      if (description !== undefined) return description;
-      if (this.#updateComplaint !== '') throw new PlinthError('PL-2104', { reason: this.#updateComplaint });
-      throw new PlinthError('PL-2105', { package: name });
-    });
-  }
-
-  /** Names of all packages that `names` depend on, themselves included, recommendations left out. */
-  async dependencies(names: readonly string[]): Promise<string[]> {
-    const output = await runToolStrictly(
-      'apt-get',
-      ['-c', this.#configuration, '-qq', '-y', '--no-install-recommends', '--print-uris', 'install', '--', ...names],
-      { context: this.#context, signal: this.#signal },
-    );
-    const dependencies: string[] = [];
-    for (const line of output.split('\n')) {
-      const match = /^'[^']*' ([^_\s]+)_\S+\.deb /.exec(line);
-      if (match?.[1] !== undefined) dependencies.push(match[1]);
-    }
-    return dependencies;
+    return found;
   }
 
   /**
@@ -162,12 +145,15 @@ export class Apt {
     const folder = await withNamedFileErrors(this.#root, `the package ${name}`, () =>
       mkdtemp(join(this.#root, 'packages', '.download-')),
     );
+    let told = 0;
     try {
       const result = await this.#run('apt-get', ['-q', '-o', 'APT::Status-Fd=3', 'download', `${name}=${version}`], {
         cwd: folder,
         onStatusLine: (line) => {
           const percent = /^dlstatus:[^:]*:([0-9.]+):/.exec(line)?.[1];
-          if (percent !== undefined) onProgress({ packageName: name, percent: Number(percent) });
+          if (percent === undefined || Number(percent) === told) return;
+          told = Number(percent);
+          onProgress({ packageName: name, percent: told });
         },
       });
       if (tellsOfFullDisk(result.stderr)) throw fullDisk(this.#root, `the package ${name}`);
@@ -212,7 +198,7 @@ export class Apt {
 }
 
 /** Hexadecimal SHA-256 of a file; undefined when it cannot be read. */
-export async function sha256OfFile(path: string): Promise<string | undefined> {
+async function sha256OfFile(path: string): Promise<string | undefined> {
   try {
     return createHash('sha256')
       .update(await readFile(path))
@@ -223,7 +209,7 @@ export async function sha256OfFile(path: string): Promise<string | undefined> {
 }
 
 /** The records of deb822 text as maps from lower-case field name to text; continued lines are joined. */
-export function parseControlRecords(text: string): Map<string, string>[] {
+function parseControlRecords(text: string): Map<string, string>[] {
   const records: Map<string, string>[] = [];
   for (const block of text.split(/\n\s*\n/)) {
     const record = new Map<string, string>();
@@ -241,6 +227,11 @@ export function parseControlRecords(text: string): Map<string, string>[] {
     if (record.size > 0) records.push(record);
   }
   return records;
+}
+
+/** `libc6 (>= 2.34), a | b, c:any` names libc6, a and c. */
+function dependencyNames(text: string): string[] {
+  return text.split(',').flatMap((entry) => /^\s*([a-z0-9][a-z0-9+.-]+)/.exec(entry)?.[1] ?? []);
 }
 
 /**
@@ -261,6 +252,9 @@ function aptConfiguration(root: string): string {
     `Dir::State::status ${quoted(join(root, 'state', 'status'))};`,
     `Dir::Cache ${quoted(join(root, 'cache'))};`,
     `Dir::Cache::archives "archives";`,
+    // Some machines do without these files, which make each call of apt-cache several times faster.
+    `Dir::Cache::pkgcache "pkgcache.bin";`,
+    `Dir::Cache::srcpkgcache "srcpkgcache.bin";`,
     `Dir::Log ${quoted(join(root, 'cache'))};`,
     'APT::Architecture "amd64";',
     'APT::Architectures { "amd64"; };',

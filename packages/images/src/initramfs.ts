@@ -147,25 +147,37 @@ async function resolvePackages(
   options: InitramfsOptions,
   progress: (progress: BuildProgress) => void,
 ): Promise<ResolvedPackage[]> {
-  const roles = new Map<string, PackageRole>();
-  for (const name of options.packages) roles.set(name, 'whole');
-  // The packages themselves first: a name that nobody has is then told as such.
-  if (options.packages.length > 0) {
-    await apt.describe(options.packages);
-    for (const name of await apt.dependencies(options.packages)) {
-      if (!roles.has(name) && isLibraryPackage(name)) roles.set(name, 'library');
-    }
+  const named = await apt.describe(options.packages);
+  const resolved: { role: PackageRole; package: DebianPackage }[] = [
+    ...named.map((entry) => ({ role: 'whole' as const, package: entry })),
+    ...(await libraryPackages(apt, named)).map((entry) => ({ role: 'library' as const, package: entry })),
+  ];
+  if (options.kernelPackage !== undefined) {
+    resolved.push({ role: 'kernel', package: await kernelPackage(apt, options.kernelPackage) });
   }
-  if (options.kernelPackage !== undefined) roles.set(await kernelPackage(apt, options.kernelPackage), 'kernel');
-  const described = await apt.describe([...roles.keys()]);
+  const described = resolved.map((entry) => entry.package);
   const archives = await apt.download(described, ({ packageName, percent }) =>
     progress({ stage: 'download', detail: packageName, percent }),
   );
-  return described.map((description, index) => ({
-    role: roles.get(description.name) ?? 'library',
-    package: description,
-    archive: archives[index] ?? '',
-  }));
+  return resolved.map((entry, index) => ({ ...entry, archive: archives[index] ?? '' }));
+}
+
+/** The packages with shared libraries that `named` depend on, and that those depend on in turn, nearest first. */
+async function libraryPackages(apt: Apt, named: readonly DebianPackage[]): Promise<DebianPackage[]> {
+  const seen = new Set(named.map((entry) => entry.name));
+  const found: DebianPackage[] = [];
+  for (let level: readonly DebianPackage[] = named; level.length > 0; ) {
+    const names = [...new Set(level.flatMap((entry) => entry.depends))].filter(
+      (name) => isLibraryPackage(name) && !seen.has(name),
+    );
+    if (names.length === 0) break;
+    for (const name of names) seen.add(name);
+    // A name that no source has is a virtual package: the library that is missed then is told by name.
+    const known = await apt.lookUp(names);
+    level = names.flatMap((name) => known.get(name) ?? []);
+    found.push(...level);
+  }
+  return found;
 }
 
 /** Debian's policy: a package with a shared library is called lib..., and zlib's is the exception. */
@@ -174,10 +186,12 @@ function isLibraryPackage(name: string): boolean {
 }
 
 /** The package that has the kernel: itself, or what a metapackage such as `linux-image-cloud-amd64` depends on. */
-async function kernelPackage(apt: Apt, name: string): Promise<string> {
+async function kernelPackage(apt: Apt, name: string): Promise<DebianPackage> {
   const [description] = await apt.describe([name]);
-  const real = /\blinux-image-\d[^\s,(]*/.exec(description?.depends ?? '')?.[0];
-  return real ?? name;
+  const real = description?.depends.find((dependency) => /^linux-image-\d/.test(dependency));
+  const [kernel] = real === undefined ? [description] : await apt.describe([real]);
+  if (kernel === undefined) throw new PlinthError('PL-2105', { package: name });
+  return kernel;
 }
 
 /** A link for each applet, so that programs find them too; a program of a package goes before. */

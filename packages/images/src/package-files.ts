@@ -49,7 +49,7 @@ export async function walk(folder: string, below = ''): Promise<string[]> {
 }
 
 /** One file of an unpacked package, ready to be put into a guest's tree. */
-export async function guestFile(folder: string, path: string): Promise<GuestFile> {
+async function guestFile(folder: string, path: string): Promise<GuestFile> {
   const status = await lstat(join(folder, path));
   if (status.isSymbolicLink()) return { path, symlink: await readlink(join(folder, path)) };
   return { path, mode: status.mode & 0o7777, contents: await readFile(join(folder, path)) };

@@ -7,7 +7,7 @@
 import type { GpaRange, MemoryMapEntry, ReservedRange } from './types.ts';
 
 /** 640 KiB to 1 MiB: VGA's window, option ROMs and firmware. */
-export const firmwareHole = { start: 0xa0000, end: 0x100000 } as const satisfies GpaRange;
+const firmwareHole = { start: 0xa0000, end: 0x100000 } as const satisfies GpaRange;
 
 /** Type numbers of the E820 interface. */
 const typeNumber = { ram: 1, reserved: 2, 'acpi-reclaimable': 3, 'acpi-nvs': 4 } as const satisfies Record<
@@ -16,7 +16,7 @@ const typeNumber = { ram: 1, reserved: 2, 'acpi-reclaimable': 3, 'acpi-nvs': 4 }
 >;
 
 /** Bytes of one entry in the boot parameters: address and length (64 bits each), type (32 bits). */
-export const memoryMapEntryBytes = 20;
+const memoryMapEntryBytes = 20;
 
 /**
  * The map of a machine with RAM from 0 to `memoryBytes`. Of reserved ranges that overlap, the earlier one in the list counts.

@@ -151,7 +151,7 @@ export function readSetupHeader(kernel: Uint8Array, file: string, minimumVersion
 }
 
 /** `2.15` for 0x020f. */
-export function versionText(version: number): string {
+function versionText(version: number): string {
   return `${version >> 8}.${version & 0xff}`;
 }
 
