@@ -9,7 +9,16 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createSoftwareProcessor } from '@plinth/processor';
 import { describe, expect, it } from 'vitest';
+import { compareOutcomes } from '../../packages/processor/src/testing/differential-compare.ts';
 import { formatCoverage } from '../../packages/processor/src/testing/differential-coverage.ts';
+import { generateCase } from '../../packages/processor/src/testing/differential-generator.ts';
+import {
+  decodeResultFile,
+  encodeCaseFile,
+  FXSAVE,
+  type Outcome,
+  RESULT,
+} from '../../packages/processor/src/testing/differential-layout.ts';
 import type { ProcessorFactory } from '../../packages/processor/src/testing/differential-machine.ts';
 import { describeCase, minimise } from '../../packages/processor/src/testing/differential-minimise.ts';
 import {
@@ -67,5 +76,35 @@ describe("instructions on the host's processor and on the engine", () => {
     if (result.findingCount > 0) expect.fail(await tell(result, processor));
     expect(report.shortcomings).toEqual([]);
     expect(report.instructions).toBeGreaterThanOrEqual(INSTRUCTIONS_WANTED);
+  });
+
+  it('would notice a wrong register, flag, vector, memory word or exception', async (context) => {
+    if (missing !== undefined) context.skip(missing);
+    await buildRunner();
+    const generator = generatorOptions({ seed: SEED });
+    const subject = generateCase(generator, 0);
+    const run = async (): Promise<Outcome> => {
+      const [outcome] = decodeResultFile(await runNative(encodeCaseFile(generator.template, [subject.state]))).outcomes;
+      if (outcome === undefined) throw new RangeError('the runner gave no outcome');
+      return outcome;
+    };
+    const expected = await run();
+    expect(compareOutcomes(subject, expected, await run())).toEqual([]);
+    const spoil: Readonly<Record<string, (view: DataView) => void>> = {
+      R9: (view) => view.setUint8(RESULT.registers + 9 * 8 + 7, view.getUint8(RESULT.registers + 9 * 8 + 7) ^ 1),
+      RFLAGS: (view) => view.setUint8(RESULT.flags, view.getUint8(RESULT.flags) ^ 1),
+      XMM15: (view) => {
+        const at = RESULT.vectorState + FXSAVE.xmm + 15 * 16;
+        view.setUint8(at, view.getUint8(at) ^ 1);
+      },
+      exception: (view) => view.setUint32(RESULT.vector, 6, true),
+    };
+    for (const [name, change] of Object.entries(spoil)) {
+      const found = await run();
+      change(found.view);
+      expect(compareOutcomes(subject, expected, found).map(({ what }) => what)).toContain(name);
+    }
+    const found = { ...(await run()), changes: Uint32Array.of(3, 0x12345678) };
+    expect(compareOutcomes(subject, expected, found)[0]?.found).toBe('0x12345678');
   });
 });

@@ -1,7 +1,7 @@
 /**
  * The host's own processor as an oracle: builds the native runner and runs case files in it.
  *
- * Called by: differential.test.ts and run.mjs.
+ * Called by: instructions.test.ts and run.mjs.
  */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, statSync } from 'node:fs';

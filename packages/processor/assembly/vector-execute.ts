@@ -8,7 +8,7 @@ import { Operation } from './generated/operations';
 import {
   vp, CR0_EM, CR0_TS, CR0_MP, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_OSXSAVE, VECTOR_UD, VECTOR_NM, VECTOR_GP, VECTOR_XM, VECTOR_MF, RAX, RDX, MODE_64, getRegister,
 } from './state';
-import { readPointer, writePointer, modifyPointer, commitIfPending, effectiveAddress, writeScratch } from './memory';
+import { readPointer, writePointer, modifyPointer, commitIfPending, effectiveAddress, writeScratch, isCanonical } from './memory';
 import { fault, raiseAt, sizeOf, putRegister } from './general';
 import { FORM_RR, FORM_RM, FORM_MR, FORM_RI, FORM_R, FORM_M } from './decoder';
 import { setExplicit } from './flags';
@@ -150,6 +150,8 @@ export function executeFpu(u: usize, number: u32): usize {
     case Operation.FXRSTOR: {
       if (cr0 & (CR0_EM | CR0_TS)) return raiseAt(u, VECTOR_NM, 0);
       const address = effectiveAddress(u);
+      // Unlike elsewhere, what a non-canonical address raises comes before alignment.
+      if ((address & 15) != 0 && !isCanonical(address) && readPointer(address, 1) == 0) return fault(u);
       if (address & 15) return raiseAt(u, VECTOR_GP, 0);
       const wide = sizeOf(u) == 3;
       const vectors = (cr4 & CR4_OSFXSR) != 0;

@@ -9,8 +9,8 @@
  * same thing to it. 32-bit code runs in the same process through the 32-bit code segment of Linux.
  *
  * The layouts of the files and of memory belong to src/testing/differential-layout.ts; addresses come in the header.
- * Built with: gcc -O1 -fno-stack-protector -fcf-protection=none -mgeneral-regs-only is not needed, the kernel gives the
- * handler a fresh vector state. Linux on x86-64 only. Called by tests/differential/oracle.mjs.
+ * Built with: gcc -O1 -fno-stack-protector (the canary is found through FS, which a case may have changed). Linux on x86-64 only.
+ * Called by tests/differential/oracle.mjs.
  */
 #define _GNU_SOURCE
 #include <cpuid.h>
