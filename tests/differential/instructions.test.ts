@@ -26,6 +26,7 @@ import {
   type DifferentialResult,
   generatorOptions,
   runDifferential,
+  unfitHost,
 } from '../../packages/processor/src/testing/differential-run.ts';
 import { buildRunner, disassemble, missingOracle, runNative } from './oracle.mjs';
 
@@ -60,6 +61,8 @@ describe("instructions on the host's processor and on the engine", () => {
   it(`agree in ${CASES} cases of seed ${SEED}`, { timeout: 3_600_000 }, async (context) => {
     if (missing !== undefined) context.skip(missing);
     await buildRunner();
+    const unfit = await unfitHost(runNative);
+    if (unfit !== undefined) context.skip(`not applicable: ${unfit}`);
     const module = new WebAssembly.Module(readFileSync(engine));
     const processor: ProcessorFactory = ({ memory, layout, handlers }) =>
       createSoftwareProcessor(module, { memory, layout, index: 0, handlers });
@@ -81,6 +84,8 @@ describe("instructions on the host's processor and on the engine", () => {
   it('would notice a wrong register, flag, vector, memory word or exception', async (context) => {
     if (missing !== undefined) context.skip(missing);
     await buildRunner();
+    const unfit = await unfitHost(runNative);
+    if (unfit !== undefined) context.skip(`not applicable: ${unfit}`);
     const generator = generatorOptions({ seed: SEED });
     const subject = generateCase(generator, 0);
     const run = async (): Promise<Outcome> => {

@@ -10,7 +10,7 @@ import { buildRunner, disassemble, missingOracle, runNative } from './oracle.mjs
 
 const dist = new URL('../../packages/processor/dist/', import.meta.url);
 const { createSoftwareProcessor } = await import(new URL('index.js', dist).href);
-const { DifferentialPair, generatorOptions, runDifferential } = await import(
+const { DifferentialPair, generatorOptions, runDifferential, unfitHost } = await import(
   new URL('testing/differential-run.js', dist).href
 );
 const { formatCoverage } = await import(new URL('testing/differential-coverage.js', dist).href);
@@ -35,6 +35,8 @@ if (missing !== undefined) {
   process.exit(69);
 }
 await buildRunner();
+const unfit = await unfitHost(runNative);
+if (unfit !== undefined) process.stderr.write(`warning: ${unfit}; some differences are theirs\n`);
 const module = new WebAssembly.Module(readFileSync(new URL('engine.wasm', dist)));
 const processor = ({ memory, layout, handlers }) =>
   createSoftwareProcessor(module, { memory, layout, index: 0, handlers });

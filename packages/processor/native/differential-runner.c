@@ -117,8 +117,11 @@ static void write_all(int file, const void *from, size_t bytes) {
 static void finish_all(void) {
   uint32_t words[4] = {0x52444c50, header.count, (uint32_t)change_total, 0};
   unsigned a, b, c, d;
+  /* "Auth": AuthenticAMD. */
+  __cpuid(0, a, b, c, d);
+  unsigned amd = b == 0x68747541;
   __cpuid(1, a, b, c, d);
-  words[3] = (c >> 23 & 1) | (c >> 13 & 1) << 1 | (c >> 27 & 1) << 2 | (unsigned)has_fsgsbase << 3;
+  words[3] = (c >> 23 & 1) | (c >> 13 & 1) << 1 | (c >> 27 & 1) << 2 | (unsigned)has_fsgsbase << 3 | amd << 4;
   int file = open(result_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (file < 0) fail(result_path);
   write_all(file, words, sizeof words);

@@ -177,7 +177,8 @@ export interface NativeResults {
   readonly features: ReadonlySet<string>;
 }
 
-const FEATURE_BITS = ['popcnt', 'cx16', 'xsave', 'fsgsbase'] as const;
+/** What the runner tells about the host's processor, in the order of its bits. */
+export const HOST_FEATURES = ['POPCNT', 'CX16', 'OSXSAVE', 'FSGSBASE', 'AMD'] as const;
 
 /** @throws RangeError when the file is not complete */
 export function decodeResultFile(file: Uint8Array): NativeResults {
@@ -198,5 +199,5 @@ export function decodeResultFile(file: Uint8Array): NativeResults {
       changes: new Uint32Array(copy.buffer, first, 2 * record.getUint32(RESULT.changeCount, true)),
     };
   });
-  return { outcomes, features: new Set(FEATURE_BITS.filter((_, bit) => ((bits >> bit) & 1) === 1)) };
+  return { outcomes, features: new Set(HOST_FEATURES.filter((_, bit) => ((bits >> bit) & 1) === 1)) };
 }

@@ -12,6 +12,7 @@ import {
   decodeResultFile,
   encodeCaseFile,
   HANG_VECTOR,
+  HOST_FEATURES,
   type MachineState,
   type Outcome,
   RESULT,
@@ -91,6 +92,17 @@ export class DifferentialPair {
     this.times.processor += performance.now() - start;
     return { expected: await native, found };
   }
+}
+
+/**
+ * Why the host's processor cannot be compared with: the instructions that it lacks, or that another vendor made it. What the engine does
+ * where the manuals of the vendors differ (zero sources of bit scans, segment pushes, orders of faults) is AMD's.
+ * @returns undefined when it can
+ */
+export async function unfitHost(native: NativeRunner): Promise<string | undefined> {
+  const { features } = decodeResultFile(await native(encodeCaseFile(makeTemplate(0), [])));
+  const lacking = HOST_FEATURES.filter((feature) => !features.has(feature));
+  return lacking.length === 0 ? undefined : `the host's processor is without ${lacking.join(', ')}`;
 }
 
 /** Runs `count` cases from index `first` on. */
