@@ -1,6 +1,15 @@
 /** What a guest costs that waits at its prompt: host CPU time of all threads, in per cent of one core. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { benchImage, cpuSeconds, median, plinthCommand, qemuCommand, requireQemu, timeToText } from './support.mjs';
+import {
+  benchImage,
+  compared,
+  cpuSeconds,
+  median,
+  plinthCommand,
+  qemuCommand,
+  requireQemu,
+  timeToText,
+} from './support.mjs';
 
 const prompt = ':~# ';
 const settleSeconds = 5;
@@ -8,13 +17,11 @@ const watchSeconds = 20;
 
 async function idlePercent(command) {
   let percent = 0;
-  await timeToText(command, prompt, {
-    afterwards: async (child) => {
-      await delay(settleSeconds * 1000);
-      const [before, began] = [cpuSeconds(child.pid), performance.now()];
-      await delay(watchSeconds * 1000);
-      percent = (100 * (cpuSeconds(child.pid) - before)) / ((performance.now() - began) / 1000);
-    },
+  await timeToText(command, prompt, async (child) => {
+    await delay(settleSeconds * 1000);
+    const [before, began] = [cpuSeconds(child.pid), performance.now()];
+    await delay(watchSeconds * 1000);
+    percent = (100 * (cpuSeconds(child.pid) - before)) / ((performance.now() - began) / 1000);
   });
   return percent;
 }
@@ -33,13 +40,10 @@ export default {
     for (let index = 0; index < runs; index += 1) {
       measured.plinth.push(await idlePercent(plinth));
       measured.peer.push(await idlePercent(qemu));
+      say(`Plinth ${measured.plinth.at(-1).toFixed(2)} %, QEMU ${measured.peer.at(-1).toFixed(2)} %`);
     }
-    const [ours, theirs] = [median(measured.plinth), median(measured.peer)];
-    say(`Plinth ${ours.toFixed(2)} %, QEMU ${theirs.toFixed(2)} %`);
     return {
-      plinth: ours,
-      peer: theirs,
-      ratio: ours / theirs,
+      ...compared(median(measured.plinth), median(measured.peer)),
       runs: measured,
       notes: { command: plinth, peerCommand: qemu },
     };

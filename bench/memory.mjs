@@ -1,9 +1,8 @@
 /** The process's peak memory beyond what the guest touched of its own. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root, run, StepFailure } from '../scripts/steps.mjs';
-import { benchImage } from './support.mjs';
+import { benchImage, median, withTemporaryFolder } from './support.mjs';
 
 const mebibyte = 2 ** 20;
 
@@ -12,20 +11,24 @@ export default {
   title: 'peak resident memory less what the guest touched, boot and one command',
   unit: 'MiB',
   target: { of: 'plinth', most: 150 },
-  async run({ say }) {
+  async run({ runs, say }) {
     await benchImage();
-    const folder = mkdtempSync(join(tmpdir(), 'plinth-bench-'));
-    const statistics = join(folder, 'stats.json');
-    const command = [join(root, 'plinth'), 'run', '--exec', 'true', '--timeout', '600', '--stats', statistics];
-    try {
-      const { status, output } = await run(process.execPath, command, { capture: true });
-      if (status !== 0) throw new StepFailure(`ended with status ${status}\n${output}`);
-      const { peakRssBytes, guestTouchedBytes } = JSON.parse(readFileSync(statistics, 'utf8'));
-      const [peak, touched] = [peakRssBytes / mebibyte, guestTouchedBytes / mebibyte];
-      say(`peak ${peak.toFixed(1)} MiB, touched by the guest ${touched.toFixed(1)} MiB`);
-      return { plinth: peak - touched, runs: [{ peakRssBytes, guestTouchedBytes }], notes: { command } };
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
+    return withTemporaryFolder(async (folder) => {
+      const statistics = join(folder, 'stats.json');
+      const command = [join(root, 'plinth'), 'run', '--exec', 'true', '--timeout', '600', '--stats', statistics];
+      const measured = [];
+      for (let index = 0; index < runs; index += 1) {
+        const { status, output } = await run(process.execPath, command, { capture: true });
+        if (status !== 0) throw new StepFailure(`ended with status ${status}\n${output}`);
+        const { peakRssBytes, guestTouchedBytes } = JSON.parse(readFileSync(statistics, 'utf8'));
+        measured.push({ peakRssBytes, guestTouchedBytes });
+        const [peak, touched] = [peakRssBytes / mebibyte, guestTouchedBytes / mebibyte];
+        say(`peak ${peak.toFixed(1)} MiB, touched by the guest ${touched.toFixed(1)} MiB`);
+      }
+      const beyond = measured.map(
+        ({ peakRssBytes, guestTouchedBytes }) => (peakRssBytes - guestTouchedBytes) / mebibyte,
+      );
+      return { plinth: median(beyond), runs: measured, notes: { command } };
+    });
   },
 };

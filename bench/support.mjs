@@ -1,26 +1,43 @@
 /**
- * What benches share: a guest is started, and timed from outside. Wall time counts from the start of the process, CPU seconds are those
- * of all its threads and its ended children, read from /proc at the moment when a text appears on its standard output. Plinth
- * and its peer are measured by the same function.
+ * What benches share: a program is started, and timed from outside. Wall time counts from the start of the process, CPU seconds are those
+ * of all its threads and of its children, running or ended, read from /proc at the moment when a text appears on its standard
+ * output. Plinth and its peer are measured by the same code. Linux only.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root, StepFailure } from '../scripts/steps.mjs';
 
 /** Clock ticks a second in /proc; Linux has had 100 on every architecture for two decades. */
 const ticks = 100;
 
-/** CPU seconds of a process: its threads, and its children that it has waited for. Linux only. */
+/** CPU seconds of a process: its threads, its children that have ended, and those that run, with theirs. */
 export function cpuSeconds(pid) {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
     .replace(/^.*\) /s, '')
     .split(' ');
   // utime, stime, cutime and cstime are fields 14 to 17 of the line; the third is the first after the name.
-  return fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0) / ticks;
+  const own = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0) / ticks;
+  return children(pid).reduce((sum, child) => {
+    try {
+      return sum + cpuSeconds(child);
+    } catch {
+      // It has ended meanwhile; the next reading has it among the ended ones.
+      return sum;
+    }
+  }, own);
 }
 
-/** The largest resident set of a process so far, in bytes. Linux only. */
+function children(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+/** The largest resident set of a process so far, in bytes. */
 export function peakResidentBytes(pid) {
   return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024;
 }
@@ -33,51 +50,129 @@ export function median(numbers) {
 }
 
 /**
- * Starts a program and waits for a text on its standard output, then does `afterwards` with the process still running, and ends it.
- * @param {string[]} command
- * @param {string} text
- * @param {{timeoutSeconds?: number, input?: string, afterwards?: (child: import('node:child_process').ChildProcess) => Promise<void>}} options
- * @returns {Promise<{wallSeconds: number, cpuSeconds: number, peakResidentBytes: number}>} at the moment of the text
+ * @typedef {{wallSeconds: number, cpuSeconds: number, peakResidentBytes: number}} Measurement since the start of the process
+ * @typedef {object} Watched
+ * @property {import('node:child_process').ChildProcess} child
+ * @property {() => Measurement} measure a measurement of this moment
  */
-export function timeToText(command, text, { timeoutSeconds = 600, afterwards = async () => {} } = {}) {
+
+/**
+ * Starts a program and hands over its standard output as it comes, until `onOutput` answers a result other than undefined or the program
+ * ends; then the program is ended.
+ * @template Result
+ * @param {readonly string[]} command
+ * @param {object} options
+ * @param {(chunk: string, watched: Watched) => Result | Promise<Result> | undefined} options.onOutput
+ * @param {(line: string, watched: Watched) => void} [options.onComplaint] each line of standard error
+ * @param {string} options.awaited what the program is expected to do, for messages
+ * @param {number} [options.timeoutSeconds]
+ * @param {boolean} [options.group] whether the program is the first of a process group, which is ended as one
+ * @param {import('node:child_process').SpawnOptions} [options.spawnOptions]
+ * @returns {Promise<Result>}
+ * @throws StepFailure when the program ends or the time passes before there is a result
+ */
+export function watch(command, options) {
+  const { onOutput, onComplaint, awaited, timeoutSeconds = 600, group = false, spawnOptions = {} } = options;
   const [program = '', ...parameters] = command;
   return new Promise((resolve, reject) => {
     const began = performance.now();
-    const child = spawn(program, parameters, { cwd: root, stdio: ['pipe', 'pipe', 'pipe'] });
-    let seen = '';
-    let result;
-    let complaints = '';
-    const timer = setTimeout(() => fail(`'${text}' did not appear within ${timeoutSeconds} s`), timeoutSeconds * 1000);
-    const fail = (why) => {
-      clearTimeout(timer);
-      child.kill('SIGKILL');
-      reject(new StepFailure(`${why}: ${command.join(' ')}\n${complaints}${seen.slice(-2000)}`));
-    };
-    child.on('error', (error) => fail(error.message));
-    child.stderr.setEncoding('utf8').on('data', (chunk) => {
-      complaints = (complaints + chunk).slice(-2000);
+    const child = spawn(program, parameters, {
+      cwd: root,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      detached: group,
+      ...spawnOptions,
     });
-    child.stdout.setEncoding('utf8').on('data', (chunk) => {
-      if (result !== undefined) return;
-      seen += chunk;
-      if (!seen.includes(text)) return;
-      result = {
+    const watched = {
+      child,
+      measure: () => ({
         wallSeconds: (performance.now() - began) / 1000,
         cpuSeconds: cpuSeconds(child.pid),
         peakResidentBytes: peakResidentBytes(child.pid),
-      };
-      afterwards(child).then(
-        () => child.kill('SIGTERM'),
-        (error) => fail(error.message),
-      );
+      }),
+    };
+    let output = '';
+    let complaints = '';
+    let pendingLine = '';
+    let result;
+    let failure;
+    const end = (signal) => {
+      try {
+        if (group) process.kill(-child.pid, signal);
+        else child.kill(signal);
+      } catch {
+        // It has ended by itself.
+      }
+    };
+    const fail = (why) => {
+      failure ??= `${why}: ${command.join(' ')}\n${complaints}${output}`;
+      end('SIGKILL');
+    };
+    const timer = setTimeout(() => fail(`${awaited}: not within ${timeoutSeconds} s`), timeoutSeconds * 1000);
+    child.on('error', (error) => reject(new StepFailure(`${error.message}: ${command.join(' ')}`)));
+    child.stderr.setEncoding('utf8').on('data', (chunk) => {
+      complaints = (complaints + chunk).slice(-2000);
+      const lines = (pendingLine + chunk).split('\n');
+      pendingLine = lines.pop() ?? '';
+      if (onComplaint !== undefined && result === undefined) for (const line of lines) onComplaint(line, watched);
+    });
+    child.stdout.setEncoding('utf8').on('data', (chunk) => {
+      output = (output + chunk).slice(-2000);
+      if (result !== undefined || failure !== undefined) return;
+      try {
+        const answer = onOutput(chunk, watched);
+        if (answer === undefined) return;
+        result = Promise.resolve(answer);
+        result.then(
+          () => end('SIGTERM'),
+          (error) => fail(error.message),
+        );
+      } catch (error) {
+        fail(error.message);
+      }
     });
     child.on('close', () => {
       clearTimeout(timer);
-      if (result === undefined) fail(`the program ended before '${text}' appeared`);
-      else resolve(result);
+      if (failure === undefined && result === undefined)
+        failure = `${awaited}: the program ended before\n${complaints}${output}`;
+      if (failure === undefined) resolve(result);
+      else reject(new StepFailure(failure));
     });
   });
 }
+
+/**
+ * Starts a program and waits for a text on its standard output, then does `afterwards` with the process still running, and ends it.
+ * @param {readonly string[]} command
+ * @param {string} text
+ * @param {(child: import('node:child_process').ChildProcess) => Promise<void>} afterwards
+ * @returns {Promise<Measurement>} at the moment of the text
+ */
+export function timeToText(command, text, afterwards = async () => {}) {
+  let tail = '';
+  return watch(command, {
+    awaited: `waiting for '${text}'`,
+    onOutput: (chunk, { child, measure }) => {
+      const seen = tail + chunk;
+      tail = seen.slice(-text.length);
+      if (!seen.includes(text)) return undefined;
+      const measurement = measure();
+      return afterwards(child).then(() => measurement);
+    },
+  });
+}
+
+/** Calls `use` with a folder that is gone afterwards. */
+export async function withTemporaryFolder(use) {
+  const folder = mkdtempSync(join(tmpdir(), 'plinth-bench-'));
+  try {
+    return await use(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** `ours` and `theirs` as a bench answers them, with their ratio, from measurements of each run. */
+export const compared = (ours, theirs) => ({ plinth: ours, peer: theirs, ratio: ours / theirs });
 
 /** The guest of the benches: the default image's files. Built first when it is missing. */
 export async function benchImage() {
@@ -91,48 +186,23 @@ export async function benchImage() {
 
 /** The command that boots kernel and initrd in Plinth. */
 export function plinthCommand({ kernel, initrds, commandLine }, memory, ...more) {
-  const files = initrds.flatMap((initrd) => ['--initrd', initrd]);
   return [
     process.execPath,
     join(root, 'plinth'),
     'run',
-    '--kernel',
-    kernel,
-    ...files,
-    '--append',
-    commandLine,
-    '--memory',
-    memory,
-    ...more,
+    ...['--kernel', kernel, ...initrds.flatMap((initrd) => ['--initrd', initrd])],
+    ...['--append', commandLine, '--memory', memory, ...more],
   ];
 }
 
 /** The peer's command for the same guest: QEMU's software engine, one processor, no devices that the guest does not need. */
 export function qemuCommand({ kernel, initrds, commandLine }, memory) {
   if (initrds.length !== 1) throw new StepFailure('QEMU takes one initrd');
-  const machine = [
-    '-machine',
-    'pc,accel=tcg',
-    '-cpu',
-    'qemu64',
-    '-smp',
-    '1',
-    '-m',
-    memory,
-    '-nodefaults',
-    '-no-user-config',
-  ];
-  const console = ['-display', 'none', '-serial', 'stdio', '-no-reboot'];
   return [
     'qemu-system-x86_64',
-    ...machine,
-    ...console,
-    '-kernel',
-    kernel,
-    '-initrd',
-    initrds[0],
-    '-append',
-    commandLine,
+    ...['-machine', 'pc,accel=tcg', '-cpu', 'qemu64', '-smp', '1', '-m', memory, '-nodefaults', '-no-user-config'],
+    ...['-display', 'none', '-serial', 'stdio', '-no-reboot'],
+    ...['-kernel', kernel, '-initrd', initrds[0], '-append', commandLine],
   ];
 }
 

@@ -1,9 +1,10 @@
 /**
- * `npm run bench [-- NAME..] [--check] [--runs N]`: runs the benches of bench/, each with its peer in the same run, prints a table
+ * `npm run bench [-- NAME..] [--check] [--runs=N]`: runs the benches of bench/, each with its peer in the same run, prints a table
  * and writes bench/results/NAME.json. With --check the last line is `N passed, N failed`, and a missed target is a failure.
  *
  * A bench is a module bench/NAME.mjs with a default export `{name, title, unit, target, peerName, run(context)}`; `run` answers
- * `{plinth, peer, ratio, runs, notes}` with `peer` and `ratio` null where it has no peer. `target` is `{of: 'plinth' | 'ratio', most}`.
+ * `{plinth, peer, ratio, runs, notes}`, without `peer` and `ratio` where it has no peer. The context is `{runs, say, option}`; `option`
+ * answers a bench's own `--NAME=VALUE`. `target` is `{of: 'plinth' | 'ratio', most}`.
  */
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -14,7 +15,8 @@ import { endOnFailure, root, StepFailure, say, setUp, showSeconds } from './step
 const folder = join(root, 'bench');
 const words = process.argv.slice(2);
 const check = words.includes('--check');
-const runs = Number(words.find((word) => word.startsWith('--runs='))?.slice('--runs='.length) ?? (check ? 1 : 3));
+const option = (name) => words.find((word) => word.startsWith(`--${name}=`))?.slice(`--${name}=`.length);
+const runs = Number(option('runs') ?? (check ? 1 : 3));
 const wanted = words.filter((word) => !word.startsWith('--'));
 const known = existsSync(folder)
   ? readdirSync(folder)
@@ -44,7 +46,7 @@ try {
     const began = performance.now();
     say(`${name}: ${bench.title}`);
     try {
-      const result = await bench.run({ runs, say: (text) => say(`  ${text}`) });
+      const result = await bench.run({ runs, say: (text) => say(`  ${text}`), option });
       const { unit, peerName = null, target } = bench;
       const met = judge(bench, result);
       if (met === false) failed += 1;
