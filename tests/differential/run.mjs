@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { buildRunner, disassemble, missingOracle, runNative } from './oracle.mjs';
 
 const dist = new URL('../../packages/processor/dist/', import.meta.url);
-const { createSoftwareProcessor } = await import(new URL('index.js', dist).href);
+const { createSoftwareProcessor, TRANSLATE_AT_ONCE } = await import(new URL('index.js', dist).href);
 const { DifferentialPair, generatorOptions, runDifferential, unfitHost } = await import(
   new URL('testing/differential-run.js', dist).href
 );
@@ -26,6 +26,8 @@ const { values } = parseArgs({
     only: { type: 'string' },
     show: { type: 'string', default: '10' },
     table: { type: 'boolean', default: false },
+    // Translate before execution (`--translate`), or never.
+    translate: { type: 'boolean', default: false },
   },
 });
 
@@ -39,7 +41,13 @@ const unfit = await unfitHost(runNative);
 if (unfit !== undefined) process.stderr.write(`warning: ${unfit}; some differences are theirs\n`);
 const module = new WebAssembly.Module(readFileSync(new URL('engine.wasm', dist)));
 const processor = ({ memory, layout, handlers }) =>
-  createSoftwareProcessor(module, { memory, layout, index: 0, handlers });
+  createSoftwareProcessor(module, {
+    memory,
+    layout,
+    index: 0,
+    handlers,
+    translateAfter: values.translate ? TRANSLATE_AT_ONCE : 0,
+  });
 const seed = Number(values.seed);
 const only = values.only === undefined ? undefined : new Set(values.only.split(','));
 

@@ -99,8 +99,9 @@ export function compareOutcomes(subject: DifferentialCase, expected: Outcome, fo
   add('RIP', a.getBigUint64(RESULT.rip, true), b.getBigUint64(RESULT.rip, true));
   const cr2 = a.getBigUint64(RESULT.cr2, true);
   const foundAddress = b.getBigUint64(RESULT.cr2, true);
-  // Modulo 2^32, for a 32-bit address may wrap between the words.
-  const apart = BigInt.asIntN(32, cr2 - foundAddress);
+  // Modulo the address size, for an address of 16 or 32 bits may wrap between the words.
+  const low = cr2 < 0x1_0000n && foundAddress < 0x1_0000n;
+  const apart = BigInt.asIntN(low ? 16 : 32, cr2 - foundAddress);
   const distance = cr2 === foundAddress ? 0n : apart < 0n ? -apart : apart;
   // What lies beyond user space is not mapped here, but may be there; and Linux tells programs that it is.
   const errorMask = vector === PAGE_FAULT && cr2 >= USER_SPACE_END ? ~1 : ~0;
