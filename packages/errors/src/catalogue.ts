@@ -364,6 +364,12 @@ export const catalogue = {
   // (append 3000s above this line)
 
   // ---- 4000s: guest crash, processor, hypervisor -------------------------------------------------------------------
+  'PL-3010': {
+    what: "PLINTH_TRANSLATOR is '{value}', which is no way of translating",
+    why: 'It says how guest code becomes WebAssembly: off (only interpreted), on (when it is hot) or force (before it first runs)',
+    tryNext: 'PLINTH_TRANSLATOR=off, on or force; without it, it is on',
+    exitStatus: 64,
+  },
   'PL-4001': {
     what: 'The guest crashed: {reason}',
     why: 'Its operating system stored a fatal error record, which it does when it panics; the report is {report}',

@@ -51,6 +51,14 @@ export type Exit =
   /** An instruction or mode that this build names as absent. */
   | { readonly kind: 'unsupported'; readonly what: string; readonly rip: bigint };
 
+/** Work of a translator: regions in use or once made, modules they came in, bytes of those, regions dropped again. */
+export interface TranslatorCounts {
+  readonly regions: number;
+  readonly modules: number;
+  readonly bytes: number;
+  readonly evicted: number;
+}
+
 export interface VirtualProcessor {
   readonly index: number;
   /**
@@ -69,6 +77,8 @@ export interface VirtualProcessor {
   setDeviceDeadline(nanoseconds: number): void;
   /** Instructions executed, by way of execution. */
   instructionCounts(): { readonly interpreted: number; readonly translated: number };
+  /** What a translating engine has done so far; absent where nothing is translated. */
+  translatorCounts?(): TranslatorCounts;
   /** Linear (virtual) to guest-physical without side effects; undefined when not mapped. */
   translate(address: bigint): number | undefined;
 }

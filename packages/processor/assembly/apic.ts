@@ -57,6 +57,8 @@ export function apicReset(index: u32): void {
   set(DFR, 0xffffffff);
   set(SVR, 0xff);
   for (let lvt = LVT_TIMER; lvt <= LVT_ERROR; lvt++) set(lvt, LVT_MASKED);
+  // The boot processor takes the i8259 pair's interrupts, as firmware leaves it.
+  if (index == 0) set(LVT_LINT0, 0x700);
   store<f64>(vp, NEVER, L.APIC_TIMER_DEADLINE);
   store<u64>(vp, 0, L.APIC_TSC_DEADLINE);
   store<u32>(vp, 0, L.APIC_ATTENTION);

@@ -3,7 +3,8 @@
  *
  * A block: 64-byte header, then operations, the last of which leaves the block. Header: u64 RIP and u32 generation under which it may be
  * entered without a look-up, u32 next in hash chain, u64 GPA, u32 next in the chain of its page, u32 next in the chain of its second page,
- * u32 bytes, u32 mode key, u32 operations, u32 second page + 1 (0: none), u32 first page. Byte 55 is zero: it stands where an operation has
+ * u32 bytes, u32 mode key, u32 operations, u32 second page + 1 (0: none), u32 first page; at 56 u32 transfers until it is hot, u16 first
+ * and u16 end of its bytes within the first page. Byte 55 is zero: it stands where an operation has
  * 'offset of the next instruction', so the start of any operation is the byte before it (operation - 9).
  *
  * Invariant: a page with decoded code has its code lines set in the page record and no write entry in any TLB, so every write to such
@@ -14,6 +15,7 @@
 import * as L from './generated/layout';
 import { vp, MODE_64, MODE_16, MODE_STACK32, NO_VECTOR, raise, VECTOR_GP, SEG_CS, segment } from './state';
 import { decodeInstruction, decodedLength, decodedEnds, RESULT_LONG, RESULT_SHORT } from './decoder';
+import { hostTranslate } from './host';
 import { fetchPointer, walkedGpa, protectCodePage, dropLinks, noteExecuted } from './memory';
 
 const HEADER: u32 = 64;
@@ -22,6 +24,9 @@ const MAX_OPERATIONS: u32 = 64;
 const MAX_BYTES: u32 = 230;
 const HASH_ENTRIES: u32 = 65536;
 const JUMP_ENTRIES: u32 = 4096;
+const FREED_LIMIT: u32 = 4000;
+/** L.HOT_THRESHOLD of a processor that translates before it executes. */
+export const TRANSLATE_AT_ONCE: u32 = 0xffffffff;
 
 /**
  * Operations that no instruction decodes to; the run loop leaves the block on them: DELIVER the recorded exception, RESYNC after the
@@ -33,6 +38,7 @@ export const LEAVE_EXIT: u32 = L.LEAVE_EXIT;
 export const LEAVE_POLL: u32 = L.LEAVE_POLL;
 export const LEAVE_NEXT: u32 = L.LEAVE_NEXT;
 export const LEAVE_GO: u32 = L.LEAVE_GO;
+const LEAVE_LAST: u32 = L.LEAVE_TRANSLATED;
 
 // @ts-ignore: decorator
 @inline
@@ -56,12 +62,15 @@ export function arenaFlushes(): u32 {
 }
 
 export function initializeBlocks(): void {
-  for (let which = LEAVE_DELIVER; which <= LEAVE_GO; which++) store<u16>(leaveOperation(which), <u16>which);
+  for (let which = LEAVE_DELIVER; which <= LEAVE_LAST; which++) store<u16>(leaveOperation(which), <u16>which);
   resetArena();
 }
 
 function resetArena(): void {
   memory.fill(vp + L.JUMP_CACHE, 0, JUMP_ENTRIES * 4);
+  memory.fill(vp + L.JUMP_INTERPRET, 0, JUMP_ENTRIES * 4);
+  store<u32>(vp + L.HOT_QUEUE, 0);
+  store<u32>(vp + L.FREED_SLOTS, 0);
   memory.fill(vp + L.BLOCK_HASH, 0, HASH_ENTRIES * 4);
   const pages = load<u32>(L.SHARED + L.SHARED_RAM_BYTES) >> 12;
   memory.fill(vp + L.PAGE_BLOCKS_OFFSET, 0, pages * 4);
@@ -93,6 +102,15 @@ export function jumpSlot(rip: u64): usize {
   return vp + L.JUMP_CACHE + ((<u32>(rip ^ (rip >> 12)) & (JUMP_ENTRIES - 1)) << 2);
 }
 
+/** Slot of a block that is only interpreted. */
+// @ts-ignore: decorator
+@inline
+export function interpretSlot(rip: u64): usize {
+  return vp + L.JUMP_INTERPRET + ((<u32>(rip ^ (rip >> 12)) & (JUMP_ENTRIES - 1)) << 2);
+}
+/** Bit of a mode key: the block is never translated. */
+const INTERPRET_ONLY: u32 = 0x1000;
+
 function pageOf(host: usize): u32 {
   return <u32>(host - load<u32>(L.SHARED + L.SHARED_RAM_OFFSET)) >> 12;
 }
@@ -116,7 +134,7 @@ function linearOf(rip: u64): u64 {
 }
 
 /** Decodes a block at RIP into the arena. @returns the block, or 0 after a recorded fault. `single`: one instruction, outside the tables. */
-function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, single: bool): usize {
+function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, key: u32, single: bool): usize {
   const block: usize = arenaNext();
   const operations = block + HEADER;
   let out = operations;
@@ -165,7 +183,8 @@ function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, single: bool)
   store<u64>(block, rip);
   store<u64>(block, gpa, 16);
   store<u32>(block, offset, 32);
-  store<u32>(block, modeKey(), 36);
+  store<u32>(block, key, 36);
+  if (key & MODE_64 && !(key & INTERPRET_ONLY)) store<u32>(block, load<u32>(vp, L.HOT_THRESHOLD), 56);
   store<u32>(block, count, 40);
   if (single) return block;
 
@@ -178,6 +197,8 @@ function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, single: bool)
     const head = vp + L.PAGE_BLOCKS_OFFSET + page * 4;
     store<u32>(block, load<u32>(head), 24);
     store<u32>(head, <u32>block);
+    store<u16>(block, <u16>(gpa & 0xfff), 60);
+    store<u16>(block, <u16>((<u32>gpa & 0xfff) + min(offset, room)), 62);
     markLines(page, <u32>gpa & 0xfff, min(offset, room));
     if (secondHost != 0 && inRam(secondHost)) {
       const second = pageOf(secondHost);
@@ -193,7 +214,7 @@ function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, single: bool)
 }
 
 /** Finds or makes the block at RIP and enters it in the jump cache. @returns block or 0 after a recorded fault. */
-export function lookUpSlow(rip: u64): usize {
+export function lookUpSlow(rip: u64, interpretOnly: bool): usize {
   if (arenaNext() + HEADER + (MAX_OPERATIONS + 2) * 16 > <u32>vp + L.ARENA_END) {
     resetArena();
     dropLinks();
@@ -202,7 +223,7 @@ export function lookUpSlow(rip: u64): usize {
   const host = fetchPointer(linear);
   if (host == 0) return 0;
   const gpa = walkedGpa();
-  const key = modeKey();
+  const key = interpretOnly ? modeKey() | INTERPRET_ONLY : modeKey();
   let block: usize = load<u32>(vp + L.BLOCK_HASH + hashOf(gpa) * 4);
   while (block != 0) {
     if (load<u64>(block, 16) == gpa && load<u32>(block, 36) == key) {
@@ -216,14 +237,21 @@ export function lookUpSlow(rip: u64): usize {
     block = load<u32>(block, 12);
   }
   if (block == 0) {
-    block = decodeBlock(rip, linear, host, gpa, false);
+    block = decodeBlock(rip, linear, host, gpa, key, false);
     if (block == 0) return 0;
+    if (load<u32>(vp, L.HOT_THRESHOLD) == TRANSLATE_AT_ONCE && key == MODE_64) {
+      store<u32>(vp + L.HOT_QUEUE + 4, <u32>block);
+      store<u32>(vp + L.HOT_QUEUE, 1);
+      hostTranslate();
+      const region = blockAt(gpa);
+      if (region != 0) block = region;
+    }
   }
   noteExecuted(linear);
   if (load<u32>(block, 44) != 0) noteExecuted(linear + 0x1000);
   store<u64>(block, rip);
   store<u32>(block, load<u32>(vp, L.GENERATION), 8);
-  store<u32>(jumpSlot(rip), <u32>block);
+  store<u32>(interpretOnly ? interpretSlot(rip) : jumpSlot(rip), <u32>block);
   return block;
 }
 
@@ -236,7 +264,7 @@ export function singleBlock(rip: u64): usize {
   const linear = linearOf(rip);
   const host = fetchPointer(linear);
   if (host == 0) return 0;
-  return decodeBlock(rip, linear, host, walkedGpa(), true);
+  return decodeBlock(rip, linear, host, walkedGpa(), modeKey(), true);
 }
 
 /** Takes a block out of the chain of one of its pages. A block stands in a page's chain as its first or as its second page. */
@@ -254,8 +282,71 @@ function unlinkFrom(page: u32, target: usize): void {
   }
 }
 
+/**
+ * A block whose one operation is a translated region, in the place of the block `old`. `from` and `to` are the hull of the region's bytes in
+ * the page: a write to any of them drops it.
+ */
+export function installRegionBlock(old: usize, slot: u32, from: u32, to: u32): bool {
+  const block: usize = arenaNext();
+  if (block + 128 > <usize>vp + L.ARENA_END) return false;
+  const gpa = load<u64>(old, 16);
+  const page = load<u32>(old, 48);
+  const key = load<u32>(old, 36);
+  const rip = load<u64>(old);
+  kill(old);
+  memory.fill(block, 0, HEADER);
+  store<u64>(block, rip);
+  store<u64>(block, gpa, 16);
+  store<u32>(block, to - from, 32);
+  store<u32>(block, key, 36);
+  store<u32>(block, 1, 40);
+  store<u32>(block, page, 48);
+  store<u16>(block, <u16>from, 60);
+  store<u16>(block, <u16>to, 62);
+  store<u16>(block + HEADER, <u16>L.LEAVE_TRANSLATED);
+  store<u32>(block + HEADER, slot, 12);
+  store<u16>(block + HEADER + 16, <u16>LEAVE_NEXT);
+  const hash = vp + L.BLOCK_HASH + hashOf(gpa) * 4;
+  store<u32>(block, load<u32>(hash), 12);
+  store<u32>(hash, <u32>block);
+  const head = vp + L.PAGE_BLOCKS_OFFSET + page * 4;
+  store<u32>(block, load<u32>(head), 24);
+  store<u32>(head, <u32>block);
+  markLines(page, from, to - from);
+  store<u32>(vp + L.ARENA, <u32>block + HEADER + 32);
+  return true;
+}
+
+/** Room for jump operations that regions leave by; 0 when the arena is full. */
+export function allocateOperations(count: u32): usize {
+  const at: usize = arenaNext();
+  if (at + count * 16 + 64 > <usize>vp + L.ARENA_END) return 0;
+  memory.fill(at, 0, count * 16 + 16);
+  store<u32>(vp + L.ARENA, <u32>at + count * 16 + 16);
+  return at + 16;
+}
+
+/** The block of ordinary 64-bit code at a GPA, or 0. */
+export function blockAt(gpa: u64): usize {
+  let block: usize = load<u32>(vp + L.BLOCK_HASH + hashOf(gpa) * 4);
+  while (block != 0) {
+    if (load<u64>(block, 16) == gpa && load<u32>(block, 36) == MODE_64) return block;
+    block = load<u32>(block, 12);
+  }
+  return 0;
+}
+
 function kill(block: usize): void {
   const count = load<u32>(block, 40);
+  if (load<u16>(block + HEADER) == L.LEAVE_TRANSLATED) {
+    const freed = vp + L.FREED_SLOTS;
+    const slots = load<u32>(freed);
+    // Beyond the list's end a slot is lost until the arena is emptied.
+    if (slots < FREED_LIMIT) {
+      store<u32>(freed + 4 + slots * 4, load<u32>(block + HEADER, 12));
+      store<u32>(freed, slots + 1);
+    }
+  }
   for (let i: u32 = 0; i <= count; i++) store<u16>(block + HEADER + i * 16, <u16>LEAVE_RESYNC);
   store<u32>(block, 0, 8);
   // Out of the hash chain.
@@ -279,13 +370,13 @@ function kill(block: usize): void {
 // @ts-ignore: decorator
 @inline
 function startIn(block: usize, page: u32): u32 {
-  return load<u32>(block, 48) == page ? <u32>load<u64>(block, 16) & 0xfff : 0;
+  return load<u32>(block, 48) == page ? <u32>load<u16>(block, 60) : 0;
 }
 // @ts-ignore: decorator
 @inline
 function endIn(block: usize, page: u32): u32 {
   const end = (<u32>load<u64>(block, 16) & 0xfff) + load<u32>(block, 32);
-  return load<u32>(block, 48) == page ? min(end, 0x1000) : end - 0x1000;
+  return load<u32>(block, 48) == page ? <u32>load<u16>(block, 62) : end - 0x1000;
 }
 
 /** Bytes [offset, offset + size) of a RAM page have changed: drops the blocks that were decoded from them. */

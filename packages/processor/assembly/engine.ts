@@ -13,6 +13,10 @@ import { putSegment, updateMode } from './segments';
 import { fpuReset } from './fpu';
 import { runLoop } from './generated/loop';
 import { guestTsc } from './system';
+import { settle } from './run';
+import { decodeForTranslation, findBlock, installRegion, allocateExits, arenaFlushCount } from './translation';
+
+export { decodeForTranslation, findBlock, installRegion, allocateExits, arenaFlushCount };
 
 /** Makes this instance the processor whose block is at `address`. */
 export function attach(address: usize): void {
@@ -21,7 +25,11 @@ export function attach(address: usize): void {
 
 /** Power-on state, except memory: AMD64 manual volume 2, section 14.1. `index` becomes the APIC id. */
 export function reset(index: u32): void {
+  const executed = load<u64>(vp, L.INSTRUCTIONS);
+  const translated = load<u64>(vp, L.TRANSLATED);
   memory.fill(vp, 0, L.TLB_SETS);
+  store<u64>(vp, executed, L.INSTRUCTIONS);
+  store<u64>(vp, translated, L.TRANSLATED);
   store<u64>(vp, 0xfff0, L.RIP);
   store<u64>(vp, 0x0f00, 16);
   store<u32>(vp, 0x1f80, L.MXCSR);
@@ -48,7 +56,9 @@ export function reset(index: u32): void {
 
 /** Runs about `instructions` instructions, or until something ends the run. @returns EXIT_* (system.ts). */
 export function run(instructions: f64): u32 {
-  return runLoop(instructions);
+  const reason = runLoop(instructions);
+  settle();
+  return reason;
 }
 
 /** After control registers or segments were stored from outside: privilege level from SS, mode, TLBs. */

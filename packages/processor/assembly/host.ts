@@ -40,6 +40,10 @@ export declare function hostEndOfInterrupt(vector: u32): void;
 // @ts-ignore: decorator
 @external("host", "sendInterrupt")
 export declare function hostSendInterrupt(icrLow: u32, destination: u32): void;
+/** Hot blocks are waiting in L.HOT_QUEUE. */
+// @ts-ignore: decorator
+@external("host", "translate")
+export declare function hostTranslate(): void;
 /** 32 bits of good randomness. */
 // @ts-ignore: decorator
 @external("host", "random")

@@ -14,7 +14,7 @@ import {
 } from './state';
 import { GENERAL_BASE } from './decoder';
 import {
-  jumpSlot, lookUpSlow, singleBlock, leaveOperation, LEAVE_DELIVER, LEAVE_RESYNC, LEAVE_EXIT, LEAVE_POLL, LEAVE_NEXT, LEAVE_GO, invalidateCode, arenaFlushes,
+  jumpSlot, interpretSlot, lookUpSlow, singleBlock, leaveOperation, LEAVE_DELIVER, LEAVE_RESYNC, LEAVE_EXIT, LEAVE_POLL, LEAVE_NEXT, LEAVE_GO, invalidateCode, arenaFlushes,
 } from './blocks';
 import { executeGeneral, raiseAt } from './general';
 import { executeSystem, EXIT_HALT, EXIT_SHUTDOWN, EXIT_KICKED, EXIT_BUDGET } from './system';
@@ -24,10 +24,16 @@ import { deliverFault, deliverInterrupt } from './interrupts';
 import { takeAddressFault, flushAll, isCanonical } from './memory';
 import { deliverableVector, acceptVector, externalInterruptAllowed, timerDue, apicReset } from './apic';
 import { Operation } from './generated/operations';
-import { hostNow, hostDeadline, hostAcknowledge } from './host';
+import { hostNow, hostDeadline, hostAcknowledge, hostTranslate } from './host';
 
 /** Operations between two looks at the clock: about 20 microseconds. */
 const POLL_INTERVAL: i32 = 4000;
+
+const HOT_QUEUE_LIMIT: u32 = 1000;
+/** Blocks that make a batch, and polls after which fewer do. */
+const BATCH: u32 = 64;
+const BATCH_POLLS: u32 = 512;
+let pollsWaiting: u32 = 0;
 
 /** What is left of the caller's budget of instructions. */
 let allowance: i64 = 0;
@@ -51,7 +57,7 @@ function enterNow(rip: u64): usize {
   let block: usize = load<u32>(jumpSlot(rip));
   if (block == 0 || load<u64>(block) != rip || load<u32>(block, 8) != load<u32>(vp, L.GENERATION)) {
     store<u64>(vp, rip, L.RIP);
-    block = lookUpSlow(rip);
+    block = lookUpSlow(rip, false);
     if (block == 0) {
       store<u32>(vp, 0, L.FAULT_OPERATION);
       return leaveOperation(LEAVE_DELIVER);
@@ -73,6 +79,32 @@ export function enterLinked(u: usize, target: u64): usize {
 export function enterChecked(u: usize, target: u64): usize {
   return isCanonical(target) ? enter(target) : raiseAt(u, VECTOR_GP, 0);
 }
+/** Block of the instruction at RIP that is never translated: what translated code leaves to the interpreter. */
+export function enterInterpreted(rip: u64): usize {
+  if (load<i32>(vp, L.BUDGET) < 0) return leaveOperation(LEAVE_POLL);
+  let block: usize = load<u32>(interpretSlot(rip));
+  if (block == 0 || load<u64>(block) != rip || load<u32>(block, 8) != load<u32>(vp, L.GENERATION)) {
+    block = lookUpSlow(rip, true);
+    if (block == 0) {
+      store<u32>(vp, 0, L.FAULT_OPERATION);
+      return leaveOperation(LEAVE_DELIVER);
+    }
+  }
+  store<u64>(vp, rip, L.RIP_BASE);
+  return block + 64;
+}
+/** A block has been entered often enough: it waits for translation. */
+export function noteHot(block: usize): void {
+  const queue = vp + L.HOT_QUEUE;
+  const count = load<u32>(queue);
+  if (count >= HOT_QUEUE_LIMIT) {
+    store<u32>(block, 1, 56);
+    return;
+  }
+  store<u32>(queue + 4 + count * 4, <u32>block);
+  store<u32>(queue, count + 1);
+}
+
 /** Where to go on behind the operation before `u`. */
 export function resumeRip(u: usize): u64 {
   const rip = load<u64>(vp, L.RIP_BASE) + load<u8>(u - 9);
@@ -153,6 +185,14 @@ export function poll(): usize {
     flushAll();
   }
   takeTimers();
+  const hot = load<u32>(vp + L.HOT_QUEUE);
+  if (hot != 0) {
+    pollsWaiting++;
+    if (hot >= BATCH || pollsWaiting >= BATCH_POLLS) {
+      pollsWaiting = 0;
+      hostTranslate();
+    }
+  }
   if (atomic.load<i32>(vp + L.KICK) != 0) {
     atomic.store<i32>(vp + L.KICK, 0);
     return exitWith(EXIT_KICKED);
@@ -225,7 +265,7 @@ export function deliver(): usize {
 }
 
 /** Counts what ran since the last poll, when the loop ends without one. */
-function settle(): void {
+export function settle(): void {
   const executed = <i64>(load<i32>(vp, L.GRANTED) - load<i32>(vp, L.BUDGET));
   store<u64>(vp, load<u64>(vp, L.INSTRUCTIONS) + executed, L.INSTRUCTIONS);
   store<i32>(vp, 0, L.GRANTED);

@@ -46,6 +46,7 @@ const { error, stderr } = await asc.main([
   '--enable',
   'simd,threads,bulk-memory',
   '--importMemory',
+  '--importTable',
   '--sharedMemory',
   '--initialMemory',
   '256',

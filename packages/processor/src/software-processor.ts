@@ -17,11 +17,13 @@ import {
   SEGMENT_REGISTERS,
   type SegmentValue,
   type TableValue,
+  type TranslatorCounts,
   VECTOR_REGISTERS,
   type VirtualProcessor,
 } from '@plinth/hypervisor';
 import { kickProcessor, requestInterrupt } from './interrupt-request.ts';
 import { SEGMENT, SEGMENT_BYTES, STATE } from './state-layout.ts';
+import { TABLE_SLOTS, type TranslationExports, Translator } from './translator/translator.ts';
 
 export interface SoftwareProcessorOptions {
   readonly memory: WebAssembly.Memory;
@@ -29,9 +31,11 @@ export interface SoftwareProcessorOptions {
   /** Number of the processor in its partition, and its APIC id. */
   readonly index: number;
   readonly handlers: InterceptHandlers;
+  /** Transfers to a block after which it is translated; 0: never. */
+  readonly translateAfter?: number;
 }
 
-interface EngineExports {
+interface EngineExports extends TranslationExports {
   attach(address: number): void;
   reset(index: number): void;
   run(instructions: number): number;
@@ -85,6 +89,11 @@ const SCALARS: Readonly<Record<string, number>> = {
 /** Registers whose change alters translation or mode. */
 const MODE_REGISTERS = new Set<RegisterName>(['Cr0', 'Cr3', 'Cr4', 'Efer', 'Cs', 'Ss']);
 
+/** `translateAfter` of a processor that translates all that it can before it executes it. */
+export const TRANSLATE_AT_ONCE = 0xffffffff;
+/** Measured on boots: fewer transfers translate too much code that is hardly run again. */
+const DEFAULT_TRANSLATE_AFTER = 200;
+
 class SoftwareProcessor implements VirtualProcessor {
   readonly index: number;
   readonly #memory: WebAssembly.Memory;
@@ -92,6 +101,8 @@ class SoftwareProcessor implements VirtualProcessor {
   readonly #base: number;
   readonly #view: DataView;
   readonly #engine: EngineExports;
+  readonly #translator: Translator;
+  readonly #translateAfter: number;
   #stale = false;
 
   constructor(module: WebAssembly.Module, options: SoftwareProcessorOptions) {
@@ -101,17 +112,21 @@ class SoftwareProcessor implements VirtualProcessor {
     this.#layout = layout;
     this.#base = layout.processorsOffset + index * layout.processorStride;
     this.#view = new DataView(memory.buffer, this.#base, STATE.TLB_SETS);
-    const instance = new WebAssembly.Instance(module, this.#imports(memory, handlers));
+    const table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SLOTS });
+    const instance = new WebAssembly.Instance(module, this.#imports(memory, table, handlers));
     this.#engine = instance.exports as unknown as EngineExports;
+    this.#translateAfter = options.translateAfter ?? DEFAULT_TRANSLATE_AFTER;
+    this.#translator = new Translator(memory, this.#base, this.#engine, table, this.#translateAfter === TRANSLATE_AT_ONCE);
     this.#engine.attach(this.#base);
     this.reset();
   }
 
-  #imports(memory: WebAssembly.Memory, handlers: InterceptHandlers): WebAssembly.Imports {
+  #imports(memory: WebAssembly.Memory, table: WebAssembly.Table, handlers: InterceptHandlers): WebAssembly.Imports {
     const buffer = new DataView(memory.buffer);
     return {
       env: {
         memory,
+        table,
         abort: () => {
           throw new Error('the engine core aborted');
         },
@@ -133,6 +148,7 @@ class SoftwareProcessor implements VirtualProcessor {
         deadline: () => handlers.deadline(),
         acknowledgeExternalInterrupt: () => handlers.acknowledgeExternalInterrupt(),
         endOfInterrupt: (vector: number) => handlers.endOfInterrupt(vector),
+        translate: () => this.#translator.translateQueue(),
         sendInterrupt: (icr: number, destination: number) => this.#sendInterrupt(icr >>> 0, destination >>> 0),
         random: () => globalThis.crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
       },
@@ -283,6 +299,7 @@ class SoftwareProcessor implements VirtualProcessor {
 
   reset(): void {
     this.#engine.reset(this.index);
+    this.#view.setUint32(STATE.HOT_THRESHOLD, this.#translateAfter, true);
     this.#stale = false;
   }
 
@@ -298,7 +315,12 @@ class SoftwareProcessor implements VirtualProcessor {
   }
 
   instructionCounts(): { readonly interpreted: number; readonly translated: number } {
-    return { interpreted: Number(this.#view.getBigUint64(STATE.INSTRUCTIONS, true)), translated: 0 };
+    const translated = Number(this.#view.getBigUint64(STATE.TRANSLATED, true));
+    return { interpreted: Number(this.#view.getBigUint64(STATE.INSTRUCTIONS, true)) - translated, translated };
+  }
+
+  translatorCounts(): TranslatorCounts {
+    return { ...this.#translator.statistics };
   }
 
   translate(address: bigint): number | undefined {

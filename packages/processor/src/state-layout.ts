@@ -41,6 +41,8 @@ export const STATE = {
   GRANTED: 228,
   /** u64: what a vector operation leaves for a general register or RFLAGS. */
   VECTOR_RESULT: 232,
+  /** u64: instructions executed by translated code. */
+  TRANSLATED: 240,
   /** 64-byte scratch area for operands that have no place in RAM (MMIO, page-crossing). */
   SCRATCH: 256,
   /** 16 x 32 bytes: XMM0..15 in the low halves. */
@@ -112,6 +114,8 @@ export const STATE = {
   /** u32: position in the host-write ring up to which this processor has looked. */
   HOST_WRITES_SEEN: 0xa50,
   SLOT_GENERATION_SEEN: 0xa54,
+  /** u32: transfers to a block after which it is translated; 0 never; all ones: before its first execution. */
+  HOT_THRESHOLD: 0xa58,
   /** Ring of the last 16 exceptions, 48 bytes each {u32 vector, u32 error, u64 rip, u64 address, u64 count, u64 cs, u64 cr3}; u32 count. */
   EXCEPTION_COUNT: 0xa60,
   EXCEPTIONS: 0xa80,
@@ -133,6 +137,12 @@ export const STATE = {
   JUMP_CACHE: 0x200000,
   /** Hash table of blocks by physical address: 65536 x u32. */
   BLOCK_HASH: 0x210000,
+  /** Jump cache of blocks that are only interpreted: 4096 x u32. */
+  JUMP_INTERPRET: 0x250000,
+  /** Blocks waiting for translation: u32 count, then addresses. */
+  HOT_QUEUE: 0x258000,
+  /** Table slots of dropped regions, to be used again: u32 count, then slots. */
+  FREED_SLOTS: 0x25a000,
   /** Decoded code. */
   ARENA: 0x280000,
   ARENA_END: 0x1800000,

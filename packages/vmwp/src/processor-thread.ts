@@ -217,5 +217,11 @@ export class ProcessorThread {
     const { interpreted, translated } = this.#parts.processor.instructionCounts();
     this.#parts.counters.set('interpreted', interpreted);
     this.#parts.counters.set('translated', translated);
+    const translator = this.#parts.processor.translatorCounts?.();
+    if (translator === undefined) return;
+    this.#parts.counters.set('regions', translator.regions);
+    this.#parts.counters.set('modules', translator.modules);
+    this.#parts.counters.set('translatorBytes', translator.bytes);
+    this.#parts.counters.set('evicted', translator.evicted);
   }
 }

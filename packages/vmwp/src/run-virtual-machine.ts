@@ -476,7 +476,12 @@ class MachineRun {
       },
       marks: this.#marks.records(),
       instructions: this.#instructions(),
-      translator: { regions: 0, modules: 0, bytes: 0, evicted: 0 },
+      translator: {
+        regions: this.#counters.get('regions'),
+        modules: this.#counters.get('modules'),
+        bytes: this.#counters.get('translatorBytes'),
+        evicted: this.#counters.get('evicted'),
+      },
       exits: this.#counters.exits(),
       vmbus: { version: null, channels: [] },
       exit: { reason: end.reason, code: end.exitStatus },

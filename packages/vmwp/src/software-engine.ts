@@ -5,6 +5,7 @@
 import { defaultCpuid, kickProcessor } from '@plinth/processor';
 import type { RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
 import { type EngineParts, runMachine } from './run-virtual-machine.ts';
+import { translateAfter } from './translator-setting.ts';
 
 export const softwareEngine: EngineParts = {
   processorModule: new URL('./software-worker.js', import.meta.url),
@@ -16,9 +17,10 @@ export const softwareEngine: EngineParts = {
  * Runs a VM in this process until it ends.
  * @throws PlinthError for what is wrong before the guest starts; see `runMachine`
  */
-export function runVirtualMachine(
+export async function runVirtualMachine(
   configuration: VirtualMachineConfiguration,
   hooks: RunHooks = {},
 ): Promise<RunResult> {
+  translateAfter();
   return runMachine(configuration, hooks, softwareEngine);
 }

@@ -23,6 +23,10 @@ export const COUNTERS = [
   'budgets',
   'acknowledgements',
   'endsOfInterrupt',
+  'regions',
+  'modules',
+  'translatorBytes',
+  'evicted',
 ] as const;
 export type CounterName = (typeof COUNTERS)[number];
 

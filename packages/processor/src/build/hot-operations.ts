@@ -119,6 +119,7 @@ const linked = `const left = load<i32>(s, L.BUDGET) - <i32>(((u - first) >> 4) +
 store<i32>(s, left, L.BUDGET);
 const link: usize = load<u32>(u, 12);
 if (left >= 0 && link != 0 && load<u64>(link) == target && load<u32>(link, 8) == load<u32>(s, L.GENERATION)) {
+  const uses = load<u32>(link, 56) - 1; store<u32>(link, uses, 56); if (uses == 0) noteHot(link);
   store<u64>(s, target, L.RIP_BASE); u = link + 64;
 } else u = enterLinked(u, target);
 first = u; continue;`;
@@ -126,6 +127,7 @@ const indirect = `const left = load<i32>(s, L.BUDGET) - <i32>(((u - first) >> 4)
 store<i32>(s, left, L.BUDGET);
 const link: usize = load<u32>(s + L.JUMP_CACHE + ((<u32>(target ^ (target >> 12)) & 4095) << 2));
 if (left >= 0 && link != 0 && load<u64>(link) == target && load<u32>(link, 8) == load<u32>(s, L.GENERATION)) {
+  const uses = load<u32>(link, 56) - 1; store<u32>(link, uses, 56); if (uses == 0) noteHot(link);
   store<u64>(s, target, L.RIP_BASE); u = link + 64;
 } else u = enterChecked(u, target);
 first = u; continue;`;

@@ -14,7 +14,7 @@ import { carry, zero, sign, less, parity, overflow } from '../flags';
 import { fault, raiseAt, stackFault } from '../general';
 import { multiplyHighSigned } from '../multiply';
 import { leaveOperation, LEAVE_GO, LEAVE_POLL } from '../blocks';
-import { begin, charge, deliver, enter, enterLinked, enterChecked, executeOther, narrowOffset, poll, resumeRip } from '../run';
+import { begin, charge, deliver, enter, enterInterpreted, enterLinked, enterChecked, noteHot, executeOther, narrowOffset, poll, resumeRip } from '../run';
 
 /** Runs until an exit. @returns the exit reason. */
 export function runLoop(instructions: f64): u32 {
@@ -50,6 +50,28 @@ const FOOTER = `
         u = poll();
         first = u;
         continue;
+      case LEAVE_INTERPRET_NUMBER:
+        u = enterInterpreted(load<u64>(s, L.RIP));
+        first = u;
+        continue;
+      case LEAVE_JUMP_NUMBER: {
+        const target = load<u64>(s, L.RIP);
+        const link: usize = load<u32>(s + L.JUMP_CACHE + ((<u32>(target ^ (target >> 12)) & 4095) << 2));
+        if (load<i32>(s, L.BUDGET) >= 0 && link != 0 && load<u64>(link) == target && load<u32>(link, 8) == load<u32>(s, L.GENERATION)) {
+          const uses = load<u32>(link, 56) - 1;
+          store<u32>(link, uses, 56);
+          if (uses == 0) noteHot(link);
+          store<u64>(s, target, L.RIP_BASE);
+          u = link + 64;
+        } else u = enter(target);
+        first = u;
+        continue;
+      }
+      case LEAVE_TRANSLATED_NUMBER:
+        // A region: it comes back with the operation to go on with.
+        u = call_indirect<u32>(load<u32>(u, 12), s);
+        first = u;
+        continue;
       default: {
         const next = executeOther(u, number);
         if (next == leaveOperation(LEAVE_GO)) {
@@ -66,7 +88,7 @@ const FOOTER = `
 `;
 
 /** The numbers of the LEAVE operations follow the hot ones, so that the switch is dense. */
-export const LEAVE_OPERATIONS = ['DELIVER', 'RESYNC', 'EXIT', 'POLL', 'NEXT', 'GO'] as const;
+export const LEAVE_OPERATIONS = ['DELIVER', 'RESYNC', 'EXIT', 'POLL', 'NEXT', 'GO', 'INTERPRET', 'JUMP', 'TRANSLATED'] as const;
 export const FIRST_LEAVE = HOT_OPERATIONS.length + 1;
 
 /** @returns AssemblyScript source. */

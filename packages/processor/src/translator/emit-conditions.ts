@@ -1,0 +1,178 @@
+/**
+ * Conditions and flags as expressions over the lazy-flag locals, by the statically known kind.
+ * Answers to: assembly/flags.ts, whose functions these are in line. Called by: region-emitter.ts, emit-instructions.ts.
+ */
+import { CONDITIONS } from '../table/index.ts';
+import { KIND } from './flag-analysis.ts';
+import type { RegionEmitter } from './region-emitter.ts';
+import { OP } from './wasm-encoder.ts';
+
+/** Whether conditions can be decided with what is known. */
+export function conditionKinds(kind: number | undefined): kind is number {
+  return kind !== undefined;
+}
+
+type Emit = (emitter: RegionEmitter) => void;
+
+const compare = (left: 'ccResult' | 'ccA', right: 'ccA' | 'ccB' | 0, opcode: number): Emit => (emitter) => {
+  emitter.code.get(emitter[left]);
+  if (right === 0) emitter.code.i64(0);
+  else emitter.code.get(emitter[right]);
+  emitter.code.op(opcode);
+};
+const bitOf = (bit: number): Emit => ({ code, ccB }) => {
+  code.get(ccB);
+  code.i64(bit);
+  code.op(OP.i64_shr_u, OP.i32_wrap);
+  code.i32(1);
+  code.op(OP.i32_and);
+};
+const either = (left: Emit, right: Emit): Emit => (emitter) => {
+  left(emitter);
+  right(emitter);
+  emitter.code.op(OP.i32_or);
+};
+const differ = (left: Emit, right: Emit): Emit => (emitter) => {
+  left(emitter);
+  right(emitter);
+  emitter.code.op(OP.i32_xor);
+};
+const never: Emit = ({ code }) => code.i32(0);
+/** Sign bit of (a ^ r) & (b ^ r), and of (a ^ b) & (a ^ r). */
+const overflowAdd: Emit = ({ code, ccA, ccB, ccResult }) => {
+  code.get(ccA);
+  code.get(ccResult);
+  code.op(OP.i64_xor);
+  code.get(ccB);
+  code.get(ccResult);
+  code.op(OP.i64_xor, OP.i64_and);
+  code.i64(0);
+  code.op(OP.i64_lt_s);
+};
+const overflowSub: Emit = ({ code, ccA, ccB, ccResult }) => {
+  code.get(ccA);
+  code.get(ccB);
+  code.op(OP.i64_xor);
+  code.get(ccA);
+  code.get(ccResult);
+  code.op(OP.i64_xor, OP.i64_and);
+  code.i64(0);
+  code.op(OP.i64_lt_s);
+};
+const zeroResult = compare('ccResult', 0, OP.i64_eq);
+const negativeResult = compare('ccResult', 0, OP.i64_lt_s);
+const keptCarry: Emit = ({ code, ccKind }) => {
+  code.get(ccKind);
+  code.i32(8);
+  code.op(OP.i32_shr_u);
+  code.i32(1);
+  code.op(OP.i32_and);
+};
+const parityOfResult: Emit = ({ code, ccResult }) => {
+  code.get(ccResult);
+  code.i64(0xff);
+  code.op(OP.i64_and, OP.i64_popcnt, OP.i32_wrap);
+  code.i32(1);
+  code.op(OP.i32_and, OP.i32_eqz);
+};
+
+interface Flags {
+  readonly overflow: Emit;
+  readonly carry: Emit;
+  readonly zero: Emit;
+  readonly sign: Emit;
+  readonly parity: Emit;
+  /** Shorter forms than their combinations. */
+  readonly belowOrEqual?: Emit;
+  readonly less?: Emit;
+  readonly lessOrEqual?: Emit;
+}
+const ofResult = { zero: zeroResult, sign: negativeResult, parity: parityOfResult };
+const FLAGS: Readonly<Record<number, Flags>> = {
+  [KIND.explicit]: { overflow: bitOf(11), carry: bitOf(0), zero: bitOf(6), sign: bitOf(7), parity: bitOf(2) },
+  [KIND.add]: { ...ofResult, overflow: overflowAdd, carry: compare('ccResult', 'ccA', OP.i64_lt_u) },
+  [KIND.sub]: {
+    ...ofResult,
+    zero: compare('ccA', 'ccB', OP.i64_eq),
+    overflow: overflowSub,
+    carry: compare('ccA', 'ccB', OP.i64_lt_u),
+    belowOrEqual: compare('ccA', 'ccB', OP.i64_le_u),
+    less: compare('ccA', 'ccB', OP.i64_lt_s),
+    lessOrEqual: compare('ccA', 'ccB', OP.i64_le_s),
+  },
+  [KIND.inc]: { ...ofResult, overflow: overflowAdd, carry: keptCarry },
+  [KIND.dec]: { ...ofResult, overflow: overflowSub, carry: keptCarry },
+  [KIND.result]: { ...ofResult, overflow: bitOf(11), carry: bitOf(0) },
+  [KIND.logic]: {
+    ...ofResult,
+    overflow: never,
+    carry: never,
+    belowOrEqual: zeroResult,
+    less: negativeResult,
+    lessOrEqual: compare('ccResult', 0, OP.i64_le_s),
+  },
+};
+
+function flagsOf(emitter: RegionEmitter): Flags {
+  const flags = FLAGS[emitter.kind ?? -1];
+  if (flags === undefined) throw new RangeError('region: flags of unknown kind');
+  return flags;
+}
+
+/** Pushes a condition (i32, 0 or 1) by its suffix: 'NZ', 'LE' and so on. The emitter's kind must be known. */
+export function emitCondition(emitter: RegionEmitter, suffix: string): void {
+  const flags = flagsOf(emitter);
+  const code = CONDITIONS.findIndex((candidate) => candidate === suffix);
+  const less = flags.less ?? differ(flags.sign, flags.overflow);
+  const forms: readonly Emit[] = [
+    flags.overflow,
+    flags.carry,
+    flags.zero,
+    flags.belowOrEqual ?? either(flags.carry, flags.zero),
+    flags.sign,
+    flags.parity,
+    less,
+    flags.lessOrEqual ?? either(flags.zero, less),
+  ];
+  forms[code >> 1]?.(emitter);
+  if ((code & 1) === 1) emitter.code.op(OP.i32_eqz);
+}
+
+/** Pushes the carry flag (i64, 0 or 1). */
+export function emitCarry(emitter: RegionEmitter): void {
+  flagsOf(emitter).carry(emitter);
+  emitter.code.op(OP.i64_extend_u);
+}
+
+/** Pushes all six flags as RFLAGS bits (i64). */
+export function emitAllFlags(emitter: RegionEmitter): void {
+  const { code } = emitter;
+  const flags = flagsOf(emitter);
+  const shifted = (flag: Emit, bit: number): void => {
+    flag(emitter);
+    code.op(OP.i64_extend_u);
+    code.i64(bit);
+    code.op(OP.i64_shl);
+  };
+  flags.carry(emitter);
+  code.op(OP.i64_extend_u);
+  shifted(flags.parity, 2);
+  code.op(OP.i64_or);
+  shifted(flags.zero, 6);
+  code.op(OP.i64_or);
+  shifted(flags.sign, 7);
+  code.op(OP.i64_or);
+  shifted(flags.overflow, 11);
+  code.op(OP.i64_or);
+  // AF: bit 4 of a ^ b ^ r, or of the explicit flags.
+  if (emitter.kind === KIND.result || emitter.kind === KIND.logic) return;
+  code.get(emitter.ccB);
+  if (emitter.kind !== KIND.explicit) {
+    code.get(emitter.ccA);
+    code.op(OP.i64_xor);
+    code.get(emitter.ccResult);
+    code.op(OP.i64_xor);
+  }
+  code.i64(0x10);
+  code.op(OP.i64_and, OP.i64_or);
+}

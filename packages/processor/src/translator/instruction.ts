@@ -1,0 +1,60 @@
+/**
+ * A pre-decoded operation as the translator sees it: what assembly/decoder.ts wrote, with names instead of numbers.
+ * Called by: region.ts.
+ */
+import { FORM, type FormName } from '../build/decoder-tables.ts';
+import { HOT_OPERATIONS } from '../build/hot-operations.ts';
+import { INSTRUCTIONS } from '../table/index.ts';
+
+const GENERAL_BASE = 1024;
+const OPERATIONS: readonly string[] = [...new Set(INSTRUCTIONS.map((row) => row.operation))];
+const FORM_NAMES = Object.keys(FORM) as FormName[];
+
+export interface Instruction {
+  /** Offset of its first byte within the page. */
+  readonly offset: number;
+  /** Offset of the next instruction. */
+  readonly next: number;
+  readonly operation: string;
+  readonly form: FormName;
+  /** log2 of the operand size in bytes. */
+  readonly size: number;
+  /** Byte offsets of registers in the processor's block. */
+  readonly destination: number;
+  readonly source: number;
+  readonly base: number;
+  readonly index: number;
+  readonly scale: number;
+  /** 0 none, 1..6 ES CS SS DS FS GS. */
+  readonly segment: number;
+  readonly narrowAddress: boolean;
+  readonly displacement: number;
+  readonly immediate: number;
+  /** Both last fields as one number, for 64-bit immediates. */
+  readonly wide: bigint;
+}
+
+/** Reads the operation at `at`. `offset` is where the instruction starts in its page, `length` its bytes. */
+export function readInstruction(view: DataView, at: number, offset: number, length: number): Instruction {
+  const number = view.getUint16(at, true);
+  const flags = view.getUint8(at + 6);
+  const hot = HOT_OPERATIONS[number - 1];
+  const general = number - GENERAL_BASE;
+  return {
+    offset,
+    next: offset + length,
+    operation: hot?.operation ?? OPERATIONS[general >> 3] ?? '',
+    form: hot?.form ?? FORM_NAMES[general & 7] ?? 'N',
+    size: (flags >> 2) & 3,
+    destination: view.getUint8(at + 2),
+    source: view.getUint8(at + 3),
+    base: view.getUint8(at + 4),
+    index: view.getUint8(at + 5),
+    scale: flags & 3,
+    segment: (flags >> 4) & 7,
+    narrowAddress: (flags & 0x80) !== 0,
+    displacement: view.getInt32(at + 8, true),
+    immediate: view.getInt32(at + 12, true),
+    wide: view.getBigInt64(at + 8, true),
+  };
+}

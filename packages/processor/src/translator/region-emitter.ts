@@ -1,0 +1,612 @@
+/**
+ * One region to one WebAssembly function (processor block address) -> operation to go on with.
+ *
+ * Registers and lazy flags live in locals: loaded once at the entry, stored once at the exit. Control flow is structured by dominators
+ * (Ramsey, "Beyond Relooper"): forward merges are blocks, back edges loops. A memory operand's TLB look-up is inline; a miss (fault, MMIO,
+ * page crossing, code page) leaves at that very instruction, and the interpreter executes it. There are no calls.
+ *
+ * Exits: `side` (L.RIP is the instruction; LEAVE_INTERPRET), direct (a linked JMP operation of the arena), computed (L.RIP; LEAVE_JUMP).
+ * The budget is charged per block and looked at on back edges.
+ *
+ * Invariant: at every exit all six lazy-flag fields and all registers of the block equal what the interpreter would have left.
+ * Called by: translator.ts. The instructions themselves stand in emit-*.ts.
+ */
+import { STATE } from '../state-layout.ts';
+import { emitInstruction } from './emit-instructions.ts';
+import { conditionKinds, emitCondition } from './emit-conditions.ts';
+import { flagNeeds, kindsAtEntry } from './flag-analysis.ts';
+import type { Instruction } from './instruction.ts';
+import type { Region, RegionNode } from './region.ts';
+import { FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
+
+/** What a region's code needs of the run loop: addresses relative to the processor's block, and exits to direct targets. */
+export interface RegionHost {
+  readonly leaveInterpret: number;
+  readonly leaveJump: number;
+  /** @returns address (relative to the processor's block) of an operation that jumps by `delta` from the entry's RIP */
+  directExit(delta: number): number;
+}
+
+interface Label {
+  readonly kind: 'loop' | 'block' | 'plain';
+  /** Order of the node that a branch to this label reaches. */
+  readonly target: number;
+}
+
+const TLB_INDEX_MASK = 0x3ff0;
+
+export class RegionEmitter {
+  readonly code = new FunctionWriter();
+  readonly region: Region;
+  readonly #host: RegionHost;
+  readonly #registers = new Map<number, number>();
+  readonly #written = new Set<number>();
+  readonly #labels: Label[] = [];
+  readonly #kinds: ReadonlyMap<number, number | undefined>;
+  readonly #needs: ReadonlyMap<number, readonly boolean[]>;
+
+  readonly ccKind: number;
+  readonly ccResult: number;
+  readonly ccA: number;
+  readonly ccB: number;
+  readonly address: number;
+  readonly entry: number;
+  readonly pointer: number;
+  /** Scratch locals for instructions. */
+  readonly wide: readonly [number, number, number, number];
+  readonly narrow: readonly [number, number, number];
+  readonly #ripBase: number;
+  readonly #budget: number;
+  readonly #budgetAtEntry: number;
+  readonly #delta: number;
+  readonly #unused: number;
+  readonly #result: number;
+  readonly #tlbRead: number;
+  readonly #tlbWrite: number;
+
+  /** Static flags kind at the current point; undefined when it is only known at run time. */
+  kind: number | undefined;
+  /** Whether flags set by the current instruction can be seen by anything. */
+  flagsNeeded = true;
+  #current: Instruction | undefined;
+  #left = 0;
+
+  constructor(region: Region, host: RegionHost) {
+    this.region = region;
+    this.#host = host;
+    for (const register of registersOf(region)) this.#registers.set(register, this.code.local(I64));
+    const local64 = (): number => this.code.local(I64);
+    this.ccResult = local64();
+    this.ccA = local64();
+    this.ccB = local64();
+    this.address = local64();
+    this.wide = [local64(), local64(), local64(), local64()];
+    this.#ripBase = local64();
+    const local32 = (): number => this.code.local(I32);
+    this.ccKind = local32();
+    this.entry = local32();
+    this.pointer = local32();
+    this.narrow = [local32(), local32(), local32()];
+    this.#budget = local32();
+    this.#budgetAtEntry = local32();
+    this.#delta = local32();
+    this.#unused = local32();
+    this.#result = local32();
+    this.#tlbRead = local32();
+    this.#tlbWrite = local32();
+    this.#kinds = kindsAtEntry(region);
+    this.#needs = flagNeeds(region);
+  }
+
+  /** @returns the function's body */
+  emit(): Uint8Array {
+    const { code } = this;
+    this.#prologue();
+    code.op(OP.block, VOID);
+    this.#labels.push({ kind: 'plain', target: -1 });
+    code.op(OP.block, VOID);
+    this.#labels.push({ kind: 'plain', target: -2 });
+    const first = this.region.nodes[0];
+    if (first !== undefined) this.#emitTree(first);
+    this.#labels.pop();
+    code.op(OP.end);
+    // Side exit: the interpreter executes the instruction at RIP.
+    code.get(0);
+    code.get(this.#ripBase);
+    code.get(this.#delta);
+    code.op(OP.i64_extend_s, OP.i64_add);
+    code.memory(OP.i64_store, STATE.RIP);
+    code.get(this.#budget);
+    code.get(this.#unused);
+    code.op(OP.i32_add);
+    code.set(this.#budget);
+    code.get(0);
+    code.i32(this.#host.leaveInterpret);
+    code.op(OP.i32_add);
+    code.set(this.#result);
+    this.#labels.pop();
+    code.op(OP.end);
+    this.#epilogue();
+    return code.body();
+  }
+
+  #prologue(): void {
+    const { code } = this;
+    const load = (opcode: number, offset: number, local: number): void => {
+      code.get(0);
+      code.memory(opcode, offset);
+      code.set(local);
+    };
+    for (const [register, local] of this.#registers) load(OP.i64_load, register * 8, local);
+    load(OP.i32_load, STATE.CC_KIND, this.ccKind);
+    load(OP.i64_load, STATE.CC_RESULT, this.ccResult);
+    load(OP.i64_load, STATE.CC_A, this.ccA);
+    load(OP.i64_load, STATE.CC_B, this.ccB);
+    load(OP.i64_load, STATE.RIP_BASE, this.#ripBase);
+    load(OP.i32_load, STATE.BUDGET, this.#budgetAtEntry);
+    load(OP.i32_load, STATE.TLB_READ, this.#tlbRead);
+    load(OP.i32_load, STATE.TLB_WRITE, this.#tlbWrite);
+    code.get(this.#budgetAtEntry);
+    code.set(this.#budget);
+  }
+
+  #epilogue(): void {
+    const { code } = this;
+    const store = (opcode: number, offset: number, local: number): void => {
+      code.get(0);
+      code.get(local);
+      code.memory(opcode, offset);
+    };
+    for (const [register, local] of this.#registers) {
+      if (this.#written.has(register)) store(OP.i64_store, register * 8, local);
+    }
+    store(OP.i32_store, STATE.CC_KIND, this.ccKind);
+    store(OP.i64_store, STATE.CC_RESULT, this.ccResult);
+    store(OP.i64_store, STATE.CC_A, this.ccA);
+    store(OP.i64_store, STATE.CC_B, this.ccB);
+    store(OP.i32_store, STATE.BUDGET, this.#budget);
+    code.get(0);
+    code.get(0);
+    code.memory(OP.i64_load, STATE.TRANSLATED);
+    code.get(this.#budgetAtEntry);
+    code.get(this.#budget);
+    code.op(OP.i32_sub, OP.i64_extend_s, OP.i64_add);
+    code.memory(OP.i64_store, STATE.TRANSLATED);
+    code.get(this.#result);
+  }
+
+  // ---- control flow ----
+
+  /** Emits a node and everything it dominates. */
+  #emitTree(node: RegionNode): void {
+    const { code } = this;
+    if (node.loopHeader) {
+      code.op(OP.loop, VOID);
+      this.#labels.push({ kind: 'loop', target: node.order });
+    }
+    const merges = this.region.nodes.filter((child) => child.merge && child.immediateDominator === node.order && child !== node);
+    this.#emitWithin(node, merges.reverse());
+    if (node.loopHeader) {
+      this.#labels.pop();
+      code.op(OP.end);
+    }
+  }
+
+  /** Blocks for the merge nodes, the last in order outermost; innermost the node's own code. */
+  #emitWithin(node: RegionNode, merges: readonly RegionNode[]): void {
+    const [outer, ...rest] = merges;
+    if (outer === undefined) {
+      this.#emitBlock(node);
+      return;
+    }
+    this.code.op(OP.block, VOID);
+    this.#labels.push({ kind: 'block', target: outer.order });
+    this.#emitWithin(node, rest);
+    this.#labels.pop();
+    this.code.op(OP.end);
+    this.#emitTree(outer);
+  }
+
+  #emitBlock(node: RegionNode): void {
+    const { code } = this;
+    const { block } = node;
+    this.kind = this.#kinds.get(node.order);
+    const needs = this.#needs.get(node.order) ?? [];
+    const count = block.instructions.length;
+    code.get(this.#budget);
+    code.i32(count);
+    code.op(OP.i32_sub);
+    code.set(this.#budget);
+    const plain = block.terminator.kind === 'fall' || block.terminator.kind === 'interpret' ? count : count - 1;
+    for (let at = 0; at < plain; at++) {
+      const instruction = block.instructions[at];
+      if (instruction === undefined) continue;
+      this.#current = instruction;
+      this.#left = count - at;
+      this.flagsNeeded = needs[at] ?? true;
+      emitInstruction(this, instruction);
+    }
+    this.#current = block.instructions[count - 1];
+    this.#left = 1;
+    const { terminator } = block;
+    switch (terminator.kind) {
+      case 'fall':
+        this.#goTo(node, terminator.next);
+        break;
+      case 'jump':
+        this.#goTo(node, terminator.target);
+        break;
+      case 'branch':
+        this.#emitBranch(node, terminator.condition, terminator.target, terminator.next);
+        break;
+      case 'call': {
+        const last = this.#current as Instruction;
+        this.push(() => this.pushRip(last.next));
+        this.#directExit(terminator.target);
+        break;
+      }
+      case 'computed':
+        this.#emitComputed(terminator.instruction);
+        break;
+      case 'interpret':
+        this.#left = 0;
+        this.sideExitAt(terminator.at);
+        break;
+    }
+  }
+
+  #emitBranch(node: RegionNode, condition: string, target: number, next: number): void {
+    const { code } = this;
+    if (!conditionKinds(this.kind)) {
+      // How these flags were made is not known here: the interpreter decides.
+      this.sideExitAt(this.#current?.offset ?? next);
+      return;
+    }
+    const kind = this.kind;
+    emitCondition(this, condition);
+    code.op(OP.if, VOID);
+    this.#labels.push({ kind: 'plain', target: -3 });
+    this.#goTo(node, target);
+    this.#labels.pop();
+    code.op(OP.end);
+    this.kind = kind;
+    this.#goTo(node, next);
+  }
+
+  /** Continues at an offset: by a branch, inline, or through an exit. */
+  #goTo(node: RegionNode, offset: number): void {
+    const { code } = this;
+    const successor = node.successors.includes(offset) ? this.region.byOffset.get(offset) : undefined;
+    if (successor === undefined) {
+      this.#directExit(offset);
+      return;
+    }
+    if (successor.order <= node.order) {
+      // A back edge: out when the budget is used up, so that interrupts, timers and stops are seen.
+      code.get(this.#budget);
+      code.i32(0);
+      code.op(OP.i32_lt_s, OP.if, VOID);
+      this.#labels.push({ kind: 'plain', target: -3 });
+      this.#directExit(offset);
+      this.#labels.pop();
+      code.op(OP.end);
+      this.#branchTo('loop', successor.order);
+      return;
+    }
+    if (successor.merge) this.#branchTo('block', successor.order);
+    else this.#emitTree(successor);
+  }
+
+  #branchTo(kind: 'loop' | 'block', target: number): void {
+    for (let depth = 0; depth < this.#labels.length; depth++) {
+      const label = this.#labels[this.#labels.length - 1 - depth];
+      if (label?.kind === kind && label.target === target) {
+        this.code.branch(OP.br, depth);
+        return;
+      }
+    }
+    throw new RangeError(`region: no label for block ${target}`);
+  }
+
+  #depthOf(target: number): number {
+    for (let depth = 0; depth < this.#labels.length; depth++) {
+      if (this.#labels[this.#labels.length - 1 - depth]?.target === target) return depth;
+    }
+    throw new RangeError('region: no exit label');
+  }
+
+  // ---- exits ----
+
+  /** Leaves through a linked jump to an offset relative to the page. */
+  #directExit(offset: number): void {
+    const { code } = this;
+    // The jump operation charges one itself.
+    code.get(this.#budget);
+    code.i32(1);
+    code.op(OP.i32_add);
+    code.set(this.#budget);
+    code.get(0);
+    code.i32(this.#host.directExit(offset - this.region.entry));
+    code.op(OP.i32_add);
+    code.set(this.#result);
+    code.branch(OP.br, this.#depthOf(-1));
+  }
+
+  /** Leaves to the target on top of the stack (i64). */
+  #computedExit(target: number): void {
+    const { code } = this;
+    code.get(0);
+    code.get(target);
+    code.memory(OP.i64_store, STATE.RIP);
+    code.get(0);
+    code.i32(this.#host.leaveJump);
+    code.op(OP.i32_add);
+    code.set(this.#result);
+    code.branch(OP.br, this.#depthOf(-1));
+  }
+
+  /** Has the interpreter go on at the current instruction; `pending` further block levels were opened by the caller. */
+  sideExit(): void {
+    this.sideExitAt(this.#current?.offset ?? this.region.entry);
+  }
+  sideExitAt(offset: number): void {
+    const { code } = this;
+    code.i32(offset - this.region.entry);
+    code.set(this.#delta);
+    code.i32(this.#left);
+    code.set(this.#unused);
+    code.branch(OP.br, this.#depthOf(-2));
+  }
+  /** Takes the i32 on the stack: when it is not zero, leaves at the current instruction. */
+  sideExitIf(): void {
+    this.code.op(OP.if, VOID);
+    this.#labels.push({ kind: 'plain', target: -3 });
+    this.sideExit();
+    this.#labels.pop();
+    this.code.op(OP.end);
+  }
+
+  #emitComputed(instruction: Instruction): void {
+    const { code, wide } = this;
+    const target = wide[3];
+    const canonical = (): void => {
+      // The interpreter raises what a bad address raises.
+      code.get(target);
+      code.i64(16);
+      code.op(OP.i64_shl);
+      code.i64(16);
+      code.op(OP.i64_shr_s);
+      code.get(target);
+      code.op(OP.i64_ne);
+      this.sideExitIf();
+    };
+    if (instruction.operation === 'RET') {
+      this.readRegister(32, 3);
+      this.operandPointer('read', 8);
+      code.memory(OP.i64_load, 0);
+      code.set(target);
+      canonical();
+      this.readRegister(32, 3);
+      code.i64(8 + instruction.immediate);
+      code.op(OP.i64_add);
+      this.writeRegister(32, 3);
+    } else {
+      if (instruction.form === 'R') this.readRegister(instruction.destination, 3);
+      else this.loadOperand(instruction, 3, false);
+      code.set(target);
+      canonical();
+      if (instruction.operation === 'CALL_INDIRECT') this.push(() => this.pushRip(instruction.next));
+    }
+    this.#computedExit(target);
+  }
+
+  // ---- operands ----
+
+  /** Pushes the RIP of an offset in the page (i64). */
+  pushRip(offset: number): void {
+    this.code.get(this.#ripBase);
+    this.code.i64(offset - this.region.entry);
+    this.code.op(OP.i64_add);
+  }
+
+  local(offset: number): number {
+    const local = this.#registers.get(offset >> 3);
+    if (local === undefined) throw new RangeError(`region: register ${offset} has no local`);
+    return local;
+  }
+
+  /** Pushes a register's value, sign-extended (or zero-extended) to i64. */
+  readRegister(offset: number, size: number, signed = true): void {
+    const { code } = this;
+    code.get(this.local(offset));
+    if (size === 0 && (offset & 7) !== 0) {
+      code.i64(8);
+      code.op(OP.i64_shr_u);
+    }
+    if (size === 3) return;
+    if (signed) code.op([OP.i64_extend8, OP.i64_extend16, OP.i64_extend32][size] ?? 0);
+    else {
+      code.i64([0xff, 0xffff, 0xffffffff][size] ?? 0);
+      code.op(OP.i64_and);
+    }
+  }
+
+  /** Takes an i64 and writes the register as the architecture does: 32 bits clear the upper half, 8 and 16 keep the rest. */
+  writeRegister(offset: number, size: number): void {
+    const { code } = this;
+    const local = this.local(offset);
+    this.#written.add(offset >> 3);
+    if (size === 3) {
+      code.set(local);
+      return;
+    }
+    if (size === 2) {
+      code.i64(0xffffffff);
+      code.op(OP.i64_and);
+      code.set(local);
+      return;
+    }
+    const high = size === 0 && (offset & 7) !== 0;
+    const mask = size === 1 ? 0xffffn : high ? 0xff00n : 0xffn;
+    if (high) {
+      code.i64(8);
+      code.op(OP.i64_shl);
+    }
+    code.i64(mask);
+    code.op(OP.i64_and);
+    code.get(local);
+    code.i64(~mask);
+    code.op(OP.i64_and, OP.i64_or);
+    code.set(local);
+  }
+
+  /** Pushes the linear address of the memory operand. */
+  effectiveAddress(instruction: Instruction, withSegment = true): void {
+    const { code } = this;
+    const { base, index, scale, displacement } = instruction;
+    let pushed = false;
+    if (base === STATE.RIP_BASE) {
+      // Relative to the instruction's start.
+      code.get(this.#ripBase);
+      code.i64(instruction.offset - this.region.entry + displacement);
+      code.op(OP.i64_add);
+      pushed = true;
+    } else {
+      if (base !== STATE.ZERO_SLOT) {
+        code.get(this.local(base));
+        pushed = true;
+      }
+      if (index !== STATE.ZERO_SLOT) {
+        code.get(this.local(index));
+        if (scale !== 0) {
+          code.i64(scale);
+          code.op(OP.i64_shl);
+        }
+        if (pushed) code.op(OP.i64_add);
+        pushed = true;
+      }
+      if (displacement !== 0 || !pushed) {
+        code.i64(displacement);
+        if (pushed) code.op(OP.i64_add);
+      }
+    }
+    if (instruction.narrowAddress) {
+      code.i64(0xffffffff);
+      code.op(OP.i64_and);
+    }
+    if (withSegment && instruction.segment !== 0) {
+      code.get(0);
+      code.memory(OP.i64_load, STATE.SEGMENTS + (instruction.segment - 1) * 32);
+      code.op(OP.i64_add);
+    }
+  }
+
+  /** Takes a linear address (i64), pushes the host pointer (i32) of `bytes` bytes, or leaves at the current instruction. */
+  operandPointer(access: 'read' | 'write', bytes: number): void {
+    const { code } = this;
+    code.tee(this.address);
+    code.i64(8);
+    code.op(OP.i64_shr_u, OP.i32_wrap);
+    code.i32(TLB_INDEX_MASK);
+    code.op(OP.i32_and);
+    code.get(access === 'read' ? this.#tlbRead : this.#tlbWrite);
+    code.op(OP.i32_add);
+    code.tee(this.entry);
+    code.memory(OP.i64_load, 0);
+    code.get(this.address);
+    if (bytes > 1) {
+      code.i64(bytes - 1);
+      code.op(OP.i64_add);
+    }
+    code.i64(-4096);
+    code.op(OP.i64_and, OP.i64_ne);
+    this.sideExitIf();
+    code.get(this.address);
+    code.op(OP.i32_wrap);
+    code.get(this.entry);
+    code.memory(OP.i32_load, 8);
+    code.op(OP.i32_add);
+  }
+
+  /** Pushes the memory operand's value, extended to i64. */
+  loadOperand(instruction: Instruction, size: number, signed: boolean): void {
+    this.effectiveAddress(instruction);
+    this.operandPointer('read', 1 << size);
+    this.loadSized(size, signed);
+  }
+  loadSized(size: number, signed: boolean): void {
+    const opcodes = signed
+      ? [OP.i64_load8_s, OP.i64_load16_s, OP.i64_load32_s, OP.i64_load]
+      : [OP.i64_load8_u, OP.i64_load16_u, OP.i64_load32_u, OP.i64_load];
+    this.code.memory(opcodes[size] ?? OP.i64_load, 0);
+  }
+  /** Takes pointer and i64. */
+  storeSized(size: number): void {
+    this.code.memory([OP.i64_store8, OP.i64_store16, OP.i64_store32, OP.i64_store][size] ?? OP.i64_store, 0);
+  }
+
+  /** Pushes what `value` pushes onto the guest's stack, 64 bits. */
+  push(value: () => void): void {
+    const { code } = this;
+    this.readRegister(32, 3);
+    code.i64(8);
+    code.op(OP.i64_sub);
+    this.operandPointer('write', 8);
+    value();
+    code.memory(OP.i64_store, 0);
+    code.get(this.address);
+    this.writeRegister(32, 3);
+  }
+
+  /** Sets the lazy flags from locals; `b` may be left out for logic results. */
+  setFlags(kind: number, result: number, a: number, b: number | undefined): void {
+    this.kind = kind;
+    if (!this.flagsNeeded) return;
+    const { code } = this;
+    code.i32(kind);
+    code.set(this.ccKind);
+    code.get(result);
+    code.set(this.ccResult);
+    code.get(a);
+    code.set(this.ccA);
+    if (b === undefined) code.i64(0);
+    else code.get(b);
+    code.set(this.ccB);
+  }
+}
+
+/** General registers that a region reads or writes, by number. */
+function registersOf(region: Region): Set<number> {
+  const used = new Set<number>();
+  const add = (offset: number): void => {
+    if (offset < STATE.ZERO_SLOT) used.add(offset >> 3);
+  };
+  for (const { block } of region.nodes) {
+    for (const { base, index, destination, source, operation, form } of block.instructions) {
+      add(base);
+      add(index);
+      if (form.startsWith('R')) add(destination);
+      if (form === 'RR' || form === 'MR') add(source);
+      for (const register of IMPLICIT[operation] ?? []) used.add(register);
+    }
+  }
+  return used;
+}
+
+const RSP_ONLY = [4];
+/** Registers that operations use without naming them. */
+const IMPLICIT: Readonly<Record<string, readonly number[]>> = {
+  PUSH: RSP_ONLY,
+  PUSH_IMM: RSP_ONLY,
+  POP: RSP_ONLY,
+  CALL: RSP_ONLY,
+  RET: RSP_ONLY,
+  CALL_INDIRECT: RSP_ONLY,
+  LEAVE: [4, 5],
+  CWDE: [0],
+  CDQ: [0, 2],
+  MUL: [0, 2],
+  IMUL1: [0, 2],
+  DIV: [0, 2],
+  CMPXCHG: [0],
+};

@@ -1,0 +1,190 @@
+/**
+ * A small WebAssembly encoder: bytes of instructions, and modules of functions over one imported shared memory.
+ * Answers to: WebAssembly core specification 2.0, section 5. Called by: region-emitter.ts and the translator.
+ */
+
+export const I32 = 0x7f;
+export const I64 = 0x7e;
+export const VOID = 0x40;
+
+/** Opcodes by the specification's names. */
+export const OP = {
+  block: 0x02, loop: 0x03, if: 0x04, else: 0x05, end: 0x0b, br: 0x0c, br_if: 0x0d, return: 0x0f, select: 0x1b,
+  local_get: 0x20, local_set: 0x21, local_tee: 0x22,
+  i32_load: 0x28, i64_load: 0x29, i64_load8_s: 0x30, i64_load8_u: 0x31, i64_load16_s: 0x32, i64_load16_u: 0x33, i64_load32_s: 0x34, i64_load32_u: 0x35,
+  i32_store: 0x36, i64_store: 0x37, i64_store8: 0x3c, i64_store16: 0x3d, i64_store32: 0x3e,
+  i32_const: 0x41, i64_const: 0x42,
+  i32_eqz: 0x45, i32_eq: 0x46, i32_ne: 0x47, i32_lt_s: 0x48, i32_lt_u: 0x49,
+  i64_eqz: 0x50, i64_eq: 0x51, i64_ne: 0x52, i64_lt_s: 0x53, i64_lt_u: 0x54, i64_gt_s: 0x55, i64_gt_u: 0x56, i64_le_s: 0x57, i64_le_u: 0x58,
+  i64_ge_s: 0x59, i64_ge_u: 0x5a,
+  i32_add: 0x6a, i32_sub: 0x6b, i32_mul: 0x6c, i32_and: 0x71, i32_or: 0x72, i32_xor: 0x73, i32_shl: 0x74, i32_shr_s: 0x75, i32_shr_u: 0x76,
+  i32_rotl: 0x77, i32_rotr: 0x78,
+  i64_clz: 0x79, i64_ctz: 0x7a, i64_popcnt: 0x7b, i64_add: 0x7c, i64_sub: 0x7d, i64_mul: 0x7e, i64_div_u: 0x80, i64_rem_u: 0x82, i64_and: 0x83,
+  i64_or: 0x84, i64_xor: 0x85, i64_shl: 0x86, i64_shr_s: 0x87, i64_shr_u: 0x88, i64_rotl: 0x89, i64_rotr: 0x8a,
+  i32_wrap: 0xa7, i64_extend_s: 0xac, i64_extend_u: 0xad, i64_extend8: 0xc2, i64_extend16: 0xc3, i64_extend32: 0xc4,
+} as const;
+
+/** Growing bytes with LEB128 numbers. */
+export class ByteWriter {
+  #bytes = new Uint8Array(4096);
+  length = 0;
+
+  byte(value: number): void {
+    if (this.length === this.#bytes.length) {
+      const larger = new Uint8Array(this.#bytes.length * 2);
+      larger.set(this.#bytes);
+      this.#bytes = larger;
+    }
+    this.#bytes[this.length++] = value;
+  }
+  unsigned(value: number): void {
+    let left = value >>> 0;
+    while (left >= 0x80) {
+      this.byte((left & 0x7f) | 0x80);
+      left >>>= 7;
+    }
+    this.byte(left);
+  }
+  signed32(value: number): void {
+    let left = value | 0;
+    for (;;) {
+      const low = left & 0x7f;
+      left >>= 7;
+      if ((left === 0 && (low & 0x40) === 0) || (left === -1 && (low & 0x40) !== 0)) {
+        this.byte(low);
+        return;
+      }
+      this.byte(low | 0x80);
+    }
+  }
+  signed64(value: bigint): void {
+    let left = BigInt.asIntN(64, value);
+    for (;;) {
+      const low = Number(left & 0x7fn);
+      left >>= 7n;
+      if ((left === 0n && (low & 0x40) === 0) || (left === -1n && (low & 0x40) !== 0)) {
+        this.byte(low);
+        return;
+      }
+      this.byte(low | 0x80);
+    }
+  }
+  append(bytes: Uint8Array): void {
+    for (const value of bytes) this.byte(value);
+  }
+  text(value: string): void {
+    this.unsigned(value.length);
+    for (let at = 0; at < value.length; at++) this.byte(value.charCodeAt(at));
+  }
+  view(): Uint8Array {
+    return this.#bytes.subarray(0, this.length);
+  }
+}
+
+/** A function's code while it is written. Local 0 is the parameter (i32). */
+export class FunctionWriter extends ByteWriter {
+  readonly #locals: number[] = [];
+
+  /** @returns the index of a new local of the type */
+  local(type: number): number {
+    this.#locals.push(type);
+    return this.#locals.length;
+  }
+  op(...opcodes: readonly number[]): void {
+    for (const opcode of opcodes) this.byte(opcode);
+  }
+  get(local: number): void {
+    this.byte(OP.local_get);
+    this.unsigned(local);
+  }
+  set(local: number): void {
+    this.byte(OP.local_set);
+    this.unsigned(local);
+  }
+  tee(local: number): void {
+    this.byte(OP.local_tee);
+    this.unsigned(local);
+  }
+  i32(value: number): void {
+    this.byte(OP.i32_const);
+    this.signed32(value);
+  }
+  i64(value: number | bigint): void {
+    this.byte(OP.i64_const);
+    if (typeof value === 'bigint') this.signed64(value);
+    else if (value >= -0x80000000 && value <= 0x7fffffff) this.signed32(value);
+    else this.signed64(BigInt(value));
+  }
+  /** A load or store; alignment is only a hint, so none is claimed. */
+  memory(opcode: number, offset: number): void {
+    this.byte(opcode);
+    this.byte(0);
+    this.unsigned(offset);
+  }
+  branch(opcode: number, depth: number): void {
+    this.byte(opcode);
+    this.unsigned(depth);
+  }
+  /** The body as the code section wants it: locals in runs, instructions, end. */
+  body(): Uint8Array {
+    const out = new ByteWriter();
+    const runs: [number, number][] = [];
+    for (const type of this.#locals) {
+      const last = runs.at(-1);
+      if (last !== undefined && last[1] === type) last[0]++;
+      else runs.push([1, type]);
+    }
+    out.unsigned(runs.length);
+    for (const [count, type] of runs) {
+      out.unsigned(count);
+      out.byte(type);
+    }
+    out.append(this.view());
+    out.byte(OP.end);
+    return out.view();
+  }
+}
+
+function section(out: ByteWriter, id: number, content: ByteWriter): void {
+  out.byte(id);
+  out.unsigned(content.length);
+  out.append(content.view());
+}
+
+/** A module of functions (i32) -> i32 named by their number, over the shared memory `env.memory` of at most 65536 pages. */
+export function encodeModule(bodies: readonly Uint8Array[], maximumPages: number): Uint8Array {
+  const out = new ByteWriter();
+  for (const byte of [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) out.byte(byte);
+  const types = new ByteWriter();
+  for (const byte of [1, 0x60, 1, I32, 1, I32]) types.byte(byte);
+  section(out, 1, types);
+  const imports = new ByteWriter();
+  imports.unsigned(1);
+  imports.text('env');
+  imports.text('memory');
+  imports.byte(2);
+  imports.byte(3);
+  imports.unsigned(1);
+  imports.unsigned(maximumPages);
+  section(out, 2, imports);
+  const functions = new ByteWriter();
+  functions.unsigned(bodies.length);
+  for (let number = 0; number < bodies.length; number++) functions.unsigned(0);
+  section(out, 3, functions);
+  const exports = new ByteWriter();
+  exports.unsigned(bodies.length);
+  for (let number = 0; number < bodies.length; number++) {
+    exports.text(String(number));
+    exports.byte(0);
+    exports.unsigned(number);
+  }
+  section(out, 7, exports);
+  const code = new ByteWriter();
+  code.unsigned(bodies.length);
+  for (const body of bodies) {
+    code.unsigned(body.length);
+    code.append(body);
+  }
+  section(out, 10, code);
+  return out.view().slice();
+}
