@@ -1,8 +1,19 @@
 /**
  * Boot to init: host CPU seconds of all threads from the start of the process until the first line of init, beside QEMU's software
- * engine with the same kernel, initrd, command line and memory. Wall time and peak resident memory are told, too.
+ * engine with the same kernel, initrd, command line and memory. Wall time and peak resident memory are numbers of the same runs.
  */
-import { benchImage, compared, median, plinthCommand, qemuCommand, requireQemu, timeToText } from './support.mjs';
+import { join } from 'node:path';
+import {
+  benchImage,
+  compared,
+  median,
+  plinthCommand,
+  qemuCommand,
+  readStatistics,
+  requireQemu,
+  timeToText,
+  withTemporaryFolder,
+} from './support.mjs';
 
 const firstLineOfInit = 'init started after';
 const memory = '512M';
@@ -16,34 +27,32 @@ export default {
   unit: 's CPU',
   peerName: 'QEMU TCG',
   target: { of: 'ratio', most: 8 },
-  async run({ runs, say }) {
-    requireQemu();
-    const image = await benchImage();
-    const [plinth, qemu] = [plinthCommand(image, memory, '--mark', firstLineOfInit), qemuCommand(image, memory)];
-    const measured = { plinth: [], peer: [] };
-    for (let index = 0; index < runs; index += 1) {
-      const ours = await timeToText(plinth, firstLineOfInit);
-      const theirs = await timeToText(qemu, firstLineOfInit);
-      measured.plinth.push(ours);
-      measured.peer.push(theirs);
-      say(`${show('Plinth', ours)}; ${show('QEMU', theirs)}`);
-    }
-    const medians = Object.fromEntries(
-      Object.entries(measured).map(([who, list]) => [
-        who,
-        Object.fromEntries(Object.keys(list[0]).map((key) => [key, median(list.map((result) => result[key]))])),
-      ]),
-    );
-    say(`medians: ${show('Plinth', medians.plinth)}; ${show('QEMU', medians.peer)}`);
-    return {
-      ...compared(medians.plinth.cpuSeconds, medians.peer.cpuSeconds),
-      runs: measured,
-      notes: {
-        medians,
-        wallRatio: medians.plinth.wallSeconds / medians.peer.wallSeconds,
-        command: plinth,
-        peerCommand: qemu,
-      },
-    };
-  },
+  run: ({ runs, say }) =>
+    withTemporaryFolder(async (folder) => {
+      const peerVersion = requireQemu();
+      const image = await benchImage();
+      const statistics = join(folder, 'stats.json');
+      const plinth = plinthCommand(image, memory, '--mark', firstLineOfInit, '--stats', statistics);
+      const qemu = qemuCommand(image, memory);
+      const measured = { plinth: [], peer: [] };
+      for (let index = 0; index < runs; index += 1) {
+        const ours = await timeToText(plinth, firstLineOfInit);
+        const theirs = await timeToText(qemu, firstLineOfInit);
+        measured.plinth.push(ours);
+        measured.peer.push(theirs);
+        say(`${show('Plinth', ours)}; ${show('QEMU', theirs)}`);
+      }
+      const middle = (who, key) => median(measured[who].map((result) => result[key]));
+      const both = (key) => compared(middle('plinth', key), middle('peer', key));
+      const { instructions } = readStatistics(statistics);
+      return {
+        ...both('cpuSeconds'),
+        runs: measured,
+        more: [
+          { name: 'boot, wall time', unit: 's', ...both('wallSeconds') },
+          { name: 'boot, peak memory', unit: 'bytes', ...both('peakResidentBytes') },
+        ],
+        notes: { instructions, command: plinth, peerCommand: qemu, peerVersion },
+      };
+    }),
 };

@@ -9,7 +9,17 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root, run, StepFailure } from '../scripts/steps.mjs';
-import { benchImage, median, plinthCommand, qemuCommand, requireQemu, watch, withTemporaryFolder } from './support.mjs';
+import {
+  benchImage,
+  median,
+  memoryBeyondGuest,
+  plinthCommand,
+  qemuCommand,
+  readStatistics,
+  requireQemu,
+  watch,
+  withTemporaryFolder,
+} from './support.mjs';
 
 const memory = '512M';
 const guestFolder = join(root, 'bench', 'guest');
@@ -35,7 +45,7 @@ export default {
   peerName: 'QEMU TCG',
   target: { of: 'ratio', most: 1 },
   async run({ runs, say, option }) {
-    requireQemu();
+    const peerVersion = requireQemu();
     const image = await benchImage();
     const scale = Math.round(1000 * Number(option('scale') ?? 1));
     if (!(scale >= 1)) throw new StepFailure('--scale takes a number from 0.001', 64);
@@ -49,7 +59,8 @@ export default {
         // What the kernel does not know becomes init's environment.
         commandLine: `${image.commandLine} quiet GUEST_PROGRAMS=${names} GUEST_SCALE=${scale}`,
       };
-      const [plinth, qemu] = [plinthCommand(guest, memory), qemuCommand(guest, memory)];
+      const statistics = join(folder, 'stats.json');
+      const [plinth, qemu] = [plinthCommand(guest, memory, '--stats', statistics), qemuCommand(guest, memory)];
       const measured = { plinth: [], peer: [] };
       for (let index = 0; index < runs; index += 1) {
         for (const [who, command] of [
@@ -61,9 +72,31 @@ export default {
           say(`${who === 'peer' ? 'QEMU' : 'Plinth'} ${result.whole.cpuSeconds.toFixed(1)} s CPU, boot included`);
         }
       }
-      const { rows, mean } = summary(measured, expected, say);
-      const notes = { scale: scale / 1000, programs: rows, command: plinth, peerCommand: qemu };
-      return { plinth: mean, peer: 1, ratio: mean, runs: measured, notes };
+      const { rows, mean, worst } = summary(measured, expected, say);
+      const after = readStatistics(statistics);
+      const { instructions, translator } = after;
+      return {
+        ...{ plinth: mean, peer: 1, ratio: mean },
+        runs: measured,
+        more: [
+          { unit: 's CPU', ...worst },
+          {
+            name: 'cpu, memory beyond the guest',
+            unit: 'MiB',
+            plinth: memoryBeyondGuest(after),
+            target: { of: 'plinth', most: 200 },
+          },
+        ],
+        notes: {
+          scale: scale / 1000,
+          programs: rows,
+          instructions,
+          translator,
+          command: plinth,
+          peerCommand: qemu,
+          peerVersion,
+        },
+      };
     });
   },
 };
@@ -166,5 +199,11 @@ function summary(measured, expected, say) {
   say(
     `all: Plinth ${total('plinth').toFixed(1)} s CPU, QEMU ${total('peer').toFixed(1)} s; geometric mean ${mean.toFixed(2)}`,
   );
-  return { rows, mean };
+  const relative = ({ name, ratio }) => ratio / most(name);
+  const worst = rows.reduce((one, other) => (relative(other) > relative(one) ? other : one));
+  return {
+    rows,
+    mean,
+    worst: { ...worst, name: `cpu, worst program (${worst.name})`, target: { of: 'ratio', most: most(worst.name) } },
+  };
 }

@@ -33,7 +33,7 @@ export default {
   peerName: 'QEMU TCG',
   target: { of: 'plinth', most: 1.5 },
   async run({ runs, say }) {
-    requireQemu();
+    const peerVersion = requireQemu();
     const image = await benchImage();
     const [plinth, qemu] = [plinthCommand(image, '512M'), qemuCommand(image, '512M')];
     const measured = { plinth: [], peer: [] };
@@ -45,7 +45,7 @@ export default {
     return {
       ...compared(median(measured.plinth), median(measured.peer)),
       runs: measured,
-      notes: { command: plinth, peerCommand: qemu },
+      notes: { command: plinth, peerCommand: qemu, peerVersion },
     };
   },
 };

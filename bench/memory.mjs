@@ -1,8 +1,7 @@
 /** The process's peak memory beyond what the guest touched of its own. */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root, run, StepFailure } from '../scripts/steps.mjs';
-import { benchImage, median, withTemporaryFolder } from './support.mjs';
+import { benchImage, median, memoryBeyondGuest, readStatistics, withTemporaryFolder } from './support.mjs';
 
 const mebibyte = 2 ** 20;
 
@@ -20,15 +19,12 @@ export default {
       for (let index = 0; index < runs; index += 1) {
         const { status, output } = await run(process.execPath, command, { capture: true });
         if (status !== 0) throw new StepFailure(`ended with status ${status}\n${output}`);
-        const { peakRssBytes, guestTouchedBytes } = JSON.parse(readFileSync(statistics, 'utf8'));
+        const { peakRssBytes, guestTouchedBytes } = readStatistics(statistics);
         measured.push({ peakRssBytes, guestTouchedBytes });
         const [peak, touched] = [peakRssBytes / mebibyte, guestTouchedBytes / mebibyte];
         say(`peak ${peak.toFixed(1)} MiB, touched by the guest ${touched.toFixed(1)} MiB`);
       }
-      const beyond = measured.map(
-        ({ peakRssBytes, guestTouchedBytes }) => (peakRssBytes - guestTouchedBytes) / mebibyte,
-      );
-      return { plinth: median(beyond), runs: measured, notes: { command } };
+      return { plinth: median(measured.map(memoryBeyondGuest)), runs: measured, notes: { command } };
     });
   },
 };

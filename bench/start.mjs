@@ -1,8 +1,7 @@
 /** From the start of the process to the guest's first instruction, with everything built. */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root, run, StepFailure } from '../scripts/steps.mjs';
-import { benchImage, median, withTemporaryFolder } from './support.mjs';
+import { benchImage, median, readStatistics, withTemporaryFolder } from './support.mjs';
 
 export default {
   name: 'start',
@@ -19,7 +18,7 @@ export default {
       for (let index = 0; index < Math.max(5, runs); index += 1) {
         const { status, output } = await run(process.execPath, command, { capture: true });
         if (status !== 124) throw new StepFailure(`ended with status ${status} instead of 124\n${output}`);
-        measured.push(JSON.parse(readFileSync(statistics, 'utf8')).milestones.firstInstruction);
+        measured.push(readStatistics(statistics).milestones.firstInstruction);
       }
       say(measured.map((seconds) => `${seconds.toFixed(3)} s`).join(', '));
       return { plinth: median(measured), runs: measured, notes: { command } };

@@ -206,8 +206,22 @@ export function qemuCommand({ kernel, initrds, commandLine }, memory) {
   ];
 }
 
-/** Refuses a bench whose peer is not installed. */
+/**
+ * The peer's version, such as `QEMU emulator version 7.2.22`.
+ * @throws StepFailure when it is not installed
+ */
 export function requireQemu() {
-  const { status } = spawnSync('qemu-system-x86_64', ['--version']);
+  const { status, stdout } = spawnSync('qemu-system-x86_64', ['--version'], { encoding: 'utf8' });
   if (status !== 0) throw new StepFailure('the peer is missing: apt-get install qemu-system-x86');
+  return stdout.split('\n', 1)[0]?.replace(/ \(.*/, '') ?? 'unknown';
 }
+
+/** What a run of Plinth with `--stats FILE` left, once it has ended. */
+export const readStatistics = (file) => JSON.parse(readFileSync(file, 'utf8'));
+
+/** Memory of Plinth beyond what the guest touched of its own, in MiB. */
+export const memoryBeyondGuest = ({ peakRssBytes, guestTouchedBytes }) => (peakRssBytes - guestTouchedBytes) / 2 ** 20;
+
+/** The part of the guest's instructions that ran translated, in per cent. */
+export const translatedPercent = ({ instructions: { interpreted, translated } }) =>
+  (100 * translated) / Math.max(1, interpreted + translated);

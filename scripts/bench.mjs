@@ -3,7 +3,8 @@
  * and writes bench/results/NAME.json. With --check the last line is `N passed, N failed`, and a missed target is a failure.
  *
  * A bench is a module bench/NAME.mjs with a default export `{name, title, unit, target, peerName, run(context)}`; `run` answers
- * `{plinth, peer, ratio, runs, notes}`, without `peer` and `ratio` where it has no peer. The context is `{runs, say, option}`; `option`
+ * `{plinth, peer, ratio, runs, notes, more}`, without `peer` and `ratio` where it has no peer; `more` are further numbers of the same
+ * runs, `{name, unit, plinth, peer, ratio, target}` each. The context is `{runs, say, option}`; `option`
  * answers a bench's own `--NAME=VALUE`. `target` is `{of: 'plinth' | 'ratio', most}`.
  */
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
@@ -26,10 +27,13 @@ const known = existsSync(folder)
 
 const show = (value) => (value === null || value === undefined ? '-' : Number(value.toPrecision(3)).toString());
 
-function judge({ target }, result) {
-  if (target === undefined) return undefined;
-  const value = result[target.of];
-  return typeof value === 'number' && value <= target.most;
+/** A number of a bench as it is shown and written: with what is asked of it, and whether that is met. */
+function judged({ name, unit, plinth, peer = null, peerName = null, ratio = null, target = null }) {
+  const value = { plinth, ratio }[target?.of];
+  return {
+    ...{ name, unit, plinth, peer, peerName, ratio, target },
+    met: target === null ? null : typeof value === 'number' && value <= target.most,
+  };
 }
 
 const rows = [];
@@ -43,43 +47,25 @@ try {
   mkdirSync(join(folder, 'results'), { recursive: true });
   for (const name of wanted.length > 0 ? wanted : known) {
     const { default: bench } = await import(pathToFileURL(join(folder, `${name}.mjs`)).href);
+    const { unit, peerName, target } = bench;
     const began = performance.now();
     say(`${name}: ${bench.title}`);
     try {
       const result = await bench.run({ runs, say: (text) => say(`  ${text}`), option });
-      const { unit, peerName = null, target } = bench;
-      const met = judge(bench, result);
-      if (met === false) failed += 1;
-      const record = {
-        name,
-        unit,
-        plinth: result.plinth,
-        peer: result.peer ?? null,
-        peerName,
-        ratio: result.ratio ?? null,
-        runs: result.runs,
-      };
-      const about = {
-        target: target ?? null,
-        met: met ?? null,
-        node: process.version,
-        processor: cpus()[0]?.model ?? 'unknown',
-        at: new Date().toISOString(),
-      };
-      writeFileSync(
-        join(folder, 'results', `${name}.json`),
-        `${JSON.stringify({ ...record, ...about, notes: result.notes ?? {} }, undefined, 2)}\n`,
-      );
-      const bound = target === undefined ? '-' : `${target.of} <= ${target.most}`;
-      rows.push([
-        name,
-        unit,
-        show(result.plinth),
-        show(result.peer),
-        show(result.ratio),
-        bound,
-        met === undefined ? '-' : met ? 'met' : 'MISSED',
-      ]);
+      const first = judged({ name, unit, peerName, target, ...result });
+      const more = (result.more ?? []).map(judged);
+      const about = { node: process.version, processor: cpus()[0]?.model ?? 'unknown', at: new Date().toISOString() };
+      const record = { ...first, runs: result.runs, more, ...about, notes: result.notes ?? {} };
+      writeFileSync(join(folder, 'results', `${name}.json`), `${JSON.stringify(record, undefined, 2)}\n`);
+      for (const number of [first, ...more]) {
+        const { target: bound, met } = number;
+        if (met === false) failed += 1;
+        rows.push([
+          ...[number.name, number.unit, show(number.plinth), show(number.peer), show(number.ratio)],
+          bound === null ? '-' : `${bound.of} <= ${bound.most}`,
+          met === null ? '-' : met ? 'met' : 'MISSED',
+        ]);
+      }
     } catch (error) {
       failed += 1;
       say(`  failed: ${error instanceof StepFailure ? error.message : (error.stack ?? error)}`);
