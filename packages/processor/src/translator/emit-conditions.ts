@@ -14,29 +14,37 @@ export function conditionKinds(kind: number | undefined): kind is number {
 
 type Emit = (emitter: RegionEmitter) => void;
 
-const compare = (left: 'ccResult' | 'ccA', right: 'ccA' | 'ccB' | 0, opcode: number): Emit => (emitter) => {
-  emitter.code.get(emitter[left]);
-  if (right === 0) emitter.code.i64(0);
-  else emitter.code.get(emitter[right]);
-  emitter.code.op(opcode);
-};
-const bitOf = (bit: number): Emit => ({ code, ccB }) => {
-  code.get(ccB);
-  code.i64(bit);
-  code.op(OP.i64_shr_u, OP.i32_wrap);
-  code.i32(1);
-  code.op(OP.i32_and);
-};
-const either = (left: Emit, right: Emit): Emit => (emitter) => {
-  left(emitter);
-  right(emitter);
-  emitter.code.op(OP.i32_or);
-};
-const differ = (left: Emit, right: Emit): Emit => (emitter) => {
-  left(emitter);
-  right(emitter);
-  emitter.code.op(OP.i32_xor);
-};
+const compare =
+  (left: 'ccResult' | 'ccA', right: 'ccA' | 'ccB' | 0, opcode: number): Emit =>
+  (emitter) => {
+    emitter.code.get(emitter[left]);
+    if (right === 0) emitter.code.i64(0);
+    else emitter.code.get(emitter[right]);
+    emitter.code.op(opcode);
+  };
+const bitOf =
+  (bit: number): Emit =>
+  ({ code, ccB }) => {
+    code.get(ccB);
+    code.i64(bit);
+    code.op(OP.i64_shr_u, OP.i32_wrap);
+    code.i32(1);
+    code.op(OP.i32_and);
+  };
+const either =
+  (left: Emit, right: Emit): Emit =>
+  (emitter) => {
+    left(emitter);
+    right(emitter);
+    emitter.code.op(OP.i32_or);
+  };
+const differ =
+  (left: Emit, right: Emit): Emit =>
+  (emitter) => {
+    left(emitter);
+    right(emitter);
+    emitter.code.op(OP.i32_xor);
+  };
 const never: Emit = ({ code }) => code.i32(0);
 /** Sign bit of (a ^ r) & (b ^ r), and of (a ^ b) & (a ^ r). */
 const overflowAdd: Emit = ({ code, ccA, ccB, ccResult }) => {
@@ -122,7 +130,7 @@ function flagsOf(emitter: RegionEmitter): Flags {
 /** Pushes a condition (i32, 0 or 1) by its suffix: 'NZ', 'LE' and so on. The emitter's kind must be known. */
 export function emitCondition(emitter: RegionEmitter, suffix: string): void {
   const flags = flagsOf(emitter);
-  const code = CONDITIONS.findIndex((candidate) => candidate === suffix);
+  const code = (CONDITIONS as readonly string[]).indexOf(suffix);
   const less = flags.less ?? differ(flags.sign, flags.overflow);
   const forms: readonly Emit[] = [
     flags.overflow,

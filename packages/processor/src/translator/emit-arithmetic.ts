@@ -1,0 +1,160 @@
+/**
+ * Addition, subtraction, logic, INC and DEC as WebAssembly, and the flags that ADC and SBB leave.
+ *
+ * Answers to: AMD64 manual volume 3. The conventions of locals are those of emit-operands.ts. Called by: emit-instructions.ts.
+ */
+import { emitCarry } from './emit-conditions.ts';
+import { type Emit, extend, pushSource, readDestination, writeDestination } from './emit-operands.ts';
+import { KIND } from './flag-analysis.ts';
+import type { RegionEmitter } from './region-emitter.ts';
+import { OP } from './wasm-encoder.ts';
+
+export function arithmetic(opcode: number, kind: number, writes: boolean): Emit {
+  return (emitter, instruction) => {
+    const { code, wide } = emitter;
+    const [a, b, r] = wide;
+    if (instruction.form === 'RM') {
+      pushSource(emitter, instruction);
+      code.set(b);
+      readDestination(emitter, instruction, writes);
+    } else {
+      readDestination(emitter, instruction, writes);
+      pushSource(emitter, instruction);
+      code.set(b);
+    }
+    code.get(a);
+    code.get(b);
+    code.op(opcode);
+    if (kind !== KIND.logic) extend(emitter, instruction.size);
+    code.set(r);
+    if (writes) writeDestination(emitter, instruction, r);
+    if (kind === KIND.logic) {
+      emitter.setFlags(KIND.add, r, r, undefined);
+      emitter.kind = KIND.logic;
+    } else emitter.setFlags(kind, r, a, b);
+  };
+}
+
+/** ADC and SBB: flags are made at once where they can be seen. */
+export function withCarry(subtract: boolean): Emit {
+  return (emitter, instruction) => {
+    const { code, wide } = emitter;
+    const [a, b, r, c] = wide;
+    if (emitter.kind === undefined) {
+      emitter.sideExit();
+      emitter.kind = KIND.explicit;
+      return;
+    }
+    if (instruction.form === 'RM') {
+      pushSource(emitter, instruction);
+      code.set(b);
+      readDestination(emitter, instruction, true);
+    } else {
+      readDestination(emitter, instruction, true);
+      pushSource(emitter, instruction);
+      code.set(b);
+    }
+    emitCarry(emitter);
+    code.set(c);
+    code.get(a);
+    code.get(b);
+    code.op(subtract ? OP.i64_sub : OP.i64_add);
+    code.get(c);
+    code.op(subtract ? OP.i64_sub : OP.i64_add);
+    extend(emitter, instruction.size);
+    code.set(r);
+    writeDestination(emitter, instruction, r);
+    emitter.kind = KIND.explicit;
+    if (!emitter.flagsNeeded) return;
+    // CF: r < a, or r == a with a carry in (ADC); a < b, or a == b with a borrow in (SBB).
+    const left = subtract ? a : r;
+    const right = subtract ? b : a;
+    code.get(left);
+    code.get(right);
+    code.op(OP.i64_lt_u, OP.i64_extend_u);
+    code.get(left);
+    code.get(right);
+    code.op(OP.i64_eq, OP.i64_extend_u);
+    code.get(c);
+    code.op(OP.i64_and, OP.i64_or);
+    // OF into bit 11: the sign of the product of differences.
+    code.get(a);
+    code.get(subtract ? b : r);
+    code.op(OP.i64_xor);
+    code.get(subtract ? a : b);
+    code.get(r);
+    code.op(OP.i64_xor, OP.i64_and);
+    code.i64(63);
+    code.op(OP.i64_shr_u);
+    code.i64(11);
+    code.op(OP.i64_shl, OP.i64_or);
+    code.get(a);
+    code.get(b);
+    code.op(OP.i64_xor);
+    code.get(r);
+    code.op(OP.i64_xor);
+    code.i64(0x10);
+    code.op(OP.i64_and, OP.i64_or);
+    resultFlags(emitter, r);
+    code.op(OP.i64_or);
+    code.set(emitter.ccB);
+    code.i32(KIND.explicit);
+    code.set(emitter.ccKind);
+  };
+}
+
+/** Pushes SF, ZF and PF of a result. */
+function resultFlags({ code }: RegionEmitter, r: number): void {
+  code.get(r);
+  code.op(OP.i64_eqz, OP.i64_extend_u);
+  code.i64(6);
+  code.op(OP.i64_shl);
+  code.get(r);
+  code.i64(56);
+  code.op(OP.i64_shr_u);
+  code.i64(0x80);
+  code.op(OP.i64_and, OP.i64_or);
+  code.get(r);
+  code.i64(0xff);
+  code.op(OP.i64_and, OP.i64_popcnt);
+  code.i64(1);
+  code.op(OP.i64_and);
+  code.i64(1);
+  code.op(OP.i64_xor);
+  code.i64(2);
+  code.op(OP.i64_shl, OP.i64_or);
+}
+
+export function step(opcode: number, kind: number): Emit {
+  return (emitter, instruction) => {
+    const { code, wide } = emitter;
+    const [a, b, r, c] = wide;
+    if (emitter.flagsNeeded) {
+      if (emitter.kind === undefined) {
+        emitter.sideExit();
+        return;
+      }
+      emitCarry(emitter);
+      code.set(c);
+    }
+    readDestination(emitter, instruction, true);
+    code.get(a);
+    code.i64(1);
+    code.op(opcode);
+    extend(emitter, instruction.size);
+    code.set(r);
+    writeDestination(emitter, instruction, r);
+    code.i64(1);
+    code.set(b);
+    emitter.setFlags(kind, r, a, b);
+    if (emitter.flagsNeeded) {
+      code.get(c);
+      code.op(OP.i32_wrap);
+      code.i32(8);
+      code.op(OP.i32_shl);
+      code.i32(kind);
+      code.op(OP.i32_or);
+      code.set(emitter.ccKind);
+    } else emitter.kind = undefined;
+  };
+}
