@@ -12,7 +12,15 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PlinthError } from '@plinth/errors';
-import { fullDisk, lastLines, runTool, type ToolContext, tellsOfFullDisk, withNamedFileErrors } from './tools.ts';
+import {
+  fullDisk,
+  lastLines,
+  runTool,
+  type ToolContext,
+  type ToolOptions,
+  tellsOfFullDisk,
+  withNamedFileErrors,
+} from './tools.ts';
 
 /** A package as apt's lists describe it. */
 export interface DebianPackage {
@@ -68,7 +76,7 @@ export class Apt {
       await writeFile(this.#configuration, aptConfiguration(this.#root));
     });
     if (!options.forceUpdate && (await this.#listsAge()) < listsMaximumAge) return;
-    const update = await this.#run('apt-get', ['-q', 'update']);
+    const update = await this.#run('apt-get', ['-q', 'update'], { diskPurpose: 'package lists' });
     if (tellsOfFullDisk(update.stderr)) throw fullDisk(this.#root, 'package lists');
     // apt ends with 0 and warnings when an index could not be had, and with 100 when one of several sources is wrong.
     const complaints = update.stderr.split('\n').filter((line) => /^[EW]: /.test(line));
@@ -149,6 +157,7 @@ export class Apt {
     try {
       const result = await this.#run('apt-get', ['-q', '-o', 'APT::Status-Fd=3', 'download', `${name}=${version}`], {
         cwd: folder,
+        diskPurpose: `the package ${name}`,
         onStatusLine: (line) => {
           const percent = /^dlstatus:[^:]*:([0-9.]+):/.exec(line)?.[1];
           if (percent === undefined || Number(percent) === told) return;
@@ -175,11 +184,7 @@ export class Apt {
     return join(this.#root, 'apt.conf');
   }
 
-  #run(
-    program: string,
-    args: readonly string[],
-    options: { cwd?: string; onStatusLine?: (line: string) => void } = {},
-  ) {
+  #run(program: string, args: readonly string[], options: Omit<ToolOptions, 'context' | 'signal'> = {}) {
     return runTool(program, ['-c', this.#configuration, ...args], {
       ...options,
       context: this.#context,
@@ -262,6 +267,8 @@ function aptConfiguration(root: string): string {
     'APT::Sandbox::User "";',
     'Acquire::Languages "none";',
     'Acquire::Retries "3";',
+    'Acquire::http::Timeout "30";',
+    'Acquire::https::Timeout "30";',
     ...['DEP-11', 'DEP-11-icons', 'DEP-11-icons-small', 'DEP-11-icons-large', 'DEP-11-icons-hidpi', 'CNF'].map(
       (target) => `Acquire::IndexTargets::deb::${target}::DefaultEnabled "false";`,
     ),

@@ -10,10 +10,10 @@
  * One build at a time uses the store of a home folder (a lock file that names its process).
  */
 import { createHash } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { PlinthError } from '@plinth/errors';
+import { lockFolder } from './folder-lock.ts';
 import { plinthHome } from './home.ts';
 import { type BuildProgress, buildInitramfs } from './initramfs.ts';
 import { findRecipe, guestText, type ImageRecipe, recipeChecksum, recipeFiles, recipes } from './recipes.ts';
@@ -133,7 +133,9 @@ export async function resolveImage(name: string, options: ImageOptions = {}): Pr
 export async function buildImage(name: string, options: BuildOptions = {}): Promise<BuiltImage> {
   const home = options.home ?? plinthHome();
   const recipe = knownRecipe(name);
-  const unlock = await lockStore(home, options);
+  const unlock = await lockFolder(join(home, 'images'), home, options.signal, (owner) =>
+    options.onProgress?.({ stage: 'package lists', detail: `waiting for the build of process ${owner}` }),
+  );
   try {
     const built = await buildInitramfs({
       name,
@@ -326,36 +328,5 @@ async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
-  }
-}
-
-/** Waits until no other build uses this home folder; gives the way to let the next one in. */
-async function lockStore(home: string, options: BuildOptions): Promise<() => Promise<void>> {
-  const path = join(home, 'images', '.lock');
-  await withNamedFileErrors(home, 'images', () => mkdir(join(home, 'images'), { recursive: true, mode: 0o700 }));
-  for (;;) {
-    options.signal?.throwIfAborted();
-    try {
-      await withNamedFileErrors(home, 'images', () => writeFile(path, `${process.pid}\n`, { flag: 'wx' }));
-      return () => rm(path, { force: true });
-    } catch (error) {
-      if (!(error instanceof Error) || !('code' in error) || error.code !== 'EEXIST') throw error;
-    }
-    const owner = Number((await readFile(path, 'utf8').catch(() => '')).trim());
-    if (owner > 0 && !isAlive(owner)) {
-      await rm(path, { force: true });
-      continue;
-    }
-    options.onProgress?.({ stage: 'package lists', detail: `waiting for the build of process ${owner || 'unknown'}` });
-    await delay(500, undefined, { signal: options.signal });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
 }

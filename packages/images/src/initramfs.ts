@@ -13,6 +13,7 @@ import { gzipSync } from 'node:zlib';
 import { PlinthError } from '@plinth/errors';
 import { Apt, type DebianPackage } from './apt.ts';
 import { busyboxApplets } from './busybox.ts';
+import { lockFolder } from './folder-lock.ts';
 import { type GuestFile, GuestTree } from './guest-tree.ts';
 import { plinthHome } from './home.ts';
 import {
@@ -83,14 +84,22 @@ export async function buildInitramfs(options: InitramfsOptions): Promise<Initram
   const apt = new Apt(home, name, options.signal);
 
   progress({ stage: 'package lists', detail: "Debian's package lists" });
-  await apt.prepare();
-  const resolved = await resolvePackages(apt, options, progress).catch(async (error: unknown) => {
-    // The lists may be older than what the servers still have: once more with new ones.
-    if (!(error instanceof PlinthError) || (error.code !== 'PL-2104' && error.code !== 'PL-2105')) throw error;
-    options.signal?.throwIfAborted();
-    await apt.prepare({ forceUpdate: true });
-    return resolvePackages(apt, options, progress);
-  });
+  const unlock = await lockFolder(join(home, 'apt'), home, options.signal, (owner) =>
+    progress({ stage: 'package lists', detail: `waiting for the downloads of process ${owner}` }),
+  );
+  let resolved: ResolvedPackage[];
+  try {
+    await apt.prepare();
+    resolved = await resolvePackages(apt, options, progress).catch(async (error: unknown) => {
+      // The lists may be older than what the servers still have: once more with new ones.
+      if (!(error instanceof PlinthError) || (error.code !== 'PL-2104' && error.code !== 'PL-2105')) throw error;
+      options.signal?.throwIfAborted();
+      await apt.prepare({ forceUpdate: true });
+      return resolvePackages(apt, options, progress);
+    });
+  } finally {
+    await unlock();
+  }
 
   const workFolder = await withNamedFileErrors(home, 'unpacked packages', async () => {
     await mkdir(join(home, 'work'), { recursive: true });

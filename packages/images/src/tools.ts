@@ -5,7 +5,13 @@
  * Invariant: a program never gets a terminal or this process's standard input, and is ended when the caller's signal aborts.
  */
 import { spawn } from 'node:child_process';
+import { statfs } from 'node:fs/promises';
 import { PlinthError } from '@plinth/errors';
+
+/** What lists, downloads, unpacked packages and images take together, for the largest image. */
+const neededMebibytes = 900;
+/** A disk with less room than this is full. */
+const fullBelow = 128 * 1024;
 
 /** What a program did. */
 export interface ToolResult {
@@ -23,6 +29,8 @@ export interface ToolOptions {
   readonly onStatusLine?: (line: string) => void;
   /** The image and the folder that an error is to name. */
   readonly context: ToolContext;
+  /** What the program is run for; when given, it is ended as soon as the folder's disk is full, where apt would wait for ever. */
+  readonly diskPurpose?: string;
 }
 
 /** What the messages of this module name. */
@@ -34,7 +42,7 @@ export interface ToolContext {
 /**
  * Runs a program to its end and gives its output; a status other than 0 is for the caller to judge.
  *
- * @throws PL-2103 when the program is not there; the abort reason when `signal` aborts
+ * @throws PL-2103 when the program is not there, PL-2107 when the disk is watched and full; the abort reason when `signal` aborts
  */
 export async function runTool(program: string, args: readonly string[], options: ToolOptions): Promise<ToolResult> {
   options.signal?.throwIfAborted();
@@ -59,8 +67,20 @@ export async function runTool(program: string, args: readonly string[], options:
       child.kill('SIGTERM');
     };
     options.signal?.addEventListener('abort', abort, { once: true });
-    child.on('error', (error: NodeJS.ErrnoException) => {
+    const { diskPurpose } = options;
+    let isFull = false;
+    const look = async (): Promise<void> => {
+      if ((await freeBytes(options.context.folder)) >= fullBelow) return;
+      isFull = true;
+      abort();
+    };
+    const watch = diskPurpose === undefined ? undefined : setInterval(() => void look(), 500);
+    const finish = (): void => {
+      clearInterval(watch);
       options.signal?.removeEventListener('abort', abort);
+    };
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      finish();
       if (error.code === 'ENOENT' || error.code === 'EACCES') {
         const { image, folder } = options.context;
         reject(new PlinthError('PL-2103', { name: image, program, folder }, { cause: error }));
@@ -69,8 +89,9 @@ export async function runTool(program: string, args: readonly string[], options:
       }
     });
     child.on('close', (status, endedBy) => {
-      options.signal?.removeEventListener('abort', abort);
+      finish();
       if (options.signal?.aborted) reject(options.signal.reason);
+      else if (isFull && diskPurpose !== undefined) reject(fullDisk(options.context.folder, diskPurpose));
       else resolve({ status, signal: endedBy, stdout: output(), stderr: errors() });
     });
   });
@@ -99,7 +120,17 @@ export function tellsOfFullDisk(messages: string): boolean {
 
 /** PL-2107 for `path`. */
 export function fullDisk(path: string, purpose: string, cause?: unknown): PlinthError<'PL-2107'> {
-  return new PlinthError('PL-2107', { path, purpose, needed: 600 }, { cause });
+  return new PlinthError('PL-2107', { path, purpose, needed: neededMebibytes }, { cause });
+}
+
+/** Bytes that may still be written to the disk of `folder`; Infinity when that cannot be told. */
+async function freeBytes(folder: string): Promise<number> {
+  try {
+    const { bavail, bsize } = await statfs(folder);
+    return bavail * bsize;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
 }
 
 /** The last lines of a program's messages, in one line of text. */
