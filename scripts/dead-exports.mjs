@@ -25,8 +25,9 @@ const folders = [
   join(root, 'bench'),
 ];
 const files = folders.filter((folder) => existsSync(folder)).flatMap(sourcesUnder);
+// The engine's assembly is no module of the TypeScript program, but imports what its generator writes.
 const scripts = packageFolders()
-  .map((name) => join(root, 'packages', name, 'scripts'))
+  .flatMap((name) => ['scripts', 'assembly'].map((folder) => join(root, 'packages', name, folder)))
   .concat(join(root, 'scripts'), join(root, 'bench'))
   .filter((folder) => existsSync(folder))
   .flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)))

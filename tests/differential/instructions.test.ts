@@ -1,13 +1,15 @@
 /**
  * The software engine's instructions against the host's own processor: registers, flags, memory and faults agree.
  *
- * PLINTH_DIFFERENTIAL_CASES and PLINTH_DIFFERENTIAL_SEED change how much is run; the report lies in
- * bench/results/differential.json. A failing case is repeated with `node tests/differential/run.mjs --seed S --case N`.
+ * The cases run twice with different seeds: interpreted, which is where every row of the table must have enough cases, and with
+ * every block translated before its first execution. PLINTH_DIFFERENTIAL_CASES, PLINTH_DIFFERENTIAL_TRANSLATED (numbers of cases)
+ * and PLINTH_DIFFERENTIAL_SEED change how much is run; the report of the first lies in bench/results/differential.json. A failing
+ * case is repeated with `node tests/differential/run.mjs --seed S --case N`, with `--translate` for translated code.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { createSoftwareProcessor } from '@plinth/processor';
+import { createSoftwareProcessor, TRANSLATE_AT_ONCE } from '@plinth/processor';
 import { describe, expect, it } from 'vitest';
 import { compareOutcomes } from '../../packages/processor/src/testing/differential-compare.ts';
 import { formatCoverage } from '../../packages/processor/src/testing/differential-coverage.ts';
@@ -32,7 +34,9 @@ import { buildRunner, disassemble, missingOracle, runNative } from './oracle.mjs
 
 const LONG = process.env.PLINTH_TEST_LONG !== undefined;
 const CASES = Number(process.env.PLINTH_DIFFERENTIAL_CASES ?? (LONG ? 3_000_000 : 180_000));
+const TRANSLATED_CASES = Number(process.env.PLINTH_DIFFERENTIAL_TRANSLATED ?? (LONG ? 1_000_000 : 40_000));
 const SEED = Number(process.env.PLINTH_DIFFERENTIAL_SEED ?? 1);
+const TRANSLATED_SEED = SEED + 1000;
 /** The contract's floor for one run of the tests. */
 const INSTRUCTIONS_WANTED = 200_000;
 const CASES_PER_ROW = 100;
@@ -41,8 +45,15 @@ const reportFile = fileURLToPath(new URL('../../bench/results/differential.json'
 const engine = fileURLToPath(new URL('../../packages/processor/dist/engine.wasm', import.meta.url));
 const missing = await missingOracle();
 
-async function tell(result: DifferentialResult, processor: ProcessorFactory): Promise<string> {
-  const pair = new DifferentialPair(runNative, processor, generatorOptions({ seed: SEED }).template);
+/** The engine with a count of transfers after which a block is translated; 0: never. */
+function engineProcessor(translateAfter: number): ProcessorFactory {
+  const module = new WebAssembly.Module(readFileSync(engine));
+  return ({ memory, layout, handlers }) =>
+    createSoftwareProcessor(module, { memory, layout, index: 0, handlers, translateAfter });
+}
+
+async function tell(result: DifferentialResult, processor: ProcessorFactory, seed: number): Promise<string> {
+  const pair = new DifferentialPair(runNative, processor, generatorOptions({ seed }).template);
   const stories: string[] = [];
   for (const { subject } of result.findings.slice(0, 8)) {
     const smallest = await minimise(pair, subject);
@@ -51,7 +62,7 @@ async function tell(result: DifferentialResult, processor: ProcessorFactory): Pr
     const bytes = Uint8Array.from(items.flatMap((item) => item.bytes));
     const text = await disassemble(bytes, start, state.mode);
     stories.push(
-      `${describeCase(smallest)}\n${text ?? '(no objdump)'}\n  node tests/differential/run.mjs --seed ${SEED} --case ${subject.index}`,
+      `${describeCase(smallest)}\n${text ?? '(no objdump)'}\n  node tests/differential/run.mjs --seed ${seed} --case ${subject.index}`,
     );
   }
   return `${result.findingCount} cases differ\n${stories.join('\n\n')}`;
@@ -63,9 +74,7 @@ describe("instructions on the host's processor and on the engine", () => {
     await buildRunner();
     const unfit = await unfitHost(runNative);
     if (unfit !== undefined) context.skip(`not applicable: ${unfit}`);
-    const module = new WebAssembly.Module(readFileSync(engine));
-    const processor: ProcessorFactory = ({ memory, layout, handlers }) =>
-      createSoftwareProcessor(module, { memory, layout, index: 0, handlers });
+    const processor = engineProcessor(0);
     const result = await runDifferential({ seed: SEED, first: 0, count: CASES, native: runNative, processor });
     const report = result.coverage.report(CASES_PER_ROW);
     mkdirSync(dirname(reportFile), { recursive: true });
@@ -76,9 +85,32 @@ describe("instructions on the host's processor and on the engine", () => {
         `${report.excluded.length} excluded\n`,
     );
     expect(result.endless).toEqual([]);
-    if (result.findingCount > 0) expect.fail(await tell(result, processor));
+    if (result.findingCount > 0) expect.fail(await tell(result, processor, SEED));
     expect(report.shortcomings).toEqual([]);
     expect(report.instructions).toBeGreaterThanOrEqual(INSTRUCTIONS_WANTED);
+  });
+
+  const translatedTitle = `agree in ${TRANSLATED_CASES} cases of seed ${TRANSLATED_SEED}, translated before they are executed`;
+  it(translatedTitle, { timeout: 3_600_000 }, async (context) => {
+    if (missing !== undefined) context.skip(missing);
+    await buildRunner();
+    const unfit = await unfitHost(runNative);
+    if (unfit !== undefined) context.skip(`not applicable: ${unfit}`);
+    const processor = engineProcessor(TRANSLATE_AT_ONCE);
+    const result = await runDifferential({
+      seed: TRANSLATED_SEED,
+      first: 0,
+      count: TRANSLATED_CASES,
+      native: runNative,
+      processor,
+    });
+    expect(result.endless).toEqual([]);
+    if (result.findingCount > 0) expect.fail(await tell(result, processor, TRANSLATED_SEED));
+    process.stdout.write(
+      `differential: seed ${TRANSLATED_SEED}, ${result.translated} instructions of translated code, ${result.interpreted} interpreted\n`,
+    );
+    // Fewer would mean that the cases do not reach the translator.
+    expect(result.translated).toBeGreaterThan(TRANSLATED_CASES);
   });
 
   it('would notice a wrong register, flag, vector, memory word or exception', async (context) => {

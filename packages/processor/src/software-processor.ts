@@ -116,7 +116,13 @@ class SoftwareProcessor implements VirtualProcessor {
     const instance = new WebAssembly.Instance(module, this.#imports(memory, table, handlers));
     this.#engine = instance.exports as unknown as EngineExports;
     this.#translateAfter = options.translateAfter ?? DEFAULT_TRANSLATE_AFTER;
-    this.#translator = new Translator(memory, this.#base, this.#engine, table, this.#translateAfter === TRANSLATE_AT_ONCE);
+    this.#translator = new Translator(
+      memory,
+      this.#base,
+      this.#engine,
+      table,
+      this.#translateAfter === TRANSLATE_AT_ONCE,
+    );
     this.#engine.attach(this.#base);
     this.reset();
   }
@@ -211,7 +217,7 @@ class SoftwareProcessor implements VirtualProcessor {
   readRegister(name: RegisterName): RegisterValue {
     const scalar = SCALARS[name];
     if (scalar !== undefined) return this.#view.getBigUint64(scalar, true);
-    const segment = SEGMENT_REGISTERS.findIndex((candidate) => candidate === name);
+    const segment = (SEGMENT_REGISTERS as readonly string[]).indexOf(name);
     if (segment >= 0) {
       const at = STATE.SEGMENTS + segment * SEGMENT_BYTES;
       return {
@@ -221,7 +227,7 @@ class SoftwareProcessor implements VirtualProcessor {
         attributes: this.#view.getUint16(at + SEGMENT.ATTRIBUTES, true),
       };
     }
-    const vector = VECTOR_REGISTERS.findIndex((candidate) => candidate === name);
+    const vector = (VECTOR_REGISTERS as readonly string[]).indexOf(name);
     if (vector >= 0) {
       const at = STATE.XMM + vector * 32;
       return this.#view.getBigUint64(at, true) | (this.#view.getBigUint64(at + 8, true) << 64n);
@@ -259,7 +265,7 @@ class SoftwareProcessor implements VirtualProcessor {
 
   #writeScalar(name: RegisterName, value: bigint): void {
     const scalar = SCALARS[name];
-    const vector = VECTOR_REGISTERS.findIndex((candidate) => candidate === name);
+    const vector = (VECTOR_REGISTERS as readonly string[]).indexOf(name);
     if (scalar !== undefined) {
       this.#view.setBigUint64(scalar, BigInt.asUintN(64, value), true);
     } else if (vector >= 0) {
@@ -277,7 +283,7 @@ class SoftwareProcessor implements VirtualProcessor {
   }
 
   #writeSegment(name: RegisterName, value: SegmentValue): void {
-    const segment = SEGMENT_REGISTERS.findIndex((candidate) => candidate === name);
+    const segment = (SEGMENT_REGISTERS as readonly string[]).indexOf(name);
     if (segment < 0) throw new RangeError(`register ${name} does not take a segment`);
     const at = STATE.SEGMENTS + segment * SEGMENT_BYTES;
     this.#view.setBigUint64(at + SEGMENT.BASE, BigInt.asUintN(64, value.base), true);

@@ -16,7 +16,7 @@ export type FormName = keyof typeof FORM;
 const PREFIX = { any: 0, NP: 1, '66': 2, F3: 3, F2: 4, NP66: 5 } as const;
 const SIZE: Readonly<Record<string, number>> = { b: 0, w: 1, d: 2, q: 3, v: 4, y: 5 };
 /** How the decoder finds an operand's place. */
-export const PLACE = {
+const PLACE = {
   none: 0,
   G: 1,
   G8: 2,
@@ -90,7 +90,7 @@ function placeOf(operand: Operand | undefined): number {
 }
 
 /** The form of a row when its ModRM operand is a register, and when it is memory. */
-export function formsOf(row: InstructionRow): { readonly register: FormName; readonly memory: FormName } {
+function formsOf(row: InstructionRow): { readonly register: FormName; readonly memory: FormName } {
   const [first, second] = row.operands;
   if (first === undefined || (isImmediate(first) && second === undefined)) return { register: 'N', memory: 'N' };
   if (first.kind === 'O' || second?.kind === 'O' || first.kind === 'I') return { register: 'N', memory: 'N' };
@@ -170,7 +170,7 @@ function dataSegment(name: string, bytes: Uint8Array): string {
 /** @returns AssemblyScript source with ROWS, OPCODE_FIRST, OPCODE_COUNT, CANDIDATES and HOT_OPERATION. */
 export function decoderTables(operations: readonly string[]): string {
   const rows = new Uint8Array(INSTRUCTIONS.length * ROW_BYTES);
-  INSTRUCTIONS.forEach((row, index) => rows.set(record(row, operations), index * ROW_BYTES));
+  for (const row of INSTRUCTIONS) rows.set(record(row, operations), row.id * ROW_BYTES);
   const lists: number[][] = Array.from({ length: 1024 }, () => []);
   for (const row of INSTRUCTIONS) {
     for (let register = 0; register < (row.registerInOpcode ? 8 : 1); register++) {

@@ -47,7 +47,7 @@ export interface Operand {
   readonly width: string;
 }
 
-export const FLAG_LETTERS = { c: 0x001, p: 0x004, a: 0x010, z: 0x040, s: 0x080, o: 0x800 } as const;
+const FLAG_LETTERS = { c: 0x001, p: 0x004, a: 0x010, z: 0x040, s: 0x080, o: 0x800 } as const;
 
 export interface InstructionRow {
   readonly id: number;
@@ -141,8 +141,8 @@ function parseEncoding(tokens: readonly string[], line: string): Encoding {
   }
   if (bytes.length > 1 && bytes.at(0) === '0F') {
     bytes.shift();
-    const escape = bytes.length > 1 ? bytes.at(0) : undefined;
-    encoding.map = escape === '38' ? 2 : escape === '3A' ? 3 : 1;
+    const second = bytes.length > 1 ? bytes.at(0) : undefined;
+    encoding.map = second === '38' ? 2 : second === '3A' ? 3 : 1;
     if (encoding.map !== 1) bytes.shift();
   }
   const opcode = /^([0-9A-F]{2})(?:\+([rc]))?$/.exec(bytes[0] ?? '');

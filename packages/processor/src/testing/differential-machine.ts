@@ -60,7 +60,8 @@ export class DifferentialMachine {
   readonly #template: Uint8Array;
   readonly #templateWords: Uint32Array;
   /** Instructions executed in all batches, the kernel's included. */
-  instructions = 0;
+  interpreted = 0;
+  translated = 0;
 
   constructor(create: ProcessorFactory, template: Uint8Array) {
     this.#create = create;
@@ -118,7 +119,9 @@ export class DifferentialMachine {
       running = false;
       outcomes.push(this.#abandon(bytes, exit.kind === 'budget' ? HANG_VECTOR : LOST_VECTOR, describe(exit)));
     }
-    this.instructions += processor.instructionCounts().interpreted;
+    const counts = processor.instructionCounts();
+    this.interpreted += counts.interpreted;
+    this.translated += counts.translated;
     return outcomes;
   }
 

@@ -48,7 +48,9 @@ export interface DifferentialResult {
   readonly coverage: Coverage;
   /** Cases with which the host's processor did not come to an end: faults of the generator. */
   readonly endless: readonly number[];
+  /** Instructions that the engine executed, the kernel's between the cases included. */
   readonly interpreted: number;
+  readonly translated: number;
   /** Milliseconds. */
   readonly times: { generate: number; native: number; processor: number; compare: number };
 }
@@ -136,5 +138,6 @@ export async function runDifferential(options: DifferentialOptions): Promise<Dif
     });
     pair.times.compare += performance.now() - comparing;
   }
-  return { findings, findingCount, coverage, endless, interpreted: pair.machine?.instructions ?? 0, times: pair.times };
+  const { interpreted = 0, translated = 0 } = pair.machine ?? {};
+  return { findings, findingCount, coverage, endless, interpreted, translated, times: pair.times };
 }
