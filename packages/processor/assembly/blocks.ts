@@ -102,14 +102,15 @@ export function jumpSlot(rip: u64): usize {
   return vp + L.JUMP_CACHE + ((<u32>(rip ^ (rip >> 12)) & (JUMP_ENTRIES - 1)) << 2);
 }
 
-/** Slot of a block that is only interpreted. */
+/** Bits of a mode key: the block is never translated; it is a single instruction and never translated. */
+export const INTERPRET_ONLY: u32 = 0x1000;
+export const INTERPRET_ONE: u32 = 0x2000;
+/** Slot of a block that is only interpreted. The kinds stand apart; finding the other one would do no harm. */
 // @ts-ignore: decorator
 @inline
-export function interpretSlot(rip: u64): usize {
-  return vp + L.JUMP_INTERPRET + ((<u32>(rip ^ (rip >> 12)) & (JUMP_ENTRIES - 1)) << 2);
+export function interpretSlot(rip: u64, kind: u32): usize {
+  return vp + L.JUMP_INTERPRET + ((<u32>(rip ^ (rip >> 12) ^ (kind >> 3)) & (JUMP_ENTRIES - 1)) << 2);
 }
-/** Bit of a mode key: the block is never translated. */
-const INTERPRET_ONLY: u32 = 0x1000;
 
 function pageOf(host: usize): u32 {
   return <u32>(host - load<u32>(L.SHARED + L.SHARED_RAM_OFFSET)) >> 12;
@@ -174,7 +175,7 @@ function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, key: u32, sin
     count++;
     out += 16;
     if (decodedEnds) break;
-    if (single || count >= MAX_OPERATIONS || offset >= MAX_BYTES || offset >= room) break;
+    if (single || key & INTERPRET_ONE || count >= MAX_OPERATIONS || offset >= MAX_BYTES || offset >= room) break;
   }
   // Every block ends with this one, also behind an operation that leaves it: what kills a block may count on its place.
   store<u16>(out, <u16>LEAVE_NEXT);
@@ -184,7 +185,7 @@ function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, key: u32, sin
   store<u64>(block, gpa, 16);
   store<u32>(block, offset, 32);
   store<u32>(block, key, 36);
-  if (key & MODE_64 && !(key & INTERPRET_ONLY)) store<u32>(block, load<u32>(vp, L.HOT_THRESHOLD), 56);
+  if (key == MODE_64) store<u32>(block, load<u32>(vp, L.HOT_THRESHOLD), 56);
   store<u32>(block, count, 40);
   if (single) return block;
 
@@ -214,7 +215,7 @@ function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, key: u32, sin
 }
 
 /** Finds or makes the block at RIP and enters it in the jump cache. @returns block or 0 after a recorded fault. */
-export function lookUpSlow(rip: u64, interpretOnly: bool): usize {
+export function lookUpSlow(rip: u64, kind: u32): usize {
   if (arenaNext() + HEADER + (MAX_OPERATIONS + 2) * 16 > <u32>vp + L.ARENA_END) {
     resetArena();
     dropLinks();
@@ -223,7 +224,7 @@ export function lookUpSlow(rip: u64, interpretOnly: bool): usize {
   const host = fetchPointer(linear);
   if (host == 0) return 0;
   const gpa = walkedGpa();
-  const key = interpretOnly ? modeKey() | INTERPRET_ONLY : modeKey();
+  const key = modeKey() | kind;
   let block: usize = load<u32>(vp + L.BLOCK_HASH + hashOf(gpa) * 4);
   while (block != 0) {
     if (load<u64>(block, 16) == gpa && load<u32>(block, 36) == key) {
@@ -251,7 +252,7 @@ export function lookUpSlow(rip: u64, interpretOnly: bool): usize {
   if (load<u32>(block, 44) != 0) noteExecuted(linear + 0x1000);
   store<u64>(block, rip);
   store<u32>(block, load<u32>(vp, L.GENERATION), 8);
-  store<u32>(interpretOnly ? interpretSlot(rip) : jumpSlot(rip), <u32>block);
+  store<u32>(kind != 0 ? interpretSlot(rip, kind) : jumpSlot(rip), <u32>block);
   return block;
 }
 

@@ -10,7 +10,7 @@
  * Answers to: AMD64 manual volume 3, chapter 1. Called by blocks.ts.
  */
 import * as L from './generated/layout';
-import { ROWS, ROW_BYTES, OPCODE_FIRST, OPCODE_COUNT, CANDIDATES, HOT_OPERATION, HOT_COUNT } from './generated/tables';
+import { ROWS, ROW_BYTES, OPCODE_FIRST, OPCODE_COUNT, CANDIDATES, HOT_OPERATION } from './generated/tables';
 import { Operation } from './generated/operations';
 import { vp, MODE_64, MODE_16, RSP, RBP } from './state';
 

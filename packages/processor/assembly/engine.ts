@@ -3,8 +3,8 @@
  * Called by src/software-processor.ts; one instance per virtual processor, over the partition's shared memory.
  */
 import * as L from './generated/layout';
-import { vp, setProcessor, segment, NO_VECTOR, SEG_CS, SEG_LDTR, SEG_TR, FLAGS_ARITHMETIC } from './state';
-import { initializeTlb, flushAll, switchAddressSpace, selectContext, walk, walkedGpa, ACCESS_READ } from './memory';
+import { vp, setProcessor, segment, NO_VECTOR, SEG_CS, SEG_LDTR, SEG_TR } from './state';
+import { initializeTlb, flushAll, switchAddressSpace, walk, walkedGpa, ACCESS_READ } from './memory';
 import { initializeBlocks } from './blocks';
 import { apicReset, readCr8, writeCr8 } from './apic';
 import { getFlags } from './flags';

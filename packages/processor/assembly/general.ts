@@ -91,10 +91,6 @@ function exchangeIf(p: usize, size: u32, expected: i64, value: i64): i64 {
   return <i64>atomic.cmpxchg<u64>(p, <u64>expected, <u64>value);
 }
 
-/** Result of the last binary or unary operation whose flags are to be set. */
-let first: i64 = 0;
-let second: i64 = 0;
-
 /** Computes a two-operand arithmetic or logic operation on sign-extended values. */
 function compute(operation: u32, a: i64, b: i64, size: u32, carryIn: i64): i64 {
   switch (operation) {

@@ -4,9 +4,9 @@
  */
 import * as L from './generated/layout';
 import {
-  vp, raise, segment, setRegister, getRegister, MODE_64, MODE_LONG, MODE_STACK32, MODE_PROTECTED, NO_VECTOR, FLAG_TF, FLAG_NT, FLAG_RF, FLAG_VM, FLAG_IF,
-  FLAG_AC, FLAG_IOPL, FLAG_ID, FLAG_DF, FLAGS_ARITHMETIC, VECTOR_DF, VECTOR_PF, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS, VECTOR_DE, VECTOR_DB,
-  VECTOR_BP, VECTOR_OF, VECTOR_AC, RSP, SEG_CS, SEG_SS, SEG_TR,
+  vp, raise, segment, setRegister, getRegister, MODE_64, MODE_LONG, MODE_STACK32, MODE_PROTECTED, NO_VECTOR, FLAG_TF, FLAG_NT, FLAG_RF, FLAG_VM,
+  FLAG_IF, FLAG_AC, FLAG_IOPL, FLAG_ID, FLAG_DF, FLAGS_ARITHMETIC, VECTOR_DF, VECTOR_PF, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS, VECTOR_DE,
+  VECTOR_DB, VECTOR_AC, RSP, SEG_CS, SEG_SS, SEG_TR,
 } from './state';
 import { getFlags, setExplicit } from './flags';
 import { readSystem, lastSystemValue, writePointer, readPointer, commitIfPending, selectContext, isCanonical } from './memory';

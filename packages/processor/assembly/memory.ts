@@ -86,10 +86,6 @@ export function findSlot(gpa: u64): void {
   slotKind = 0;
   slotHost = 0;
 }
-export function foundKind(): u32 {
-  return slotKind;
-}
-
 /** @returns host address for reading RAM-like memory at gpa, or 0. */
 export function readablePointer(gpa: u64): usize {
   findSlot(gpa);

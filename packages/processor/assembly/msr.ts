@@ -7,7 +7,7 @@ import { vp, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, CR0_PG, SEG_FS, SEG_GS, seg
 import { isCanonical, flushAll } from './memory';
 import { guestTsc } from './system';
 import { x2apicRead, x2apicValue, x2apicWrite, writeApicBase, tscDeadline, setTscDeadline } from './apic';
-import { hostMsrRead, hostMsrWrite, hostNow } from './host';
+import { hostMsrRead, hostMsrWrite } from './host';
 
 const HARDWARE_CONFIGURATION: u32 = 0xc0010015;
 /** HWCR bit 24: the TSC counts at the rate of the highest performance state. */

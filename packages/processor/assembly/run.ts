@@ -14,7 +14,7 @@ import {
 } from './state';
 import { GENERAL_BASE } from './decoder';
 import {
-  jumpSlot, interpretSlot, lookUpSlow, singleBlock, leaveOperation, LEAVE_DELIVER, LEAVE_RESYNC, LEAVE_EXIT, LEAVE_POLL, LEAVE_NEXT, LEAVE_GO, invalidateCode, arenaFlushes,
+  INTERPRET_ONE, INTERPRET_ONLY, jumpSlot, interpretSlot, lookUpSlow, singleBlock, leaveOperation, LEAVE_DELIVER, LEAVE_RESYNC, LEAVE_EXIT, LEAVE_POLL, LEAVE_NEXT, LEAVE_GO, invalidateCode, arenaFlushes,
 } from './blocks';
 import { executeGeneral, raiseAt } from './general';
 import { executeSystem, EXIT_HALT, EXIT_SHUTDOWN, EXIT_KICKED, EXIT_BUDGET } from './system';
@@ -57,7 +57,7 @@ function enterNow(rip: u64): usize {
   let block: usize = load<u32>(jumpSlot(rip));
   if (block == 0 || load<u64>(block) != rip || load<u32>(block, 8) != load<u32>(vp, L.GENERATION)) {
     store<u64>(vp, rip, L.RIP);
-    block = lookUpSlow(rip, false);
+    block = lookUpSlow(rip, 0);
     if (block == 0) {
       store<u32>(vp, 0, L.FAULT_OPERATION);
       return leaveOperation(LEAVE_DELIVER);
@@ -79,12 +79,16 @@ export function enterLinked(u: usize, target: u64): usize {
 export function enterChecked(u: usize, target: u64): usize {
   return isCanonical(target) ? enter(target) : raiseAt(u, VECTOR_GP, 0);
 }
-/** Block of the instruction at RIP that is never translated: what translated code leaves to the interpreter. */
-export function enterInterpreted(rip: u64): usize {
+/**
+ * Block of the instruction at RIP that is never translated: what translated code leaves to the interpreter. `one`: just that instruction,
+ * which has no translation, so that what follows it can have its own.
+ */
+export function enterInterpreted(rip: u64, one: bool): usize {
   if (load<i32>(vp, L.BUDGET) < 0) return leaveOperation(LEAVE_POLL);
-  let block: usize = load<u32>(interpretSlot(rip));
+  const kind: u32 = one ? INTERPRET_ONE : INTERPRET_ONLY;
+  let block: usize = load<u32>(interpretSlot(rip, kind));
   if (block == 0 || load<u64>(block) != rip || load<u32>(block, 8) != load<u32>(vp, L.GENERATION)) {
-    block = lookUpSlow(rip, true);
+    block = lookUpSlow(rip, kind);
     if (block == 0) {
       store<u32>(vp, 0, L.FAULT_OPERATION);
       return leaveOperation(LEAVE_DELIVER);

@@ -5,12 +5,11 @@
  */
 import * as L from './generated/layout';
 import {
-  vp, raise, segment, MODE_64, MODE_LONG, MODE_16, MODE_STACK32, MODE_PROTECTED, CR0_PE, EFER_LMA, FLAGS_ARITHMETIC,
-  VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS, SEG_CS, SEG_SS, SEG_ES, SEG_GS, SEG_LDTR, SEG_TR, FLAG_VM,
+  vp, raise, segment, MODE_64, MODE_LONG, MODE_16, MODE_STACK32, MODE_PROTECTED, CR0_PE, EFER_LMA, VECTOR_GP, VECTOR_NP, VECTOR_SS, SEG_CS, SEG_SS,
+  SEG_ES, SEG_GS, SEG_LDTR, SEG_TR,
 } from './state';
 import { readSystem, lastSystemValue, writeSystem, selectContext, dropLinks } from './memory';
 
-export const ATTRIBUTE_DPL_SHIFT: u32 = 5;
 const ATTRIBUTE_P: u32 = 0x80;
 const ATTRIBUTE_S: u32 = 0x10;
 const ATTRIBUTE_L: u32 = 0x2000;

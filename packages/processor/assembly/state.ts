@@ -22,14 +22,9 @@ export const MODE_STACK32: u32 = 8;
 export const MODE_PROTECTED: u32 = 16;
 
 export const FLAG_CF: u64 = 0x0001;
-export const FLAG_PF: u64 = 0x0004;
-export const FLAG_AF: u64 = 0x0010;
-export const FLAG_ZF: u64 = 0x0040;
-export const FLAG_SF: u64 = 0x0080;
 export const FLAG_TF: u64 = 0x0100;
 export const FLAG_IF: u64 = 0x0200;
 export const FLAG_DF: u64 = 0x0400;
-export const FLAG_OF: u64 = 0x0800;
 export const FLAG_IOPL: u64 = 0x3000;
 export const FLAG_NT: u64 = 0x4000;
 export const FLAG_RF: u64 = 0x10000;

@@ -7,8 +7,8 @@
  */
 import * as L from './generated/layout';
 import { Operation } from './generated/operations';
-import { vp, forcePoll, getRegister, setRegister, segment, MODE_64, FLAG_DF, RAX, RCX, RDX, RSI, RDI, SEG_ES, SEG_DS } from './state';
-import { readPointer, writePointer, commitIfPending, writeScratch, noteWrite, segmentUsable, UNUSABLE } from './memory';
+import { vp, forcePoll, getRegister, setRegister, segment, MODE_64, FLAG_DF, RAX, RCX, RDX, RSI, RDI, SEG_ES } from './state';
+import { readPointer, writePointer, commitIfPending, writeScratch, segmentUsable, UNUSABLE } from './memory';
 import { setLazy, zero, CC_SUB } from './flags';
 import { sizeOf, fault, loadSigned, loadUnsigned, storeSized, extend, go, startRip, putRegister } from './general';
 import { LEAVE_RESYNC } from './blocks';

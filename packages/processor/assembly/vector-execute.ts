@@ -6,11 +6,11 @@
 import * as L from './generated/layout';
 import { Operation } from './generated/operations';
 import {
-  vp, CR0_EM, CR0_TS, CR0_MP, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_OSXSAVE, VECTOR_UD, VECTOR_NM, VECTOR_GP, VECTOR_XM, VECTOR_MF, RAX, RDX, MODE_64, getRegister,
+  vp, CR0_EM, CR0_TS, CR0_MP, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_OSXSAVE, VECTOR_UD, VECTOR_NM, VECTOR_GP, VECTOR_XM, VECTOR_MF, RAX, RDX,
 } from './state';
-import { readPointer, writePointer, modifyPointer, commitIfPending, effectiveAddress, writeScratch, isCanonical } from './memory';
+import { readPointer, writePointer, commitIfPending, effectiveAddress, isCanonical } from './memory';
 import { fault, raiseAt, sizeOf, putRegister } from './general';
-import { FORM_RR, FORM_RM, FORM_MR, FORM_RI, FORM_R, FORM_M } from './decoder';
+import { FORM_RM, FORM_MR } from './decoder';
 import { setExplicit } from './flags';
 import { vectorOperation } from './vector';
 import { maskedMove } from './strings';
@@ -99,7 +99,6 @@ export function executeVector(u: usize, number: u32): usize {
 
 /** Copies between the guest and a contiguous buffer, checked as a whole first. The buffer lies behind the exception ring. */
 const BUFFER: u32 = 0x1800;
-const BUFFER_BYTES: u32 = 0x800;
 
 function copyFromGuest(address: u64, bytes: u32): bool {
   for (let i: u32 = 0; i < bytes; i += 2) {
@@ -135,9 +134,7 @@ export function executeFpu(u: usize, number: u32): usize {
       if (operation == Operation.LDMXCSR) {
         const p = readPointer(address, 4);
         if (p == 0) return fault(u);
-        const value = load<u32>(p);
-        if (value & 0xffff0000) return raiseAt(u, VECTOR_GP, 0);
-        store<u32>(vp, value, L.MXCSR);
+        if (!F.ldmxcsr(load<u32>(p))) return raiseAt(u, VECTOR_GP, 0);
       } else {
         const p = writePointer(address, 4);
         if (p == 0) return fault(u);
@@ -229,11 +226,11 @@ function executeFpuState(u: usize, operation: u32): usize {
   const narrow = sizeOf(u) == 1;
   switch (operation) {
     case Operation.FNSTCW:
-      return storeWord(u, load<u16>(vp, L.FPU_CONTROL));
+      return storeWord(u, F.fnstcw());
     case Operation.FNSTSW:
-      return storeWord(u, load<u16>(vp, L.FPU_STATUS));
+      return storeWord(u, F.fnstsw());
     case Operation.FNSTSW_AX:
-      store<u16>(vp + RAX, load<u16>(vp, L.FPU_STATUS));
+      store<u16>(vp + RAX, <u16>F.fnstsw());
       return u + 16;
     case Operation.FNINIT:
       F.fpuInit();

@@ -9,7 +9,7 @@ import { runProcessorWorker } from './processor-worker-main.ts';
 import { translateAfter } from './translator-setting.ts';
 
 /** Bytes of a function that run before V8 optimizes it; its own default is 1.8 million. Measured on boots (bench boot). */
-const TIERING_BUDGET = 40_000_000;
+const TIERING_BUDGET = 100_000_000;
 
 // Regions are many and mostly small: V8 optimizes those that run long, and leaves the others to its baseline compiler.
 setFlagsFromString(`--wasm-tiering-budget=${TIERING_BUDGET}`);

@@ -51,7 +51,11 @@ const FOOTER = `
         first = u;
         continue;
       case LEAVE_INTERPRET_NUMBER:
-        u = enterInterpreted(load<u64>(s, L.RIP));
+        u = enterInterpreted(load<u64>(s, L.RIP), false);
+        first = u;
+        continue;
+      case LEAVE_INTERPRET_ONE_NUMBER:
+        u = enterInterpreted(load<u64>(s, L.RIP), true);
         first = u;
         continue;
       case LEAVE_JUMP_NUMBER: {
@@ -88,7 +92,7 @@ const FOOTER = `
 `;
 
 /** The numbers of the LEAVE operations follow the hot ones, so that the switch is dense. */
-export const LEAVE_OPERATIONS = ['DELIVER', 'RESYNC', 'EXIT', 'POLL', 'NEXT', 'GO', 'INTERPRET', 'JUMP', 'TRANSLATED'] as const;
+export const LEAVE_OPERATIONS = ['DELIVER', 'RESYNC', 'EXIT', 'POLL', 'NEXT', 'GO', 'INTERPRET', 'INTERPRET_ONE', 'JUMP', 'TRANSLATED'] as const;
 export const FIRST_LEAVE = HOT_OPERATIONS.length + 1;
 
 /** @returns AssemblyScript source. */

@@ -22,6 +22,7 @@ import { FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
 /** What a region's code needs of the run loop: addresses relative to the processor's block, and exits to direct targets. */
 export interface RegionHost {
   readonly leaveInterpret: number;
+  readonly leaveInterpretOne: number;
   readonly leaveJump: number;
   /** @returns address (relative to the processor's block) of an operation that jumps by `delta` from the entry's RIP */
   directExit(delta: number): number;
@@ -58,8 +59,8 @@ export class RegionEmitter {
   readonly #ripBase: number;
   readonly #budget: number;
   readonly #budgetAtEntry: number;
-  readonly #delta: number;
-  readonly #unused: number;
+  /** Where a side exit is: offset from the entry times 1024, plus the charged instructions that did not run. */
+  readonly #exit: number;
   readonly #result: number;
   readonly #tlbRead: number;
   readonly #tlbWrite: number;
@@ -89,8 +90,7 @@ export class RegionEmitter {
     this.narrow = [local32(), local32(), local32()];
     this.#budget = local32();
     this.#budgetAtEntry = local32();
-    this.#delta = local32();
-    this.#unused = local32();
+    this.#exit = local32();
     this.#result = local32();
     this.#tlbRead = local32();
     this.#tlbWrite = local32();
@@ -113,16 +113,25 @@ export class RegionEmitter {
     // Side exit: the interpreter executes the instruction at RIP.
     code.get(0);
     code.get(this.#ripBase);
-    code.get(this.#delta);
-    code.op(OP.i64_extend_s, OP.i64_add);
+    code.get(this.#exit);
+    code.i32(10);
+    code.op(OP.i32_shr_s, OP.i64_extend_s, OP.i64_add);
     code.memory(OP.i64_store, STATE.RIP);
+    code.get(this.#exit);
+    code.i32(0x3ff);
+    code.op(OP.i32_and);
+    code.tee(this.#result);
     code.get(this.#budget);
-    code.get(this.#unused);
     code.op(OP.i32_add);
     code.set(this.#budget);
+    // With nothing charged in vain the instruction is one that has no translation.
     code.get(0);
-    code.i32(this.#host.leaveInterpret);
-    code.op(OP.i32_add);
+    code.i32(this.#host.leaveInterpret - this.#host.leaveInterpretOne);
+    code.i32(0);
+    code.get(this.#result);
+    code.op(OP.select);
+    code.i32(this.#host.leaveInterpretOne);
+    code.op(OP.i32_add, OP.i32_add);
     code.set(this.#result);
     this.#labels.pop();
     code.op(OP.end);
@@ -351,10 +360,8 @@ export class RegionEmitter {
   }
   sideExitAt(offset: number): void {
     const { code } = this;
-    code.i32(offset - this.region.entry);
-    code.set(this.#delta);
-    code.i32(this.#left);
-    code.set(this.#unused);
+    code.i32((offset - this.region.entry) * 1024 + this.#left);
+    code.set(this.#exit);
     code.branch(OP.br, this.#depthOf(-2));
   }
   /** Takes the i32 on the stack: when it is not zero, leaves at the current instruction. */

@@ -50,6 +50,8 @@ export interface RegionSource {
   decode(offset: number): Instruction | undefined;
   /** Whether a block at the offset has been executed. */
   executed(offset: number): boolean;
+  /** Whether another region begins at the offset: it is left to that one. */
+  region(offset: number): boolean;
   /** Whether the emitter knows the instruction. */
   translatable(instruction: Instruction): boolean;
 }
@@ -78,7 +80,12 @@ function discover(entry: number, source: RegionSource): Map<number, BasicBlock> 
   while (work.length > 0) {
     let offset = work.shift() ?? 0;
     while (!seen.has(offset)) {
-      if (count >= LIMITS.instructions || leaders.size > LIMITS.blocks) break;
+      const full = count >= LIMITS.instructions || leaders.size > LIMITS.blocks;
+      if (offset !== entry && (full || source.region(offset))) {
+        // Whatever is there goes on as a region or block of its own.
+        leaders.add(offset);
+        break;
+      }
       const instruction = inPage(offset) ? at(offset) : undefined;
       if (instruction === undefined || !source.translatable(instruction)) break;
       seen.add(offset);

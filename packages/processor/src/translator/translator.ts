@@ -7,6 +7,7 @@
  *
  * Called by: software-processor.ts, on the processor's thread.
  */
+import { FIRST_LEAVE, LEAVE_OPERATIONS as LEAVES } from '../build/run-loop.ts';
 import { STATE } from '../state-layout.ts';
 import { translatable } from './emit-instructions.ts';
 import { type Instruction, readInstruction } from './instruction.ts';
@@ -31,7 +32,7 @@ export interface TranslatorStatistics {
   evicted: number;
 }
 
-const BLOCK = { gpa: 16, key: 36 } as const;
+const BLOCK = { gpa: 16, key: 36, operations: 64 } as const;
 /** Mode key of ordinary 64-bit code (assembly/blocks.ts). */
 const KEY_64 = 1;
 /** Slots of the function table; the engine has nothing else in it. */
@@ -132,6 +133,10 @@ export class Translator {
         return length === 0 ? undefined : readInstruction(this.#view, operation, offset, length);
       },
       executed: (offset) => this.#always || this.#engine.findBlock(page + offset) !== 0,
+      region: (offset) => {
+        const other = this.#engine.findBlock(page + offset);
+        return other !== 0 && this.#view.getUint16(other + BLOCK.operations, true) === LEAVE_TRANSLATED;
+      },
       translatable,
     });
     if (region === undefined) return undefined;
@@ -145,6 +150,7 @@ export class Translator {
     if (exits === 0) return undefined;
     const emitter = new RegionEmitter(region, {
       leaveInterpret: leaveOffset('INTERPRET'),
+      leaveInterpretOne: leaveOffset('INTERPRET_ONE'),
       leaveJump: leaveOffset('JUMP'),
       directExit: (delta) => {
         let at = deltas.get(delta);
@@ -168,7 +174,8 @@ export class Translator {
   }
 }
 
-const LEAVES = ['DELIVER', 'RESYNC', 'EXIT', 'POLL', 'NEXT', 'GO', 'INTERPRET', 'JUMP'] as const;
+/** Number of the operation that calls a region. */
+const LEAVE_TRANSLATED = FIRST_LEAVE + LEAVES.indexOf('TRANSLATED');
 /** Address of a LEAVE operation relative to the processor's block (assembly/blocks.ts, leaveOperation). */
 function leaveOffset(name: (typeof LEAVES)[number]): number {
   return STATE.LEAVE_OPERATIONS + LEAVES.indexOf(name) * 16;
