@@ -12,6 +12,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -220,6 +221,16 @@ describe('an image that is built', () => {
     for (const unknown of [resolveImage('x', { home }), removeImage('x', { home }), buildImage('x', { home })]) {
       expect((await failure(unknown)).code).toBe('PL-2101');
     }
+  });
+
+  it('leaves the files of a former one for an hour, for machines that are just starting', async () => {
+    const { kernel } = await build();
+    const folder = dirname(kernel);
+    const [recent, old] = [join(folder, 'initrd-00000000'), join(folder, 'initrd-11111111')];
+    for (const path of [recent, old]) writeFileSync(path, '');
+    utimesSync(old, new Date(0), new Date(Date.now() - 4_000_000));
+    await build();
+    expect([existsSync(recent), existsSync(old)]).toEqual([true, false]);
   });
 
   it('of another recipe still boots, and is said to be outdated', async () => {

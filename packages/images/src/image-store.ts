@@ -19,6 +19,9 @@ import { type BuildProgress, buildInitramfs } from './initramfs.ts';
 import { findRecipe, guestText, type ImageRecipe, recipeChecksum, recipeFiles, recipes } from './recipes.ts';
 import { withNamedFileErrors } from './tools.ts';
 
+/** Files of a former image are kept for so long. */
+const recentMilliseconds = 3_600_000;
+
 /** One image of `plinth image ls`. */
 export interface ImageInfo {
   readonly name: string;
@@ -164,7 +167,9 @@ export async function buildImage(name: string, options: BuildOptions = {}): Prom
         new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`),
       );
       const kept = new Set(['manifest.json', manifest.kernel.file, ...manifest.initrds.map((initrd) => initrd.file)]);
-      for (const file of await readdir(folder)) if (!kept.has(file)) await rm(join(folder, file), { recursive: true });
+      for (const file of await readdir(folder)) {
+        if (!kept.has(file)) await removeUnlessRecent(join(folder, file));
+      }
     });
     return { ...resolved(home, manifest, recipe), manifest };
   } finally {
@@ -191,6 +196,13 @@ export async function removeImage(name: string, options: ImageOptions = {}): Pro
     await rm(join(folder, 'manifest.json'), { force: true });
     await rm(folder, { recursive: true, force: true });
   });
+}
+
+/** Removes a file of a former image; not at once, because a machine that is just starting may be about to read it. */
+async function removeUnlessRecent(path: string): Promise<void> {
+  const status = await stat(path).catch(() => undefined);
+  if (status === undefined || Date.now() - status.mtimeMs < recentMilliseconds) return;
+  await rm(path, { recursive: true, force: true });
 }
 
 function knownRecipe(name: string): ImageRecipe {
