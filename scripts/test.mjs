@@ -6,7 +6,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { endOnFailure, root, run, setUp, step } from './steps.mjs';
+import { endOnFailure, root, run, StepFailure, setUp, step } from './steps.mjs';
 
 const parameters = process.argv.slice(2);
 const long = parameters.includes('--long');
@@ -44,10 +44,21 @@ async function runProject(project, folder) {
   return counts;
 }
 
+/** The images that tests boot. Unit tests compare with the real kernel too, so they come first. */
+async function buildImages() {
+  for (const image of ['debian-tiny', 'debian-tiny-generic']) {
+    const { status } = await run(process.execPath, [join(root, 'plinth'), 'image', 'build', image, '--if-missing'], {
+      stdio: ['ignore', 2, 2],
+    });
+    if (status !== 0) throw new StepFailure(`The image ${image} could not be built.`, status);
+  }
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'plinth-test-'));
 const sum = { passed: 0, failed: 0, skipped: [], notApplicable: [] };
 try {
   await step('Setting up', setUp);
+  await buildImages();
   for (const project of projects()) {
     const counts = await runProject(project, folder);
     sum.passed += counts.passed;
