@@ -4,7 +4,8 @@
  */
 import * as L from './generated/layout';
 import { vp, setProcessor, segment, NO_VECTOR, SEG_CS, SEG_LDTR, SEG_TR } from './state';
-import { initializeTlb, flushAll, switchAddressSpace, walk, walkedGpa, ACCESS_READ } from './memory';
+import { initializeTlb, flushAll, switchAddressSpace } from './tlb';
+import { walk, walkedGpa, ACCESS_READ } from './page-walk';
 import { initializeBlocks } from './blocks';
 import { apicReset, readCr8, writeCr8 } from './apic';
 import { getFlags } from './flags';

@@ -9,7 +9,8 @@ import {
   VECTOR_DB, VECTOR_AC, RSP, SEG_CS, SEG_SS, SEG_TR,
 } from './state';
 import { getFlags, setExplicit } from './flags';
-import { readSystem, lastSystemValue, writePointer, readPointer, commitIfPending, selectContext, isCanonical } from './memory';
+import { readSystem, lastSystemValue, writePointer, readPointer, commitIfPending, isCanonical } from './memory';
+import { selectContext } from './tlb';
 import {
   descriptor, readDescriptor, attributesOf, baseOf, limitOf, loadCs, longMode, putSegment, setCpl, updateMode, dropInnerSegments,
   checkCode,

@@ -4,7 +4,8 @@
  */
 import * as L from './generated/layout';
 import { vp, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, CR0_PG, SEG_FS, SEG_GS, segment } from './state';
-import { isCanonical, flushAll } from './memory';
+import { isCanonical } from './memory';
+import { flushAll } from './tlb';
 import { guestTsc } from './system';
 import { x2apicRead, x2apicValue, x2apicWrite, writeApicBase, tscDeadline, setTscDeadline } from './apic';
 import { hostMsrRead, hostMsrWrite } from './host';

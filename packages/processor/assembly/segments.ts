@@ -8,7 +8,8 @@ import {
   vp, raise, segment, MODE_64, MODE_LONG, MODE_16, MODE_STACK32, MODE_PROTECTED, CR0_PE, EFER_LMA, VECTOR_GP, VECTOR_NP, VECTOR_SS, SEG_CS, SEG_SS,
   SEG_ES, SEG_GS, SEG_LDTR, SEG_TR,
 } from './state';
-import { readSystem, lastSystemValue, writeSystem, selectContext, dropLinks } from './memory';
+import { readSystem, lastSystemValue, writeSystem } from './memory';
+import { selectContext, dropLinks } from './tlb';
 
 const ATTRIBUTE_P: u32 = 0x80;
 const ATTRIBUTE_S: u32 = 0x10;

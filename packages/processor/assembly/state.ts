@@ -21,7 +21,6 @@ export const MODE_STACK32: u32 = 8;
 /** Protected mode. */
 export const MODE_PROTECTED: u32 = 16;
 
-export const FLAG_CF: u64 = 0x0001;
 export const FLAG_TF: u64 = 0x0100;
 export const FLAG_IF: u64 = 0x0200;
 export const FLAG_DF: u64 = 0x0400;

@@ -10,9 +10,9 @@ import { Operation } from './generated/operations';
 import { vp, forcePoll, getRegister, setRegister, segment, MODE_64, FLAG_DF, RAX, RCX, RDX, RSI, RDI, SEG_ES } from './state';
 import { readPointer, writePointer, commitIfPending, writeScratch, segmentUsable, UNUSABLE } from './memory';
 import { setLazy, zero, CC_SUB } from './flags';
-import { sizeOf, fault, loadSigned, loadUnsigned, storeSized, extend, go, startRip, putRegister } from './general';
+import { sizeOf, fault, loadSigned, loadUnsigned, storeSized, extend, go, startRip, putRegister } from './operands';
 import { LEAVE_RESYNC } from './blocks';
-import { ioAllowed } from './system';
+import { ioAllowed } from './ports';
 import { hostPortRead, hostPortWrite } from './host';
 
 /** Iterations between looks at interrupts for the element-wise loops. */

@@ -6,7 +6,7 @@ import * as L from './generated/layout';
 import { Hot } from './generated/tables';
 import { vp, MODE_64, MODE_LONG, MODE_PROTECTED } from './state';
 import { decodeInstruction, decodedLength } from './decoder';
-import { readablePointer } from './memory';
+import { readablePointer } from './physical-memory';
 import { allocateOperations, arenaFlushes, blockAt, installRegionBlock } from './blocks';
 
 /**

@@ -9,7 +9,7 @@ import {
   vp, CR0_EM, CR0_TS, CR0_MP, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_OSXSAVE, VECTOR_UD, VECTOR_NM, VECTOR_GP, VECTOR_XM, VECTOR_MF, RAX, RDX,
 } from './state';
 import { readPointer, writePointer, commitIfPending, effectiveAddress, isCanonical } from './memory';
-import { fault, raiseAt, sizeOf, putRegister } from './general';
+import { fault, raiseAt, sizeOf, putRegister } from './operands';
 import { FORM_RM, FORM_MR } from './decoder';
 import { setExplicit } from './flags';
 import { vectorOperation } from './vector';

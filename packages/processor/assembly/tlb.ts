@@ -1,0 +1,199 @@
+/**
+ * TLBs: eight sets, one per recently used PCID (without PCID only the first is used). A set holds for each of three contexts
+ * (supervisor, supervisor with EFLAGS.AC set, user) a read and a write table of 1024 entries {u64 page, u32 addend}. An access
+ * of n bytes at `a` hits when the entry of page(a) holds page(a + n - 1): one comparison covers validity, permission and page
+ * crossing. Entries exist only for plain RAM; write entries only for pages that are dirty and hold no decoded code.
+ *
+ * A set also carries the generations by which decoded blocks are linked: a new generation means that no block is entered without
+ * a look-up. Answers to: AMD64 manual volume 2, section 5.5. Called by memory.ts, blocks.ts and what changes address spaces.
+ */
+import * as L from './generated/layout';
+import { vp, CR4_PCIDE, FLAG_AC, MODE_64 } from './state';
+
+const TLB_ENTRIES: u32 = 1024;
+const TLB_BYTES: u32 = TLB_ENTRIES * 16;
+
+/** Read and write tables of one context. */
+const CONTEXT_BYTES: u32 = 2 * TLB_BYTES;
+const SET_BYTES: u32 = 3 * CONTEXT_BYTES;
+const SETS: u32 = 8;
+
+/** Behind the tables: per set {u32 pcid or 0xffffffff, u32 last use, u32 x4 generations by mode}, 32 bytes each; then the use counter and generation counter. */
+const SET_HEADERS: u32 = SETS * SET_BYTES;
+const SET_HEADER_BYTES: u32 = 32;
+const CURRENT_SET: u32 = SET_HEADERS + SETS * SET_HEADER_BYTES;
+const USE_COUNTER: u32 = CURRENT_SET + 4;
+const NEXT_GENERATION: u32 = CURRENT_SET + 8;
+
+/** 4096-bit filter of pages that were executed since the last new generation of any set. */
+const EXECUTED_FILTER: u32 = CURRENT_SET + 16;
+const INVALID_TAG: u64 = 1;
+
+/** Record of pages whose write entries may stand in a TLB (a bit of the page record's flags beside those of the layout). */
+export const PAGE_FLAG_WRITE_CACHED: u32 = 0x100;
+
+// @ts-ignore: decorator
+@inline
+function tlbBase(): usize {
+  return vp + L.TLB_SETS;
+}
+// @ts-ignore: decorator
+@inline
+function setHeader(set: u32): usize {
+  return tlbBase() + SET_HEADERS + set * SET_HEADER_BYTES;
+}
+
+function newGeneration(): u32 {
+  const at = tlbBase() + NEXT_GENERATION;
+  const generation = load<u32>(at) + 1;
+  store<u32>(at, generation);
+  return generation;
+}
+
+function newGenerations(set: u32): void {
+  const header = setHeader(set);
+  for (let i: u32 = 0; i < 4; i++) store<u32>(header + 8 + i * 4, newGeneration());
+}
+
+function clearSet(set: u32): void {
+  const start = tlbBase() + set * SET_BYTES;
+  const used = setHeader(set) + 24;
+  if (load<u32>(used) != 0) {
+    for (let p = start; p < start + SET_BYTES; p += 16) store<u64>(p, INVALID_TAG);
+    store<u32>(used, 0);
+  }
+  newGenerations(set);
+}
+
+/** Puts the tables for the current privilege level, AC flag and mode in place. Called after each change of those or of the set. */
+export function selectContext(): void {
+  const set = load<u32>(tlbBase() + CURRENT_SET);
+  const cpl = load<u32>(vp, L.CPL);
+  const context: u32 = cpl == 3 ? 2 : (load<u64>(vp, L.FLAGS) & FLAG_AC) != 0 ? 1 : 0;
+  const tables = tlbBase() + set * SET_BYTES + context * CONTEXT_BYTES;
+  store<u32>(vp, tables, L.TLB_READ);
+  store<u32>(vp, tables + TLB_BYTES, L.TLB_WRITE);
+  const mode: u32 = (cpl == 3 ? 2 : 0) | (load<u32>(vp, L.MODE) & MODE_64 ? 1 : 0);
+  store<u32>(vp, load<u32>(setHeader(set) + 8 + mode * 4), L.GENERATION);
+}
+
+function clearFilter(): void {
+  memory.fill(tlbBase() + EXECUTED_FILTER, 0, 512);
+}
+
+/** Forgets all translations, global ones included. */
+export function flushAll(): void {
+  for (let set: u32 = 0; set < SETS; set++) {
+    clearSet(set);
+    if (set != load<u32>(tlbBase() + CURRENT_SET)) store<u32>(setHeader(set), 0xffffffff);
+  }
+  clearFilter();
+  selectContext();
+}
+
+/** Starts new generations everywhere: no decoded block is entered without a look-up. */
+export function dropLinks(): void {
+  for (let set: u32 = 0; set < SETS; set++) newGenerations(set);
+  clearFilter();
+  selectContext();
+}
+
+/** First use of a processor's tables. */
+export function initializeTlb(): void {
+  for (let set: u32 = 0; set < SETS; set++) {
+    store<u32>(setHeader(set), 0xffffffff);
+    store<u32>(setHeader(set) + 24, 1);
+  }
+  store<u32>(tlbBase() + CURRENT_SET, 0);
+  flushAll();
+}
+
+/** Forgets what the given PCID has (its global pages too: more than asked is allowed). */
+export function flushPcid(pcid: u32): void {
+  for (let set: u32 = 0; set < SETS; set++) {
+    if (load<u32>(setHeader(set)) == pcid) clearSet(set);
+  }
+  selectContext();
+}
+
+/** Makes the tables of CR3's PCID current; `keep`: bit 63 of the CR3 write (translations stay). */
+export function switchAddressSpace(cr3: u64, keep: bool): void {
+  const pcid: u32 = load<u64>(vp, L.CR4) & CR4_PCIDE ? <u32>cr3 & 0xfff : 0;
+  const counter = load<u32>(tlbBase() + USE_COUNTER) + 1;
+  store<u32>(tlbBase() + USE_COUNTER, counter);
+  let oldest: u32 = 0;
+  let found: i32 = -1;
+  for (let set: u32 = 0; set < SETS; set++) {
+    if (load<u32>(setHeader(set)) == pcid) {
+      found = set;
+      break;
+    }
+    if (load<u32>(setHeader(set) + 4) < load<u32>(setHeader(oldest) + 4)) oldest = set;
+  }
+  if (found < 0) {
+    found = oldest;
+    store<u32>(setHeader(oldest), pcid);
+    clearSet(oldest);
+  } else if (!keep) clearSet(found);
+  store<u32>(setHeader(found) + 4, counter);
+  store<u32>(tlbBase() + CURRENT_SET, found);
+  selectContext();
+}
+
+/** INVLPG: one page, in every set (a global page may stand in all of them). */
+export function flushPage(address: u64): void {
+  const index = (<u32>(address >> 12) & (TLB_ENTRIES - 1)) << 4;
+  for (let set: u32 = 0; set < SETS; set++) {
+    let entry = tlbBase() + set * SET_BYTES + index;
+    for (let table: u32 = 0; table < 6; table++) {
+      store<u64>(entry, INVALID_TAG);
+      entry += TLB_BYTES;
+    }
+  }
+  const bit = filterBit(address);
+  if (load<u8>(tlbBase() + EXECUTED_FILTER + (bit >> 3)) & (1 << (bit & 7))) dropLinks();
+}
+
+function filterBit(address: u64): u32 {
+  const page = <u32>(address >> 12);
+  return (page ^ (page >> 12)) & 4095;
+}
+
+/** A block's page is about to be entered by link: an INVLPG of it must be noticed. */
+export function noteExecuted(address: u64): void {
+  const bit = filterBit(address);
+  const at = tlbBase() + EXECUTED_FILTER + (bit >> 3);
+  store<u8>(at, load<u8>(at) | (<u8>1 << <u8>(bit & 7)));
+}
+
+/** Removes the write entries of a RAM page that is about to hold decoded code. */
+export function protectCodePage(page: u32): void {
+  const ram: usize = load<u32>(L.SHARED + L.SHARED_RAM_OFFSET);
+  const record = load<u32>(L.SHARED + L.SHARED_PAGES_OFFSET) + page * L.PAGE_RECORD_BYTES;
+  if (!(load<u32>(record, 8) & PAGE_FLAG_WRITE_CACHED)) return;
+  atomic.and<u32>(record + 8, ~PAGE_FLAG_WRITE_CACHED);
+  const host: u32 = ram + (page << 12);
+  for (let set: u32 = 0; set < SETS; set++) {
+    if (load<u32>(setHeader(set) + 24) == 0) continue;
+    for (let context: u32 = 0; context < 3; context++) {
+      let entry = tlbBase() + set * SET_BYTES + context * CONTEXT_BYTES + TLB_BYTES;
+      for (let i: u32 = 0; i < TLB_ENTRIES; i++) {
+        if (<u32>load<u64>(entry) + load<u32>(entry, 8) == host) store<u64>(entry, INVALID_TAG);
+        entry += 16;
+      }
+    }
+  }
+}
+
+export function fillRead(address: u64, host: usize): void {
+  const entry = load<u32>(vp, L.TLB_READ) + ((<u32>(address >> 12) & (TLB_ENTRIES - 1)) << 4);
+  store<u64>(entry, address & ~0xfff);
+  store<u32>(entry, <u32>host - <u32>address, 8);
+  store<u32>(setHeader(load<u32>(tlbBase() + CURRENT_SET)) + 24, 1);
+}
+export function fillWrite(address: u64, host: usize): void {
+  const entry = load<u32>(vp, L.TLB_WRITE) + ((<u32>(address >> 12) & (TLB_ENTRIES - 1)) << 4);
+  store<u64>(entry, address & ~0xfff);
+  store<u32>(entry, <u32>host - <u32>address, 8);
+  store<u32>(setHeader(load<u32>(tlbBase() + CURRENT_SET)) + 24, 1);
+}
