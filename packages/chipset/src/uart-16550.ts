@@ -268,8 +268,8 @@ export class Uart16550 implements Device {
         return values.modemControl;
       case LINE_STATUS: {
         this.#refill();
+        this.#canTransmitOrStalls();
         const status = this.#lineStatus();
-        if ((status & LSR_TRANSMITTER_EMPTY) === 0) Atomics.store(values.stalled, 0, 1);
         if (values.lineErrors !== 0) {
           values.lineErrors = 0;
           this.#updateLine();
@@ -345,12 +345,7 @@ export class Uart16550 implements Device {
     }
     const sent = this.#transmit.put(value);
     if (sent) values.bytesSent++;
-    if (this.#canTransmit()) {
-      values.transmitEmptyPending = 1;
-    } else {
-      values.transmitEmptyPending = 2;
-      Atomics.store(values.stalled, 0, 1);
-    }
+    values.transmitEmptyPending = this.#canTransmitOrStalls() ? 1 : 2;
     this.#updateLine();
     return sent;
   }
@@ -361,8 +356,7 @@ export class Uart16550 implements Device {
     values.interruptEnable = value;
     // Enabling the interrupt with an empty transmitter raises it; drivers start sending that way.
     if ((raised & IER_TRANSMIT_EMPTY) !== 0) {
-      values.transmitEmptyPending = this.#canTransmit() ? 1 : 2;
-      if (values.transmitEmptyPending === 2) Atomics.store(values.stalled, 0, 1);
+      values.transmitEmptyPending = this.#canTransmitOrStalls() ? 1 : 2;
     }
     this.#updateLine();
   }
@@ -418,6 +412,16 @@ export class Uart16550 implements Device {
   /** A whole FIFO must fit: a driver sends that much each time it sees THRE. */
   #canTransmit(): boolean {
     return (this.#state.values.modemControl & MCR_LOOP) !== 0 || this.#transmit.space >= FIFO_BYTES;
+  }
+
+  /**
+   * Whether the guest may send; when not, `drain` will wake it. Announced before the last look: a drain between a look and the
+   * announcement would wake nobody, and nothing else would either.
+   */
+  #canTransmitOrStalls(): boolean {
+    if (this.#canTransmit()) return true;
+    Atomics.store(this.#state.values.stalled, 0, 1);
+    return this.#canTransmit();
   }
 
   #lineStatus(): number {
