@@ -13,6 +13,31 @@ export function arithmetic(opcode: number, kind: number, writes: boolean): Emit 
   return (emitter, instruction) => {
     const { code, wide } = emitter;
     const [a, b, r] = wide;
+    const { form, size } = instruction;
+    if (!emitter.flagsNeeded && size >= 2 && form.startsWith('R')) {
+      // Nobody sees the flags, and what is above 32 bits is cut off at the end.
+      emitter.kind = kind;
+      if (!writes) {
+        if (form === 'RM') {
+          pushSource(emitter, instruction, false);
+          code.op(OP.drop);
+        }
+        return;
+      }
+      if (form === 'RM') {
+        pushSource(emitter, instruction, false);
+        code.set(b);
+        emitter.readRegister(instruction.destination, 3);
+        code.get(b);
+      } else {
+        emitter.readRegister(instruction.destination, 3);
+        if (form === 'RI') code.i64(instruction.immediate);
+        else emitter.readRegister(instruction.source, 3);
+      }
+      code.op(opcode);
+      emitter.writeRegister(instruction.destination, size);
+      return;
+    }
     if (instruction.form === 'RM') {
       pushSource(emitter, instruction);
       code.set(b);

@@ -8,6 +8,7 @@ import { bitScan, bitTest, rotate, shift } from './emit-bits.ts';
 import { conditionalMove, exchange, leave, move, moveExtend, pop, push, setCondition } from './emit-moves.ts';
 import { divide, multiplyTwo, multiplyWide } from './emit-multiply.ts';
 import { type Emit, extend, readDestination, writeDestination } from './emit-operands.ts';
+import { emitVector, vectorTranslatable } from './emit-vector.ts';
 import { KIND } from './flag-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import type { RegionEmitter } from './region-emitter.ts';
@@ -139,7 +140,12 @@ const TRANSFERS = new Set(['JMP', 'CALL', 'RET', 'JMP_INDIRECT', 'CALL_INDIRECT'
 function emitOf(operation: string): Emit | undefined {
   if (operation.startsWith('SETCC_')) return setCondition(operation.slice(6));
   if (operation.startsWith('CMOVCC_')) return conditionalMove(operation.slice(7));
-  return TRANSLATIONS[operation];
+  return TRANSLATIONS[operation] ?? emitVector(operation);
+}
+
+/** Whether the operation needs vectors to be available. */
+export function usesVectors(operation: string): boolean {
+  return emitVector(operation) !== undefined;
 }
 
 /** Whether an instruction of 64-bit code has a translation. */
@@ -149,6 +155,7 @@ export function translatable(instruction: Instruction): boolean {
   if (emitOf(operation) === undefined) return false;
   // A LOCK prefix stands in the destination byte of memory forms.
   if ((form === 'M' || form === 'MR' || form === 'MI') && instruction.destination !== 0) return false;
+  if (usesVectors(operation)) return vectorTranslatable(instruction);
   switch (operation) {
     case 'PUSH':
     case 'PUSH_IMM':

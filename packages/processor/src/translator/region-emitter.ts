@@ -12,8 +12,8 @@
  * Called by: translator.ts. The instructions themselves stand in emit-*.ts.
  */
 import { STATE } from '../state-layout.ts';
-import { emitInstruction } from './emit-instructions.ts';
 import { conditionKinds, emitCondition } from './emit-conditions.ts';
+import { emitInstruction, usesVectors } from './emit-instructions.ts';
 import { flagNeeds, kindsAtEntry } from './flag-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import type { Region, RegionNode } from './region.ts';
@@ -106,6 +106,7 @@ export class RegionEmitter {
     this.#labels.push({ kind: 'plain', target: -1 });
     code.op(OP.block, VOID);
     this.#labels.push({ kind: 'plain', target: -2 });
+    this.#checkVectors();
     const first = this.region.nodes[0];
     if (first !== undefined) this.#emitTree(first);
     this.#labels.pop();
@@ -159,6 +160,26 @@ export class RegionEmitter {
     code.set(this.#budget);
   }
 
+  /** A region with vector operations starts only where they are available: CR0.EM and CR0.TS clear, CR4.OSFXSR set. */
+  #checkVectors(): void {
+    const { code, region } = this;
+    if (!region.nodes.some(({ block }) => block.instructions.some(({ operation }) => usesVectors(operation)))) return;
+    code.get(0);
+    code.memory(OP.i64_load, STATE.CR0);
+    code.i64(0xc);
+    code.op(OP.i64_and);
+    code.get(0);
+    code.memory(OP.i64_load, STATE.CR4);
+    code.i64(0x200);
+    code.op(OP.i64_and);
+    code.i64(0x200);
+    code.op(OP.i64_xor, OP.i64_or);
+    code.i64(0);
+    code.op(OP.i64_ne);
+    this.#left = 1;
+    this.sideExitIf();
+  }
+
   #epilogue(): void {
     const { code } = this;
     const store = (opcode: number, offset: number, local: number): void => {
@@ -193,7 +214,9 @@ export class RegionEmitter {
       code.op(OP.loop, VOID);
       this.#labels.push({ kind: 'loop', target: node.order });
     }
-    const merges = this.region.nodes.filter((child) => child.merge && child.immediateDominator === node.order && child !== node);
+    const merges = this.region.nodes.filter(
+      (child) => child.merge && child.immediateDominator === node.order && child !== node,
+    );
     this.#emitWithin(node, merges.reverse());
     if (node.loopHeader) {
       this.#labels.pop();

@@ -59,7 +59,7 @@ export interface RegionSource {
 const ENDS = new Set(['JMP', 'CALL', 'RET', 'JMP_INDIRECT', 'CALL_INDIRECT']);
 
 function terminatorOf(last: Instruction): Terminator {
-  const target = last.offset + (last.displacement);
+  const target = last.offset + last.displacement;
   if (last.operation === 'JMP') return { kind: 'jump', target };
   if (last.operation === 'CALL') return { kind: 'call', target };
   return { kind: 'computed', instruction: last };
@@ -123,7 +123,12 @@ function discover(entry: number, source: RegionSource): Map<number, BasicBlock> 
         list.push(instruction);
         const { operation } = instruction;
         if (operation.startsWith('JCC_')) {
-          terminator = { kind: 'branch', condition: operation.slice(4), target: offset + instruction.displacement, next: instruction.next };
+          terminator = {
+            kind: 'branch',
+            condition: operation.slice(4),
+            target: offset + instruction.displacement,
+            next: instruction.next,
+          };
         } else if (ENDS.has(operation)) terminator = terminatorOf(instruction);
         else if (leaders.has(instruction.next)) terminator = { kind: 'fall', next: instruction.next };
         offset = instruction.next;
@@ -154,7 +159,10 @@ function reversePostorder(entry: number, blocks: ReadonlyMap<number, BasicBlock>
   const stack: { offset: number; targets: number[] }[] = [];
   const push = (offset: number): void => {
     const block = blocks.get(offset);
-    stack.push({ offset, targets: block === undefined ? [] : targetsOf(block.terminator).filter((target) => blocks.has(target)) });
+    stack.push({
+      offset,
+      targets: block === undefined ? [] : targetsOf(block.terminator).filter((target) => blocks.has(target)),
+    });
   };
   push(entry);
   for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
@@ -194,7 +202,15 @@ export function buildRegion(entry: number, source: RegionSource): Region | undef
       const to = position.get(target) ?? 0;
       return to > index || dominates(to, index);
     });
-    return { block, order: index, successors, predecessors: [], immediateDominator: dominators[index] ?? 0, loopHeader: false, merge: false };
+    return {
+      block,
+      order: index,
+      successors,
+      predecessors: [],
+      immediateDominator: dominators[index] ?? 0,
+      loopHeader: false,
+      merge: false,
+    };
   });
   for (const node of nodes) {
     for (const target of node.successors) {
@@ -213,7 +229,11 @@ export function buildRegion(entry: number, source: RegionSource): Region | undef
   };
 }
 
-function immediateDominators(order: readonly number[], position: ReadonlyMap<number, number>, targets: readonly (readonly number[])[]): number[] {
+function immediateDominators(
+  order: readonly number[],
+  position: ReadonlyMap<number, number>,
+  targets: readonly (readonly number[])[],
+): number[] {
   const predecessors: number[][] = order.map(() => []);
   targets.forEach((list, from) => {
     for (const target of list) predecessors[position.get(target) ?? 0]?.push(from);

@@ -11,8 +11,8 @@ import { FIRST_LEAVE, LEAVE_OPERATIONS as LEAVES } from '../build/run-loop.ts';
 import { STATE } from '../state-layout.ts';
 import { translatable } from './emit-instructions.ts';
 import { type Instruction, readInstruction } from './instruction.ts';
-import { RegionEmitter } from './region-emitter.ts';
 import { buildRegion, type Region } from './region.ts';
+import { RegionEmitter } from './region-emitter.ts';
 import { encodeModule } from './wasm-encoder.ts';
 
 /** What the translator needs of the engine core. */
@@ -145,7 +145,10 @@ export class Translator {
 
   #emit(block: number, region: Region): Prepared | undefined {
     const deltas = new Map<number, number>();
-    const room = region.nodes.reduce((sum, { block: { terminator } }) => sum + (terminator.kind === 'branch' ? 3 : 2), 0);
+    const room = region.nodes.reduce(
+      (sum, { block: { terminator } }) => sum + (terminator.kind === 'branch' ? 3 : 2),
+      0,
+    );
     const exits = this.#engine.allocateExits(room);
     if (exits === 0) return undefined;
     const emitter = new RegionEmitter(region, {
