@@ -144,8 +144,8 @@ function takeTimers(): void {
 }
 
 /** True when something would wake or interrupt the processor now. */
-function interruptPending(): bool {
-  if (load<u32>(vp, L.PENDING) != 0) return true;
+export function interruptPending(): bool {
+  if (load<u32>(vp, L.PENDING) & 1) return true;
   if (!(load<u64>(vp, L.FLAGS) & FLAG_IF)) return false;
   return deliverableVector() >= 0 || externalInterruptAllowed();
 }

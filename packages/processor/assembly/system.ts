@@ -15,7 +15,8 @@ import { readPointer, effectiveAddress, isCanonical } from './memory';
 import { flushAll, flushPage, flushPcid, selectContext } from './tlb';
 import { fault, raiseAt, nextRip, go, sizeOf, putRegister, loadSigned } from './operands';
 import { pushSized, stackLinear, setStack, stackFault } from './stack';
-import { leaveOperation, LEAVE_EXIT, LEAVE_DELIVER } from './blocks';
+import { leaveOperation, LEAVE_EXIT, LEAVE_DELIVER, LEAVE_POLL } from './blocks';
+import { interruptPending } from './run';
 import { putFlags, interruptReturn, farReturn, farTransfer } from './interrupts';
 import { readMsr, writeMsr, msrValue } from './msr';
 import { hostNow, hostRandom } from './host';
@@ -199,6 +200,8 @@ export function executeSystem(u: usize, number: u32): usize {
       if (!privileged()) return raiseAt(u, VECTOR_GP, 0);
       store<u64>(vp, nextRip(u), L.RIP);
       store<u32>(vp, 1, L.HALTED);
+      // An interrupt that waited for STI's shadow to pass comes now: nobody would wake the processor for it later.
+      if (interruptPending()) return leaveOperation(LEAVE_POLL);
       store<u32>(vp, EXIT_HALT, L.EXIT_REASON);
       return leaveOperation(LEAVE_EXIT);
     case Operation.CPUID:
