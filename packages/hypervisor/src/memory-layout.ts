@@ -16,7 +16,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 /** End of the area that the software engine's static data may fill. */
-export const STATIC_BYTES = 1 * MIB;
+const STATIC_BYTES = 1 * MIB;
 
 /** Byte offset of the partition header. */
 export const SHARED_OFFSET = STATIC_BYTES;
@@ -86,7 +86,7 @@ export const PAGE_FLAG = {
 export const RAM_LIMIT_BYTES = 3072 * MIB;
 
 /** Fixed part of a virtual processor's block; the per-page table of decoded blocks follows it. */
-export const PROCESSOR_FIXED_BYTES = 24 * MIB;
+const PROCESSOR_FIXED_BYTES = 24 * MIB;
 
 export interface MemoryLayout {
   readonly processors: number;

@@ -7,7 +7,7 @@
  */
 import type { Instruction } from './instruction.ts';
 
-export const LIMITS = { instructions: 256, blocks: 48 } as const;
+const LIMITS = { instructions: 256, blocks: 48 } as const;
 
 /** How a block ends. Offsets are within the page (and beyond it for what leaves it); -1 stands for a computed target. */
 export type Terminator =
