@@ -1,6 +1,8 @@
 /** Runs the launcher `./plinth` as its users do: in processes of its own. Called by the tests of whole runs. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { constants } from 'node:os';
 import { join } from 'node:path';
+import { StringDecoder } from 'node:string_decoder';
 import { fileURLToPath } from 'node:url';
 
 /** The clone's top folder. */
@@ -13,6 +15,8 @@ export interface Ended {
   readonly status: number;
   readonly stdout: string;
   readonly stderr: string;
+  /** Standard output as it came, for what is no text. */
+  readonly bytes: Buffer;
   readonly seconds: number;
 }
 
@@ -20,19 +24,22 @@ export interface Ended {
 export interface Running {
   readonly child: ChildProcess;
   readonly ended: Promise<Ended>;
-  /** Settles when the text is on standard output; rejects when the process ends first, or after `seconds`. */
-  see(text: string | RegExp, seconds?: number): Promise<void>;
+  /**
+   * Settles when the text is on standard output, from position `from` on; rejects when the process ends first, or after
+   * `seconds`.
+   */
+  see(text: string | RegExp, seconds?: number, from?: number): Promise<void>;
   /** What is on standard output now. */
   stdout(): string;
-  type(text: string): void;
+  /** What is on standard error now. */
+  stderr(): string;
+  type(text: string | Uint8Array): void;
 }
 
 export interface RunOptions {
   readonly cwd?: string;
   readonly environment?: NodeJS.ProcessEnv;
 }
-
-const signalNumbers: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGPIPE: 13, SIGTERM: 15 };
 
 const children = new Set<ChildProcess>();
 
@@ -55,13 +62,17 @@ export function start(
   });
   children.add(child);
   let [stdout, stderr] = ['', ''];
+  const pieces: Buffer[] = [];
+  const decoder = new StringDecoder('utf8');
   let watcher: (() => void) | undefined;
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    stdout += text;
+  child.stdout.on('data', (piece: Buffer) => {
+    pieces.push(piece);
+    stdout += decoder.write(piece);
     watcher?.();
   });
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
+    watcher?.();
   });
   // A process that has ended takes no more input; its end tells what matters.
   child.stdin.on('error', () => {});
@@ -69,20 +80,27 @@ export function start(
     child.on('error', reject);
     child.on('close', (code, signal) => {
       children.delete(child);
-      const status = code ?? 128 + (signalNumbers[signal ?? ''] ?? 0);
-      resolve({ status, stdout, stderr, seconds: (performance.now() - began) / 1000 });
+      resolve({
+        status: code ?? 128 + (signal === null ? 0 : constants.signals[signal]),
+        stdout: stdout + decoder.end(),
+        stderr,
+        bytes: Buffer.concat(pieces),
+        seconds: (performance.now() - began) / 1000,
+      });
     });
   });
   return {
     child,
     ended,
     stdout: () => stdout,
+    stderr: () => stderr,
     type: (text) => {
       child.stdin.write(text);
     },
-    see: (text, seconds = 300) =>
+    see: (text, seconds = 300, from = 0) =>
       new Promise((resolve, reject) => {
-        const found = (): boolean => (typeof text === 'string' ? stdout.includes(text) : text.test(stdout));
+        const found = (): boolean =>
+          typeof text === 'string' ? stdout.includes(text, from) : text.test(stdout.slice(from));
         const settle = (why?: string): void => {
           clearTimeout(timer);
           watcher = undefined;
@@ -110,7 +128,7 @@ export function start(
 /** Runs plinth to its end, with `input` on standard input. */
 export function plinth(
   words: readonly string[],
-  options: RunOptions & { readonly input?: string } = {},
+  options: RunOptions & { readonly input?: string | Uint8Array } = {},
 ): Promise<Ended> {
   const running = start(launcher, words, options);
   running.child.stdin?.end(options.input ?? '');
