@@ -35,6 +35,12 @@ describe('error records', () => {
     expect(crashReason({ fatal: true, reason: 'Panic', text })).toBe(
       'Kernel panic - not syncing: sysrq triggered crash',
     );
+    // With address space layout randomization the panic's line is not the last of its level.
+    const offset = '<0>[    2.2] Kernel Offset: 0xd600000 from 0xffffffff81000000';
+    expect(crashReason({ fatal: true, text: `<0>[    2.1] Kernel panic - not syncing: VFS: no root\n${offset}` })).toBe(
+      'Kernel panic - not syncing: VFS: no root',
+    );
+    expect(crashReason({ fatal: true, text: offset })).toMatch(/^Kernel Offset/);
     expect(crashReason({ fatal: true, text: '<6>[ 0.0] nothing of note' })).toBe('it stored a fatal error record');
     expect(crashReason({ fatal: true })).toBe('it stored a fatal error record');
   });

@@ -13,6 +13,8 @@ const SECTION_BYTES = 72;
 const SEVERITY_FATAL = 1;
 /** Syslog's second worst level. */
 const ALERT = 1;
+/** What Linux's panic() begins its line with (kernel/panic.c). */
+const PANIC_LINE = 'Kernel panic';
 const TEXT_LIMIT = 256 * 1024;
 
 /** Section types of Linux's pstore, as in the record (first three fields little-endian). */
@@ -45,14 +47,19 @@ export function readErrorRecord(bytes: Uint8Array): ErrorRecord | undefined {
   return { fatal, reason: header[1] ?? '', text: log.slice(header[0].length) };
 }
 
-/** The log's most severe line, which says why; or what is known without a log. Lines begin with their syslog level, `<0>` the worst. */
+/**
+ * Why the guest is dead: the line in which its kernel says so, else the log's most severe one (the last of these), else what is
+ * known without a log. Lines begin with their syslog level, `<0>` the worst; a panic's own line need not be the last of its level.
+ */
 export function crashReason(record: ErrorRecord): string {
   const lines = (record.text ?? '').split('\n').flatMap((line) => {
     const match = /^<(\d+)>(?:\[\s*[\d.]+\] ?)?(.+)$/.exec(line);
     return match === null ? [] : [{ level: Number(match[1]), text: printable(match[2] ?? '') }];
   });
   const worst = Math.min(...lines.map(({ level }) => level));
-  const line = lines.findLast(({ level }) => level === worst && worst <= ALERT);
+  const line =
+    lines.findLast(({ text }) => text.startsWith(PANIC_LINE)) ??
+    lines.findLast(({ level }) => level === worst && worst <= ALERT);
   return line?.text.slice(0, 200) || 'it stored a fatal error record';
 }
 

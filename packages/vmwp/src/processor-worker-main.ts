@@ -57,7 +57,7 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
   const counters = new Counters(setup.counters);
   const topics = new Set(setup.trace);
   const write: TraceWriter = (topic, text) => {
-    writeSync(2, `${(clock.now() / 1e9).toFixed(6)} ${topic}: ${text}\n`);
+    writeToStandardError(`${(clock.now() / 1e9).toFixed(6)} ${topic}: ${text}\n`);
   };
   let handlers: InterceptHandlers = countingHandlers(partition, counters);
   if (topics.size > 0) handlers = traceHandlers(handlers, topics, write);
@@ -122,6 +122,21 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
       stack,
       snapshot: takeSnapshot(processor, partition.guestMemory, engine.lastExceptions()),
     });
+  }
+}
+
+const pause = new Int32Array(new SharedArrayBuffer(4));
+
+/** Writes all of it, though standard error may be a pipe that takes nothing now (EAGAIN); where nobody reads any more, nothing. */
+function writeToStandardError(text: string): void {
+  const bytes = Buffer.from(text);
+  for (let offset = 0; offset < bytes.length; ) {
+    try {
+      offset += writeSync(2, bytes, offset);
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) return;
+      Atomics.wait(pause, 0, 0, 1);
+    }
   }
 }
 
