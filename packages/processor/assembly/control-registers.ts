@@ -35,7 +35,7 @@ export function writeCr0(value: u64): bool {
       store<u64>(vp, efer | EFER_LMA, L.EFER);
     }
   } else if ((value & CR0_PG) == 0 && (before & CR0_PG) != 0) {
-    if (load<u32>(vp, L.MODE) & MODE_64) return false;
+    if (load<u32>(vp, L.MODE) & MODE_64 || (load<u64>(vp, L.CR4) & CR4_PCIDE) != 0) return false;
     store<u64>(vp, efer & ~EFER_LMA, L.EFER);
   }
   store<u64>(vp, value, L.CR0);

@@ -109,6 +109,8 @@ export function walk(address: u64, access: u32, user: bool, accessFlagAc: bool, 
     allowWrite = (entry & PTE_W) != 0;
     allowUser = (entry & PTE_U) != 0;
     if ((entry & PTE_PS) != 0 && (cr4 & CR4_PSE) != 0) {
+      // Bits 13 to 20 are address bits 32 to 39; the one above them is reserved.
+      if (entry & 0x200000) return pageFault(address, error | 9);
       pageMask = 0x3fffff;
       walkGpa = (entry & 0xffc00000) | (((entry >> 13) & 0xff) << 32) | (address & 0x3fffff);
     } else {

@@ -125,8 +125,8 @@ mov         8C                  Ev,Sw        op=MOV_FROM_SEG
 lea         8D                  Gv,M         mem op=LEA
 mov         8E                  Sw,Ew        op=MOV_TO_SEG fault end
 pop         8F /0               Ev           d64 op=POP
-nop         90                  -
 pause       F3 90               -            op=NOP
+nop         90                  -
 xchg        90+r                rAX,Zv       op=XCHG
 cwde        98                  -            sz=v
 cdq         99                  -            sz=v
