@@ -394,12 +394,6 @@ export const catalogue = {
     tryNext: 'another kernel; CHANGELOG.md tells what each version can execute',
     exitStatus: 75,
   },
-  'PL-4005': {
-    what: 'The guest crashed: {reason}',
-    why: 'Its kernel printed this as its last words and has been spinning since, too early in its boot to store an error record; the report is {report}',
-    tryNext: 'a greater --memory if it speaks of memory; otherwise the last lines of the console in the report',
-    exitStatus: 75,
-  },
   'PL-4101': {
     what: "The shared state '{state}' cannot be laid out: {problem}",
     why: 'Every thread of a VM must be of one build and agree on where its devices keep their state',

@@ -26,7 +26,6 @@ import { ConsoleTail, writeCrashReport } from './crash-report.ts';
 import { crashReason, isCrash, readErrorRecord } from './error-record.ts';
 import { ExecSession } from './exec-session.ts';
 import { MarkWatcher } from './marks.ts';
-import { PanicWatch } from './panic-watch.ts';
 import { monotonicNanoseconds, peakResidentBytes, processTimes } from './process-times.ts';
 import { ProcessorHost } from './processor-host.ts';
 import type { Outcome } from './processor-protocol.ts';
@@ -99,10 +98,6 @@ class MachineRun {
   readonly #processor: ProcessorHost;
   readonly #marks: MarkWatcher;
   readonly #tail = new ConsoleTail();
-  readonly #panic = new PanicWatch(
-    () => this.#counters.get('halts'),
-    (reason) => this.#endPanicked(reason),
-  );
   readonly #console: ConsolePump;
   readonly #exec: ExecSession | undefined;
   readonly #agentPump: ConsolePump;
@@ -155,7 +150,6 @@ class MachineRun {
     this.#console = this.#createPump(this.#chipset.uarts[0], consoleSink(configuration, hooks), (bytes) => {
       this.#marks.observe(bytes);
       this.#tail.observe(bytes);
-      this.#panic.observe(bytes);
     });
     this.#agentPump = this.#createPump(this.#chipset.uarts[1], this.#exec ?? nullSink, () => {});
   }
@@ -219,7 +213,6 @@ class MachineRun {
   async dispose(): Promise<void> {
     this.#isOver = true;
     for (const timer of this.#timers) clearTimeout(timer);
-    this.#panic.close();
     for (const signal of SIGNALS) process.removeListener(signal, this.#signalled);
     this.#hooks.leave?.removeEventListener('abort', this.#leave);
     this.#input?.close();
@@ -305,17 +298,6 @@ class MachineRun {
       snapshot,
       report: { reason: `The guest crashed: ${reason}`, guestLog: log },
       error: (report) => new PlinthError('PL-4001', { reason, report }),
-    });
-  }
-
-  /** A panic that only the console tells of. */
-  #endPanicked(panic: string): void {
-    if (this.#crash !== undefined) return;
-    this.#over({
-      reason: 'crash',
-      exitStatus: 75,
-      report: { reason: `The guest crashed: ${panic}` },
-      error: (report) => new PlinthError('PL-4005', { reason: panic, report }),
     });
   }
 
