@@ -4,7 +4,7 @@
  * Registers are u32 words at L.APIC + 4 * (xAPIC offset / 16). IRR words are also set, atomically, by other threads
  * (src/interrupts.ts), which then set APIC_ATTENTION and the kick word. The timer counts nanoseconds (a bus of 1 GHz).
  * Answers to: AMD64 manual volume 2, chapter 16; Intel SDM volume 3, chapter 10 for x2APIC and TSC-deadline mode.
- * Called by memory.ts (page), registers.ts (MSRs), run.ts (poll and delivery).
+ * Called by physical-memory.ts (page), msr.ts (MSRs), control-registers.ts (CR8), run.ts (poll and delivery).
  */
 import * as L from './generated/layout';
 import { vp, forcePoll } from './state';

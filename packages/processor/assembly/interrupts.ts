@@ -1,6 +1,6 @@
 /**
  * Delivery of exceptions and interrupts through the IDT, IRET, and the combination of faults into double and triple faults.
- * Answers to: AMD64 manual volume 2, chapter 8. Called by run.ts and system.ts.
+ * Answers to: AMD64 manual volume 2, chapter 8. Called by run.ts, system.ts and system-calls.ts.
  */
 import * as L from './generated/layout';
 import {

@@ -1,6 +1,6 @@
 /**
  * The high halves of 64-bit multiplications, which WebAssembly has not got.
- * Called by general.ts and the run loop.
+ * Called by multiply-divide.ts and the run loop.
  */
 
 /** High half of an unsigned 64 x 64 multiplication. */

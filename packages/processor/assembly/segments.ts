@@ -1,6 +1,6 @@
 /**
  * Segments, descriptors and privilege: loading of segment registers, far transfers, the TSS.
- * Answers to: AMD64 manual volume 2, chapter 4 and 8. Called by interrupts.ts, system.ts and general.ts.
+ * Answers to: AMD64 manual volume 2, chapter 4 and 8. Called by interrupts.ts, descriptor-instructions.ts, system-calls.ts, moves.ts and stack.ts.
  * Functions that can fault return false after `raise`.
  */
 import * as L from './generated/layout';

@@ -50,11 +50,7 @@ interface EngineExports extends TranslationExports {
 
 const EXIT = { halt: 1, shutdown: 2, kicked: 3, budget: 4, unsupported: 5 } as const;
 /** What EXIT_UNSUPPORTED names (assembly/system.ts). */
-const UNSUPPORTED: Readonly<Record<number, string>> = {
-  1: 'x87 arithmetic',
-  2: 'real mode and 16-bit code',
-  3: 'virtual-8086 mode',
-};
+const UNSUPPORTED: Readonly<Record<number, string>> = { 1: 'x87 arithmetic' };
 const EXCEPTION_BYTES = 48;
 const EXCEPTION_RING = 16;
 

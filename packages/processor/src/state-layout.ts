@@ -131,7 +131,7 @@ export const STATE = {
   APIC_ATTENTION: 0x1418,
   /** Pre-made operations {DELIVER, RESYNC, EXIT}, 16 bytes each. */
   LEAVE_OPERATIONS: 0x1500,
-  /** TLB sets: see assembly/memory.ts. */
+  /** TLB sets: see assembly/tlb.ts. */
   TLB_SETS: 0x10000,
   /** Jump cache: 4096 x u32 block addresses. */
   JUMP_CACHE: 0x200000,
