@@ -65,11 +65,6 @@ export function withCarry(subtract: boolean): Emit {
   return (emitter, instruction) => {
     const { code, wide } = emitter;
     const [a, b, r, c] = wide;
-    if (emitter.kind === undefined) {
-      emitter.sideExit();
-      emitter.kind = KIND.explicit;
-      return;
-    }
     if (instruction.form === 'RM') {
       pushSource(emitter, instruction);
       code.set(b);
@@ -155,10 +150,6 @@ export function step(opcode: number, kind: number): Emit {
     const { code, wide } = emitter;
     const [a, b, r, c] = wide;
     if (emitter.flagsNeeded) {
-      if (emitter.kind === undefined) {
-        emitter.sideExit();
-        return;
-      }
       emitCarry(emitter);
       code.set(c);
     }

@@ -120,11 +120,6 @@ export function rotate(left: boolean): Emit {
     const bits = bitsOf(size);
     const count = shiftCount(instruction) ?? 0;
     if (emitter.flagsNeeded && count !== 0) {
-      if (emitter.kind === undefined) {
-        emitter.sideExit();
-        emitter.kind = KIND.explicit;
-        return;
-      }
       emitAllFlags(emitter);
       code.set(all);
     }
@@ -185,11 +180,6 @@ export function bitTest(change: number | undefined): Emit {
     const [a, b, r, all] = wide;
     const bits = bitsOf(instruction.size);
     if (emitter.flagsNeeded) {
-      if (emitter.kind === undefined) {
-        emitter.sideExit();
-        emitter.kind = KIND.explicit;
-        return;
-      }
       emitAllFlags(emitter);
       code.i64(~1n);
       code.op(OP.i64_and);
@@ -237,11 +227,6 @@ export function bitScan(forward: boolean): Emit {
     const [a, , , all] = wide;
     const { size } = instruction;
     if (emitter.flagsNeeded) {
-      if (emitter.kind === undefined) {
-        emitter.sideExit();
-        emitter.kind = KIND.explicit;
-        return;
-      }
       emitAllFlags(emitter);
       code.i64(~0x40n);
       code.op(OP.i64_and);

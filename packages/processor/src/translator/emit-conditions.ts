@@ -1,16 +1,11 @@
 /**
- * Conditions and flags as expressions over the lazy-flag locals, by the statically known kind.
+ * Conditions and flags as expressions over the lazy-flag locals, by the statically known kind, or by the kind that the code finds when it runs.
  * Answers to: assembly/flags.ts, whose functions these are in line. Called by: region-emitter.ts, emit-instructions.ts.
  */
 import { CONDITIONS } from '../table/index.ts';
 import { KIND } from './flag-analysis.ts';
 import type { RegionEmitter } from './region-emitter.ts';
 import { OP } from './wasm-encoder.ts';
-
-/** Whether conditions can be decided with what is known. */
-export function conditionKinds(kind: number | undefined): kind is number {
-  return kind !== undefined;
-}
 
 type Emit = (emitter: RegionEmitter) => void;
 
@@ -121,13 +116,58 @@ const FLAGS: Readonly<Record<number, Flags>> = {
   },
 };
 
+/** Pushes whether the kind, looked at when the code runs, is one of the given ones. */
+const kindIs =
+  (...kinds: readonly number[]): Emit =>
+  ({ code, ccKind }) => {
+    // Kinds are below eight: a bit of a mask each.
+    code.i32(kinds.reduce((mask, kind) => mask | (1 << kind), 0));
+    code.get(ccKind);
+    code.i32(7);
+    code.op(OP.i32_and, OP.i32_shr_u);
+    code.i32(1);
+    code.op(OP.i32_and);
+  };
+/** Pushes one of two conditions by a third. */
+const choose =
+  (when: Emit, yes: Emit, no: Emit): Emit =>
+  (emitter) => {
+    yes(emitter);
+    no(emitter);
+    when(emitter);
+    emitter.code.op(OP.select);
+  };
+
+const explicit = kindIs(KIND.explicit);
+/** Flags whose kind is only known when the code runs. */
+const UNKNOWN: Flags = {
+  zero: choose(explicit, bitOf(6), zeroResult),
+  sign: choose(explicit, bitOf(7), negativeResult),
+  parity: choose(explicit, bitOf(2), parityOfResult),
+  carry: choose(
+    kindIs(KIND.inc, KIND.dec),
+    keptCarry,
+    choose(
+      kindIs(KIND.add),
+      compare('ccResult', 'ccA', OP.i64_lt_u),
+      choose(kindIs(KIND.sub), compare('ccA', 'ccB', OP.i64_lt_u), bitOf(0)),
+    ),
+  ),
+  overflow: choose(
+    kindIs(KIND.explicit, KIND.result),
+    bitOf(11),
+    choose(kindIs(KIND.add, KIND.inc), overflowAdd, overflowSub),
+  ),
+};
+
 function flagsOf(emitter: RegionEmitter): Flags {
-  const flags = FLAGS[emitter.kind ?? -1];
-  if (flags === undefined) throw new RangeError('region: flags of unknown kind');
+  if (emitter.kind === undefined) return UNKNOWN;
+  const flags = FLAGS[emitter.kind];
+  if (flags === undefined) throw new RangeError(`region: flags of kind ${emitter.kind}`);
   return flags;
 }
 
-/** Pushes a condition (i32, 0 or 1) by its suffix: 'NZ', 'LE' and so on. The emitter's kind must be known. */
+/** Pushes a condition (i32, 0 or 1) by its suffix: 'NZ', 'LE' and so on. */
 export function emitCondition(emitter: RegionEmitter, suffix: string): void {
   const flags = flagsOf(emitter);
   const code = (CONDITIONS as readonly string[]).indexOf(suffix);
@@ -174,6 +214,22 @@ export function emitAllFlags(emitter: RegionEmitter): void {
   code.op(OP.i64_or);
   // AF: bit 4 of a ^ b ^ r, or of the explicit flags.
   if (emitter.kind === KIND.result || emitter.kind === KIND.logic) return;
+  if (emitter.kind === undefined) {
+    // Nothing for a result with given CF and OF, the explicit bit, or the operands'.
+    code.get(emitter.ccB);
+    code.get(emitter.ccA);
+    code.get(emitter.ccB);
+    code.op(OP.i64_xor);
+    code.get(emitter.ccResult);
+    code.op(OP.i64_xor);
+    explicit(emitter);
+    code.op(OP.select);
+    code.i64(0);
+    code.i64(0x10);
+    kindIs(KIND.result)(emitter);
+    code.op(OP.select, OP.i64_and, OP.i64_or);
+    return;
+  }
   code.get(emitter.ccB);
   if (emitter.kind !== KIND.explicit) {
     code.get(emitter.ccA);

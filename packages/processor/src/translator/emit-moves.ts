@@ -34,10 +34,6 @@ export function moveExtend(from: number, signed: boolean): Emit {
 export function setCondition(suffix: string): Emit {
   return (emitter, instruction) => {
     const { code } = emitter;
-    if (emitter.kind === undefined) {
-      emitter.sideExit();
-      return;
-    }
     if (instruction.form === 'M') {
       emitter.effectiveAddress(instruction);
       emitter.operandPointer('write', 1);
@@ -55,10 +51,6 @@ export function setCondition(suffix: string): Emit {
 export function conditionalMove(suffix: string): Emit {
   return (emitter, instruction) => {
     const { code } = emitter;
-    if (emitter.kind === undefined) {
-      emitter.sideExit();
-      return;
-    }
     if (instruction.form === 'RM') emitter.loadOperand(instruction, instruction.size, false);
     else emitter.readRegister(instruction.source, instruction.size, false);
     emitter.readRegister(instruction.destination, instruction.size, false);

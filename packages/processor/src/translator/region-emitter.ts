@@ -12,7 +12,7 @@
  * Called by: translator.ts. The instructions themselves stand in emit-*.ts.
  */
 import { STATE } from '../state-layout.ts';
-import { conditionKinds, emitCondition } from './emit-conditions.ts';
+import { emitCondition } from './emit-conditions.ts';
 import { emitInstruction, usesVectors } from './emit-instructions.ts';
 import { flagNeeds, kindsAtEntry } from './flag-analysis.ts';
 import type { Instruction } from './instruction.ts';
@@ -290,11 +290,6 @@ export class RegionEmitter {
 
   #emitBranch(node: RegionNode, condition: string, target: number, next: number): void {
     const { code } = this;
-    if (!conditionKinds(this.kind)) {
-      // How these flags were made is not known here: the interpreter decides.
-      this.sideExitAt(this.#current?.offset ?? next);
-      return;
-    }
     const kind = this.kind;
     emitCondition(this, condition);
     code.op(OP.if, VOID);
