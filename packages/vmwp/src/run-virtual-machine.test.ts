@@ -149,6 +149,8 @@ describe('a run', () => {
     });
     expect(result.exitStatus).toBe(66);
     expect(result.error?.message).toMatch(/PL-3005.*The disk is full/);
+    const over = await run([...guest.print('x'), ...guest.powerOff], { console: { kind: 'file', path: '/dev/full' } });
+    expect(over.exitStatus).toBe(66);
   });
 
   it('ends as SIGPIPE does when nobody reads the console any more', async () => {

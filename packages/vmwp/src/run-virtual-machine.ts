@@ -104,6 +104,7 @@ class MachineRun {
   #input: ConsoleInput | undefined;
   #control: Promise<ControlServer> | undefined;
   #timers: NodeJS.Timeout[] = [];
+  #outputError: PlinthError | undefined;
   #crash: { readonly reason: string; readonly log: string | undefined } | undefined;
   #paused = false;
   #resets = 0;
@@ -179,13 +180,19 @@ class MachineRun {
   }
 
   /** Takes the machine apart in order: processor, output, statistics. */
-  async finish(end: End): Promise<RunResult> {
+  async finish(reached: End): Promise<RunResult> {
+    let end = reached;
     const snapshot = (await this.#processor.end()) ?? end.snapshot;
     this.#input?.close();
     const output = Promise.all([this.#console.finish(), this.#agentPump.finish()]);
     // Whoever ends the run from outside does not wait for a reader that has stopped reading.
     const isUrgent = end.reason === 'signal' || end.reason === 'timeout' || end.reason === 'turned-off';
     await (isUrgent ? Promise.race([output, delay(URGENT_MILLISECONDS, undefined, { ref: false })]) : output);
+    // The last output may be what could not be written, when the run was over already: a success without all of it is none.
+    const lost = this.#outputError;
+    if (lost !== undefined && end.exitStatus === 0) {
+      end = { reason: 'console-closed', exitStatus: lost.exitStatus, error: () => lost };
+    }
     const report =
       end.report === undefined
         ? undefined
@@ -385,6 +392,7 @@ class MachineRun {
 
   #outputFailed(error: unknown): void {
     if (error instanceof PlinthError) {
+      this.#outputError = error;
       this.#over({ reason: 'console-closed', exitStatus: error.exitStatus, error: () => error });
     } else {
       // Nobody reads any more (plinth run | head): end as programs do on SIGPIPE.

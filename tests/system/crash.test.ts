@@ -1,0 +1,182 @@
+/** Guests that go wrong: each ends with the contract's status, an error that teaches, and a report of what the processor did. */
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { cloud, ensureImage, imageFiles } from '../support/images.ts';
+import { type Ended, endAll, launcher, plinth, start } from '../support/plinth.ts';
+import { code, entryPoint, writeTinyKernel } from '../support/tiny-guest.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'plinth-tests-'));
+beforeAll(() => ensureImage(cloud));
+afterEach(endAll);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** The report that an error names. */
+function reportOf({ stderr }: Ended): string {
+  const path = /the report is (\S+\.txt)/.exec(stderr)?.[1];
+  if (path === undefined) throw new Error(`no report is named in: ${stderr}`);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  return readFileSync(path, 'utf8');
+}
+
+/** What every report of a crash has, whatever the crash was. */
+function expectComplete(report: string): void {
+  for (const register of [
+    'Rip',
+    'Rflags',
+    'Rax',
+    'R15',
+    'Rsp',
+    'Cr0',
+    'Cr2',
+    'Cr3',
+    'Cr4',
+    'Efer',
+    'Cs',
+    'Ss',
+    'Gdtr',
+    'Idtr',
+  ]) {
+    expect(report).toMatch(new RegExp(`^${register} +\\S`, 'm'));
+  }
+  expect(report).toMatch(/^(64-bit|32-bit \w+|real|16-bit \w+) mode, ring \d, paging (on|off), interrupts (on|off)$/m);
+  expect(report).toMatch(/^Code at RIP\n(0x[0-9a-f]+: ([0-9a-f]{2} )*<([0-9a-f]{2} ?)+>|not mapped to memory)$/m);
+  expect(report).toMatch(/^Last exceptions, the newest last\n\S/m);
+  expect(report).toMatch(/^[1-9]\d* instructions executed$/m);
+}
+
+describe('machine code that goes nowhere', () => {
+  /** Runs a guest of a few bytes; its folder is its own. */
+  const run = (name: string, bytes: readonly number[], words: readonly string[] = []): Promise<Ended> =>
+    plinth(['run', '--kernel', writeTinyKernel(folder, name, bytes), '--memory', '64M', ...words], {
+      environment: { PLINTH_HOME: join(folder, 'home') },
+    });
+
+  it('a triple fault', async () => {
+    const words = code.print('last words\n');
+    const result = await run('triple-fault', [...words, ...code.tripleFault]);
+    expect(result).toMatchObject({ status: 75, stdout: 'last words\n' });
+    const address = `0x${(entryPoint + words.length).toString(16)}`;
+    expect(result.stderr).toMatch(
+      new RegExp(`^PL-4002: The guest crashed: triple fault at ${address}\\. .+#UD.+ Try: .+\\.\n$`),
+    );
+    const report = reportOf(result);
+    expectComplete(report);
+    expect(report).toContain('64-bit mode, ring 0, paging on, interrupts off');
+    expect(report).toMatch(new RegExp(`^Rip +0x0*${(entryPoint + words.length).toString(16)}$`, 'm'));
+    expect(report).toMatch(new RegExp(`${address}: .* <0f 0b `));
+    expect(report).toMatch(new RegExp(`#UD +error 0x0 at RIP ${address}`));
+    expect(report).toContain('last words');
+  });
+
+  it('garbage: bytes of text', async () => {
+    const result = await run('garbage', [...Buffer.from('This is no machine code at all, dear processor.')]);
+    expect(result.status).toBe(75);
+    expect(result.stderr).toMatch(/^PL-400[24]: .+ Try: /);
+    expectComplete(reportOf(result));
+  });
+
+  it('a jump to where nothing is', async () => {
+    // mov $0x7f0000000000,%rax; jmp *%rax
+    const result = await run('nowhere', [0x48, 0xb8, 0, 0, 0, 0, 0, 0x7f, 0, 0, 0xff, 0xe0]);
+    expect(result.status).toBe(75);
+    expect(result.stderr).toMatch(/^PL-4002: .+triple fault at 0x0*7f0000000000.+#PF/);
+    const report = reportOf(result);
+    expectComplete(report);
+    expect(report).toContain('Code at RIP\nnot mapped to memory');
+    expect(report).toMatch(/#PF +error 0x0 at RIP 0x7f0000000000 address 0x7f0000000000/);
+  });
+
+  it('halting with interrupts off', async () => {
+    const result = await run('halt', code.haltForever);
+    expect(result.status).toBe(75);
+    expect(result.stderr).toMatch(/^PL-4003: .+ Try: /);
+    expectComplete(reportOf(result));
+  });
+
+  it('spinning with interrupts off ends by --timeout', async () => {
+    const result = await run('spin', code.spin, ['--timeout', '1']);
+    expect(result).toMatchObject({ status: 124, stdout: '' });
+    expect(result.stderr).toMatch(/^PL-3002: .+ Try: /);
+    expect(result.seconds).toBeLessThan(4);
+  });
+
+  it('spinning with interrupts off ends by a signal, and can be looked into before', async () => {
+    const environment = { PLINTH_HOME: join(folder, 'home') };
+    const kernel = writeTinyKernel(folder, 'spin', code.spin);
+    const running = start(launcher, ['run', '--kernel', kernel, '--name', 'spinning'], { environment });
+    await expect
+      .poll(
+        async () => (await plinth(['inspect', 'vms/spinning/processors/0/registers/Rip'], { environment })).stdout,
+        {
+          timeout: 20_000,
+        },
+      )
+      .toMatch(new RegExp(`0x0*${(entryPoint + 1).toString(16)}`));
+    const code8 = await plinth(['inspect', 'vms/spinning/processors/0/code/after'], { environment });
+    expect(code8.stdout).toMatch(/^"?eb fe /);
+    running.child.kill('SIGINT');
+    expect((await running.ended).status).toBe(130);
+  });
+});
+
+describe('Linux that panics', () => {
+  it('by the SysRq key: 75, its reason, and its log in the report', async () => {
+    const result = await plinth(['run', '--exec', 'echo going; echo c >/proc/sysrq-trigger; sleep 1000']);
+    expect(result).toMatchObject({ status: 75, stdout: 'going\n' });
+    expect(result.stderr).toMatch(/^PL-4001: The guest crashed: .*sysrq triggered crash.* Try: .+\n$/);
+    const report = reportOf(result);
+    expectComplete(report);
+    expect(report).toMatch(/The guest's own log\n[\s\S]*Kernel panic - not syncing: sysrq triggered crash/);
+    expect(report).toMatch(/End of the console\n[\s\S]*Kernel panic - not syncing/);
+    expect(report).toContain('command line  console=ttyS0');
+  });
+
+  it('because it has no root: 75 and its reason', async () => {
+    const result = await plinth([
+      'run',
+      '--kernel',
+      imageFiles(cloud).kernel,
+      '--append',
+      'console=ttyS0',
+      '--timeout',
+      '120',
+    ]);
+    expect(result.status).toBe(75);
+    expect(result.stderr).toMatch(/^PL-4001: The guest crashed: .*VFS: Unable to mount root fs.* Try: /m);
+    expect(result.stdout).toContain('Kernel panic - not syncing: VFS: Unable to mount root fs');
+    expectComplete(reportOf(result));
+  });
+
+  it('because its first program ends: 75 and its reason', async () => {
+    const words = ['--kernel', imageFiles(cloud).kernel, '--initrd', imageFiles(cloud).initrd];
+    const result = await plinth(['run', ...words, '--append', 'console=ttyS0 rdinit=/bin/false', '--timeout', '120']);
+    expect(result.status).toBe(75);
+    expect(result.stderr).toMatch(/^PL-4001: The guest crashed: .*Attempted to kill init!.* Try: /m);
+  });
+
+  it('before it can store a record, in memory that is too small for it to start: 75 and its reason', async () => {
+    const result = await plinth(['run', '--memory', '80M', '--timeout', '60']);
+    expect(result.status).toBe(75);
+    expect(result.stderr).toMatch(/^PL-400[15]: .*Kernel panic - not syncing: .*(memory|killable).* Try: /m);
+    expectComplete(reportOf(result));
+  });
+
+  it('and is told to restart after it: still 75', async () => {
+    const result = await plinth(['run', '--exec', 'echo 1 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger']);
+    expect(result.status).toBe(75);
+    expect(result.stderr).toMatch(/^PL-4001: /);
+  });
+});
+
+describe('Linux that halts', () => {
+  it('for good: 75, and what to do instead', async () => {
+    const running = start(launcher, ['run']);
+    await running.see(/:~# /);
+    running.type('halt -f\n');
+    const result = await running.ended;
+    expect(result.status).toBe(75);
+    expect(result.stderr).toMatch(/^PL-4003: .+ Try: poweroff/m);
+  });
+});
