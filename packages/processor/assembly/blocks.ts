@@ -13,10 +13,12 @@
  * Called by run.ts and memory.ts.
  */
 import * as L from './generated/layout';
-import { vp, MODE_64, MODE_16, MODE_STACK32, NO_VECTOR, raise, VECTOR_GP, SEG_CS, segment } from './state';
+import { vp, MODE_64, MODE_16, MODE_STACK32, raise, VECTOR_GP, SEG_CS, segment } from './state';
 import { decodeInstruction, decodedLength, decodedEnds, RESULT_LONG, RESULT_SHORT } from './decoder';
 import { hostTranslate } from './host';
-import { fetchPointer, walkedGpa, protectCodePage, dropLinks, noteExecuted } from './memory';
+import { fetchPointer } from './memory';
+import { walkedGpa } from './page-walk';
+import { protectCodePage, dropLinks, noteExecuted } from './tlb';
 
 const HEADER: u32 = 64;
 const MAX_OPERATIONS: u32 = 64;

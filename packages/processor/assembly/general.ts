@@ -20,8 +20,6 @@ import { pushSized, push, pop, enter, leave, pushAll, popAll, pushSegment, popSe
 import { nearTo, relative, call, ret, indirect, loopInstruction } from './transfers';
 
 // What the run loop needs of them.
-export { fault, raiseAt } from './operands';
-export { stackFault } from './stack';
 
 /** Executes a general operation. @returns the next operation, or 0 when the number is none of this file's. */
 export function executeGeneral(u: usize, number: u32): usize {

@@ -16,8 +16,6 @@ import { ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE, walk, walkedGpa, walkedError
 import { PAGE_FLAG_WRITE_CACHED, fillRead, fillWrite } from './tlb';
 
 // What the run loop and the decoder of blocks need of them.
-export { walkedGpa } from './page-walk';
-export { flushAll, dropLinks, protectCodePage, noteExecuted } from './tlb';
 
 /** True when the linear address is one that long mode allows; always outside 64-bit mode. */
 // @ts-ignore: decorator

@@ -9,20 +9,21 @@
  * Called by engine.ts.
  */
 import * as L from './generated/layout';
-import {
-  vp, raise, segment, SEG_SS, FLAG_IF, FLAG_TF, MODE_64, NO_VECTOR, RSP, RBP, VECTOR_GP, VECTOR_SS, VECTOR_DB, VECTOR_NMI, VECTOR_UD,
-} from './state';
+import { vp, raise, SEG_SS, FLAG_IF, MODE_64, RSP, RBP, VECTOR_GP, VECTOR_SS, VECTOR_NMI } from './state';
 import { GENERAL_BASE } from './decoder';
 import {
-  INTERPRET_ONE, INTERPRET_ONLY, jumpSlot, interpretSlot, lookUpSlow, singleBlock, leaveOperation, LEAVE_DELIVER, LEAVE_RESYNC, LEAVE_EXIT, LEAVE_POLL, LEAVE_NEXT, LEAVE_GO, invalidateCode, arenaFlushes,
+  INTERPRET_ONE, INTERPRET_ONLY, jumpSlot, interpretSlot, lookUpSlow, singleBlock, leaveOperation, LEAVE_DELIVER, LEAVE_EXIT, LEAVE_POLL,
+  invalidateCode, arenaFlushes,
 } from './blocks';
-import { executeGeneral, raiseAt } from './general';
+import { executeGeneral } from './general';
+import { raiseAt } from './operands';
 import { executeSystem, EXIT_HALT, EXIT_SHUTDOWN, EXIT_KICKED, EXIT_BUDGET } from './system';
 import { executeString } from './strings';
 import { executeFpu, executeVector } from './vector-execute';
 import { deliverFault, deliverInterrupt } from './interrupts';
-import { takeAddressFault, flushAll, isCanonical } from './memory';
-import { deliverableVector, acceptVector, externalInterruptAllowed, timerDue, apicReset } from './apic';
+import { takeAddressFault, isCanonical } from './memory';
+import { flushAll } from './tlb';
+import { deliverableVector, acceptVector, externalInterruptAllowed, timerDue } from './apic';
 import { Operation } from './generated/operations';
 import { hostNow, hostDeadline, hostAcknowledge, hostTranslate } from './host';
 

@@ -11,7 +11,8 @@ import * as L from './layout';
 import { vp, MODE_64 } from '../state';
 import { specialAddress, readSlow, writeSlow, commitWrite, isCanonical } from '../memory';
 import { carry, zero, sign, less, parity, overflow } from '../flags';
-import { fault, raiseAt, stackFault } from '../general';
+import { fault, raiseAt } from '../operands';
+import { stackFault } from '../stack';
 import { multiplyHighSigned } from '../multiply';
 import { leaveOperation, LEAVE_GO, LEAVE_POLL } from '../blocks';
 import { begin, charge, deliver, enter, enterInterpreted, enterLinked, enterChecked, noteHot, executeOther, narrowOffset, poll, resumeRip } from '../run';
@@ -92,7 +93,18 @@ const FOOTER = `
 `;
 
 /** The numbers of the LEAVE operations follow the hot ones, so that the switch is dense. */
-export const LEAVE_OPERATIONS = ['DELIVER', 'RESYNC', 'EXIT', 'POLL', 'NEXT', 'GO', 'INTERPRET', 'INTERPRET_ONE', 'JUMP', 'TRANSLATED'] as const;
+export const LEAVE_OPERATIONS = [
+  'DELIVER',
+  'RESYNC',
+  'EXIT',
+  'POLL',
+  'NEXT',
+  'GO',
+  'INTERPRET',
+  'INTERPRET_ONE',
+  'JUMP',
+  'TRANSLATED',
+] as const;
 export const FIRST_LEAVE = HOT_OPERATIONS.length + 1;
 
 /** @returns AssemblyScript source. */
