@@ -19,8 +19,6 @@ import {
 import { pushSized, push, pop, enter, leave, pushAll, popAll, pushSegment, popSegment } from './stack';
 import { nearTo, relative, call, ret, indirect, loopInstruction } from './transfers';
 
-// What the run loop needs of them.
-
 /** Executes a general operation. @returns the next operation, or 0 when the number is none of this file's. */
 export function executeGeneral(u: usize, number: u32): usize {
   const operation = number >> 3;

@@ -15,8 +15,6 @@ import {
 import { ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE, walk, walkedGpa, walkedError } from './page-walk';
 import { PAGE_FLAG_WRITE_CACHED, fillRead, fillWrite } from './tlb';
 
-// What the run loop and the decoder of blocks need of them.
-
 /** True when the linear address is one that long mode allows; always outside 64-bit mode. */
 // @ts-ignore: decorator
 @inline
