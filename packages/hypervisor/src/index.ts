@@ -10,7 +10,14 @@ export type {
   PartitionClock,
   PortRange,
 } from './device.ts';
-export type { Exit, GuestFault, InterceptHandlers, InterruptMessage, TranslatorCounts, VirtualProcessor } from './engine.ts';
+export type {
+  Exit,
+  GuestFault,
+  InterceptHandlers,
+  InterruptMessage,
+  TranslatorCounts,
+  VirtualProcessor,
+} from './engine.ts';
 export {
   GPA_LIMIT,
   GpaSpace,
