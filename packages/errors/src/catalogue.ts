@@ -244,7 +244,7 @@ export const catalogue = {
   },
   'PL-2104': {
     what: "Debian's packages could not be downloaded",
-    why: 'apt-get says: {reason}',
+    why: 'The answer of apt-get was: {reason}',
     tryNext: 'the same command again when the network is back; what was downloaded completely is kept',
     exitStatus: 1,
   },
