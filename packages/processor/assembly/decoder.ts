@@ -365,6 +365,9 @@ export function decodeInstruction(p: usize, available: u32, out: usize, start: u
       case 13: value = reg; break;
       case 14: value = reg; break;
       case 15: value = modrm & 7; break;
+      // MMX registers have no REX extension.
+      case 22: value = reg & 7; break;
+      case 23: value = memory ? 0 : rm & 7; break;
       default: if (place >= 16) value = place - 16;
     }
     places |= value << (which * 8);

@@ -20,6 +20,7 @@ import { raiseAt } from './operands';
 import { executeSystem, EXIT_HALT, EXIT_SHUTDOWN, EXIT_KICKED, EXIT_BUDGET } from './system';
 import { executeString } from './strings';
 import { executeFpu, executeVector } from './vector-execute';
+import { executeMmx } from './mmx';
 import { deliverFault, deliverInterrupt } from './interrupts';
 import { takeAddressFault, isCanonical } from './memory';
 import { flushAll } from './tlb';
@@ -248,6 +249,8 @@ export function executeOther(u: usize, number: u32): usize {
   next = executeSystem(u, general);
   if (next != 0) return next;
   next = executeFpu(u, general);
+  if (next != 0) return next;
+  next = executeMmx(u, general);
   if (next != 0) return next;
   return executeVector(u, general);
 }

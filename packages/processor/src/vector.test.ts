@@ -154,7 +154,8 @@ describe.skipIf(missing !== undefined)(title, () => {
     oracle = await Oracle.compile();
   });
 
-  const forms = vectorForms(INSTRUCTIONS);
+  // MMX is compared by whole instructions (tests/differential): its state is the x87's.
+  const forms = vectorForms(INSTRUCTIONS.filter(({ operation }) => !operation.startsWith('MMX_')));
   const names = [...new Set(forms.map((form) => form.row.operation))];
   it.each(names)('%s', (name) => {
     const random = new Random(0x9e3779b9 ^ names.indexOf(name));

@@ -34,6 +34,8 @@ const PLACE = {
   D: 14,
   RM: 15,
   SEGMENT: 16,
+  P: 22,
+  N: 23,
 } as const;
 const IMMEDIATE = {
   none: 0,
@@ -53,7 +55,7 @@ const SEGMENTS = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'];
 const ATTRIBUTE = { lock: 1, end: 2, rep: 4, registerForm: 8, vector: 16 } as const;
 
 const isImmediate = (operand: Operand): boolean => 'IsJOA'.includes(operand.kind) || operand.kind === 'one';
-const canBeMemory = (operand: Operand): boolean => 'EMW'.includes(operand.kind);
+const canBeMemory = (operand: Operand): boolean => 'EMWQ'.includes(operand.kind);
 
 function placeOf(operand: Operand | undefined): number {
   if (operand === undefined) return PLACE.none;
@@ -71,6 +73,11 @@ function placeOf(operand: Operand | undefined): number {
     case 'W':
     case 'U':
       return PLACE.W;
+    case 'P':
+      return PLACE.P;
+    case 'Q':
+    case 'N':
+      return PLACE.N;
     case 'S':
       return PLACE.S;
     case 'C':
@@ -136,8 +143,8 @@ function record(row: InstructionRow, operations: readonly string[]): Uint8Array 
   const view = new DataView(bytes.buffer);
   const forms = formsOf(row);
   const operation = operations.indexOf(row.operation);
-  const vector = row.operands.some((operand) => 'VWU'.includes(operand.kind));
-  const memoryOperand = row.operands.find((operand) => 'WMU'.includes(operand.kind));
+  const vector = row.operands.some((operand) => 'VWUPQN'.includes(operand.kind));
+  const memoryOperand = row.operands.find((operand) => 'WMUQ'.includes(operand.kind));
   bytes[0] = PREFIX[row.prefix];
   bytes[1] = row.digit ?? 0xff;
   bytes[2] = row.mod === 'reg' ? 1 : row.mod === 'mem' ? 2 : 0;
@@ -165,6 +172,11 @@ function record(row: InstructionRow, operations: readonly string[]): Uint8Array 
 
 function dataSegment(name: string, bytes: Uint8Array): string {
   return `export const ${name}: usize = memory.data<u8>([${bytes.join(',')}]);\n`;
+}
+
+/** Per operation: one more than the vector operation that an MMX operation of its name does on 64 bits; 0 for others. */
+function mmxOperations(operations: readonly string[]): Uint16Array {
+  return Uint16Array.from(operations, (name) => (name.startsWith('MMX_') ? operations.indexOf(name.slice(4)) + 1 : 0));
 }
 
 /** @returns AssemblyScript source with ROWS, OPCODE_FIRST, OPCODE_COUNT, CANDIDATES and HOT_OPERATION. */
@@ -207,6 +219,7 @@ export function decoderTables(operations: readonly string[]): string {
     dataSegment('OPCODE_COUNT', count),
     dataSegment('CANDIDATES', new Uint8Array(Uint16Array.from(candidates).buffer)),
     dataSegment('HOT_OPERATION', new Uint8Array(hot.buffer)),
+    dataSegment('MMX_VECTOR', new Uint8Array(mmxOperations(operations).buffer)),
     `export const HOT_COUNT: u32 = ${HOT_OPERATIONS.length};\n`,
     `export const enum Hot {\n${hotNames}\n}\n`,
   ].join('');

@@ -14,7 +14,7 @@ import { carry, zero, sign, less, parity, overflow } from '../flags';
 import { fault, raiseAt } from '../operands';
 import { stackFault } from '../stack';
 import { multiplyHighSigned } from '../multiply';
-import { leaveOperation, LEAVE_GO, LEAVE_POLL } from '../blocks';
+import { leaveOperation, LEAVE_EXIT, LEAVE_GO, LEAVE_POLL } from '../blocks';
 import { begin, charge, deliver, enter, enterInterpreted, enterLinked, enterChecked, noteHot, executeOther, narrowOffset, poll, resumeRip } from '../run';
 
 /** Runs until an exit. @returns the exit reason. */
@@ -83,7 +83,11 @@ const FOOTER = `
           charge(u, first);
           u = enter(load<u64>(s, L.RIP));
           first = u;
-        } else u = next;
+        } else {
+          // HLT and what is absent leave without a transfer.
+          if (next == leaveOperation(LEAVE_EXIT) || next == leaveOperation(LEAVE_POLL)) charge(u, first);
+          u = next;
+        }
         continue;
       }
     }

@@ -1,10 +1,11 @@
 /** The instruction table: every line is a row, every row says something that can be decoded, and no encoding means two things. */
 import { describe, expect, it } from 'vitest';
 import { GENERAL_ROWS } from './general.ts';
+import { MMX_ROWS } from './mmx.ts';
 import { CONDITIONS, INSTRUCTIONS, type InstructionRow } from './parse.ts';
 import { VECTOR_ROWS } from './vector.ts';
 
-const lines = [GENERAL_ROWS, VECTOR_ROWS]
+const lines = [GENERAL_ROWS, VECTOR_ROWS, MMX_ROWS]
   .flatMap((text) => text.split('\n'))
   .filter((line) => line.trim() !== '' && !line.startsWith('#'));
 const named = (name: string): InstructionRow[] => INSTRUCTIONS.filter((row) => row.name === name);

@@ -16,6 +16,7 @@
  * The decoder, the interpreter's dispatch, the disassembler, the generated tests and, later, the translator read these rows.
  */
 import { GENERAL_ROWS } from './general.ts';
+import { MMX_ROWS } from './mmx.ts';
 import { VECTOR_ROWS } from './vector.ts';
 
 export type PrefixRule = 'any' | 'NP' | 'NP66' | '66' | 'F3' | 'F2';
@@ -34,6 +35,9 @@ export type OperandKind =
   | 'V'
   | 'W'
   | 'U'
+  | 'P'
+  | 'Q'
+  | 'N'
   | 'S'
   | 'C'
   | 'D'
@@ -110,7 +114,7 @@ function flagMask(letters: string): number {
   return mask;
 }
 
-const MODRM_KINDS = new Set<OperandKind>(['E', 'G', 'M', 'V', 'W', 'U', 'S', 'C', 'D', 'R', 'F']);
+const MODRM_KINDS = new Set<OperandKind>(['E', 'G', 'M', 'V', 'W', 'U', 'S', 'C', 'D', 'R', 'F', 'P', 'Q', 'N']);
 
 interface Encoding {
   prefix: PrefixRule;
@@ -214,4 +218,4 @@ function parseTable(...texts: readonly string[]): readonly InstructionRow[] {
 }
 
 /** Every instruction of the processor, in the order of the table. Rows that match earlier win. */
-export const INSTRUCTIONS: readonly InstructionRow[] = parseTable(GENERAL_ROWS, VECTOR_ROWS);
+export const INSTRUCTIONS: readonly InstructionRow[] = parseTable(GENERAL_ROWS, VECTOR_ROWS, MMX_ROWS);

@@ -139,10 +139,13 @@ function pickRegister(builder: CaseBuilder, written: boolean, byte: boolean, wid
 }
 
 const VECTOR_KINDS = new Set(['V', 'W', 'U']);
+/** MMX registers, which no prefix extends. */
+const MMX_KINDS = new Set(['P', 'Q', 'N']);
 const OTHER_KINDS = new Set(['S', 'C', 'D', 'F']);
 
 function pickOperandRegister(builder: CaseBuilder, row: InstructionRow, operand: Operand): number {
   const { random, mode } = builder;
+  if (MMX_KINDS.has(operand.kind)) return random.below(8);
   if (VECTOR_KINDS.has(operand.kind)) return random.below(mode === 64 ? 16 : 8);
   if (operand.kind === 'S')
     return row.operation === 'MOV_TO_SEG'
@@ -280,6 +283,7 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
     switch (operand.kind) {
       case 'G':
       case 'V':
+      case 'P':
       case 'S':
       case 'C':
       case 'D':
@@ -290,9 +294,16 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
       case 'W':
       case 'M':
       case 'U':
+      case 'Q':
+      case 'N':
       case 'R':
       case 'F': {
-        const canBeMemory = operand.kind !== 'U' && operand.kind !== 'R' && operand.kind !== 'F' && row.mod !== 'reg';
+        const canBeMemory =
+          operand.kind !== 'U' &&
+          operand.kind !== 'N' &&
+          operand.kind !== 'R' &&
+          operand.kind !== 'F' &&
+          row.mod !== 'reg';
         const canBeRegister = operand.kind !== 'M' && row.mod !== 'mem';
         const wantMemory = wishes.form === undefined ? random.chance(0.5) : wishes.form === 'memory';
         if (canBeMemory && (wantMemory || !canBeRegister)) {

@@ -1,0 +1,90 @@
+/**
+ * MMX instructions, those that SSE and SSE2 added to it included (see parse.ts for the notation). Operands P and Q are MMX registers by
+ * ModRM reg and rm (Q may be memory), N a register only.
+ * Source of the encodings: AMD64 Architecture Programmer's Manual, volume 5.
+ */
+export const MMX_ROWS = `
+# name      encoding            operands     attributes
+cvtpi2ps    NP 0F 2A            Vx,Qq        mxcsr op=MMX_CVTPI2PS
+cvtpi2pd    66 0F 2A            Vx,Qq        op=MMX_CVTPI2PD
+cvttps2pi   NP 0F 2C            Pq,Wq        mxcsr op=MMX_CVTTPS2PI
+cvttpd2pi   66 0F 2C            Pq,Wx        aligned mxcsr op=MMX_CVTTPD2PI
+cvtps2pi    NP 0F 2D            Pq,Wq        mxcsr op=MMX_CVTPS2PI
+cvtpd2pi    66 0F 2D            Pq,Wx        aligned mxcsr op=MMX_CVTPD2PI
+punpcklbw   NP 0F 60            Pq,Qd        op=MMX_PUNPCKLBW
+punpcklwd   NP 0F 61            Pq,Qd        op=MMX_PUNPCKLWD
+punpckldq   NP 0F 62            Pq,Qd        op=MMX_UNPCKLPS
+packsswb    NP 0F 63            Pq,Qq        op=MMX_PACKSSWB
+pcmpgtb     NP 0F 64            Pq,Qq        op=MMX_PCMPGTB
+pcmpgtw     NP 0F 65            Pq,Qq        op=MMX_PCMPGTW
+pcmpgtd     NP 0F 66            Pq,Qq        op=MMX_PCMPGTD
+packuswb    NP 0F 67            Pq,Qq        op=MMX_PACKUSWB
+punpckhbw   NP 0F 68            Pq,Qq        op=MMX_PUNPCKHBW
+punpckhwd   NP 0F 69            Pq,Qq        op=MMX_PUNPCKHWD
+punpckhdq   NP 0F 6A            Pq,Qq        op=MMX_UNPCKHPS
+packssdw    NP 0F 6B            Pq,Qq        op=MMX_PACKSSDW
+movd        NP 0F 6E            Pq,Ey        op=MMX_FROM_GENERAL
+movq        NP 0F 6F            Pq,Qq        op=MMX_MOVE
+pshufw      NP 0F 70            Pq,Qq,Ib     op=MMX_PSHUFLW
+psrlw       NP 0F 71 /2 reg     Nq,Ib        op=MMX_PSRLW_IMM
+psraw       NP 0F 71 /4 reg     Nq,Ib        op=MMX_PSRAW_IMM
+psllw       NP 0F 71 /6 reg     Nq,Ib        op=MMX_PSLLW_IMM
+psrld       NP 0F 72 /2 reg     Nq,Ib        op=MMX_PSRLD_IMM
+psrad       NP 0F 72 /4 reg     Nq,Ib        op=MMX_PSRAD_IMM
+pslld       NP 0F 72 /6 reg     Nq,Ib        op=MMX_PSLLD_IMM
+psrlq       NP 0F 73 /2 reg     Nq,Ib        op=MMX_PSRLQ_IMM
+psllq       NP 0F 73 /6 reg     Nq,Ib        op=MMX_PSLLQ_IMM
+pcmpeqb     NP 0F 74            Pq,Qq        op=MMX_PCMPEQB
+pcmpeqw     NP 0F 75            Pq,Qq        op=MMX_PCMPEQW
+pcmpeqd     NP 0F 76            Pq,Qq        op=MMX_PCMPEQD
+emms        NP 0F 77            -
+movd        NP 0F 7E            Ey,Pq        op=MMX_TO_GENERAL
+movq        NP 0F 7F            Qq,Pq        op=MMX_MOVE
+pinsrw      NP 0F C4            Pq,Ew,Ib     op=MMX_PINSRW
+pextrw      NP 0F C5 reg        Gd,Nq,Ib     op=MMX_PEXTRW
+psrlw       NP 0F D1            Pq,Qq        op=MMX_PSRLW
+psrld       NP 0F D2            Pq,Qq        op=MMX_PSRLD
+psrlq       NP 0F D3            Pq,Qq        op=MMX_PSRLQ
+paddq       NP 0F D4            Pq,Qq        op=MMX_PADDQ
+pmullw      NP 0F D5            Pq,Qq        op=MMX_PMULLW
+movq2dq     F3 0F D6 reg        Vx,Nq        op=MMX_MOVQ2DQ
+movdq2q     F2 0F D6 reg        Pq,Ux        op=MMX_MOVDQ2Q
+pmovmskb    NP 0F D7 reg        Gd,Nq        op=MMX_PMOVMSKB
+psubusb     NP 0F D8            Pq,Qq        op=MMX_PSUBUSB
+psubusw     NP 0F D9            Pq,Qq        op=MMX_PSUBUSW
+pminub      NP 0F DA            Pq,Qq        op=MMX_PMINUB
+pand        NP 0F DB            Pq,Qq        op=MMX_PAND
+paddusb     NP 0F DC            Pq,Qq        op=MMX_PADDUSB
+paddusw     NP 0F DD            Pq,Qq        op=MMX_PADDUSW
+pmaxub      NP 0F DE            Pq,Qq        op=MMX_PMAXUB
+pandn       NP 0F DF            Pq,Qq        op=MMX_PANDN
+pavgb       NP 0F E0            Pq,Qq        op=MMX_PAVGB
+psraw       NP 0F E1            Pq,Qq        op=MMX_PSRAW
+psrad       NP 0F E2            Pq,Qq        op=MMX_PSRAD
+pavgw       NP 0F E3            Pq,Qq        op=MMX_PAVGW
+pmulhuw     NP 0F E4            Pq,Qq        op=MMX_PMULHUW
+pmulhw      NP 0F E5            Pq,Qq        op=MMX_PMULHW
+movntq      NP 0F E7 mem        Mq,Pq        op=MMX_MOVE
+psubsb      NP 0F E8            Pq,Qq        op=MMX_PSUBSB
+psubsw      NP 0F E9            Pq,Qq        op=MMX_PSUBSW
+pminsw      NP 0F EA            Pq,Qq        op=MMX_PMINSW
+por         NP 0F EB            Pq,Qq        op=MMX_POR
+paddsb      NP 0F EC            Pq,Qq        op=MMX_PADDSB
+paddsw      NP 0F ED            Pq,Qq        op=MMX_PADDSW
+pmaxsw      NP 0F EE            Pq,Qq        op=MMX_PMAXSW
+pxor        NP 0F EF            Pq,Qq        op=MMX_PXOR
+psllw       NP 0F F1            Pq,Qq        op=MMX_PSLLW
+pslld       NP 0F F2            Pq,Qq        op=MMX_PSLLD
+psllq       NP 0F F3            Pq,Qq        op=MMX_PSLLQ
+pmuludq     NP 0F F4            Pq,Qq        op=MMX_PMULUDQ
+pmaddwd     NP 0F F5            Pq,Qq        op=MMX_PMADDWD
+psadbw      NP 0F F6            Pq,Qq        op=MMX_PSADBW
+maskmovq    NP 0F F7 reg        Pq,Nq        memory op=MMX_MASKMOVQ
+psubb       NP 0F F8            Pq,Qq        op=MMX_PSUBB
+psubw       NP 0F F9            Pq,Qq        op=MMX_PSUBW
+psubd       NP 0F FA            Pq,Qq        op=MMX_PSUBD
+psubq       NP 0F FB            Pq,Qq        op=MMX_PSUBQ
+paddb       NP 0F FC            Pq,Qq        op=MMX_PADDB
+paddw       NP 0F FD            Pq,Qq        op=MMX_PADDW
+paddd       NP 0F FE            Pq,Qq        op=MMX_PADDD
+`;
