@@ -178,10 +178,15 @@ function reversePostorder(entry: number, blocks: ReadonlyMap<number, BasicBlock>
   return order.reverse();
 }
 
-/** Builds the region that a hot block starts. @returns undefined when its first instruction has no translation */
-export function buildRegion(entry: number, source: RegionSource): Region | undefined {
+/**
+ * Builds the region that a hot block starts. When its first instruction has no translation, the region only has that one interpreted, so
+ * that what follows it can be a region of its own.
+ */
+export function buildRegion(entry: number, source: RegionSource): Region {
   const blocks = discover(entry, source);
-  if (!blocks.has(entry)) return undefined;
+  if (!blocks.has(entry)) {
+    blocks.set(entry, { start: entry, instructions: [], terminator: { kind: 'interpret', at: entry } });
+  }
   const order = reversePostorder(entry, blocks);
   const position = new Map(order.map((offset, index) => [offset, index]));
   const targets = order.map((offset) => {

@@ -139,7 +139,6 @@ export class Translator {
       },
       translatable,
     });
-    if (region === undefined) return undefined;
     return this.#emit(block, region);
   }
 
@@ -171,7 +170,7 @@ export class Translator {
     let to = 0;
     for (const node of region.nodes) {
       from = Math.min(from, node.block.start);
-      to = Math.max(to, node.block.instructions.at(-1)?.next ?? 0);
+      to = Math.max(to, node.block.instructions.at(-1)?.next ?? node.block.start + 1);
     }
     return { block, body, from, to };
   }
