@@ -7,7 +7,9 @@
 import { emitAllFlags } from './emit-conditions.ts';
 import { bitsOf, type Emit, extend, readDestination, writeDestination } from './emit-operands.ts';
 import { KIND, kindAfter, shiftCount } from './flag-analysis.ts';
-import { OP } from './wasm-encoder.ts';
+import type { Instruction } from './instruction.ts';
+import type { RegionEmitter } from './region-emitter.ts';
+import { OP, VOID } from './wasm-encoder.ts';
 
 /** SHL, SHR, SAR by a constant or by CL. */
 export function shift(operation: 'SHL' | 'SHR' | 'SAR'): Emit {
@@ -118,7 +120,12 @@ export function rotate(left: boolean): Emit {
     const [a, , r, all] = wide;
     const { size } = instruction;
     const bits = bitsOf(size);
-    const count = shiftCount(instruction) ?? 0;
+    const constant = shiftCount(instruction);
+    if (constant === undefined) {
+      rotateByCl(emitter, instruction, left);
+      return;
+    }
+    const count = constant;
     if (emitter.flagsNeeded && count !== 0) {
       emitAllFlags(emitter);
       code.set(all);
@@ -149,28 +156,65 @@ export function rotate(left: boolean): Emit {
     if (count === 0) return;
     emitter.kind = KIND.explicit;
     if (!emitter.flagsNeeded) return;
-    // CF is the bit that came round; OF the top two bits' difference as for a count of one.
-    code.get(all);
-    code.i64(~0x801n);
-    code.op(OP.i64_and);
-    const top = (shiftDown: number): void => {
-      code.get(r);
-      code.i64(shiftDown);
-      code.op(OP.i64_shr_u);
-      code.i64(1);
-      code.op(OP.i64_and);
-    };
-    top(left ? 0 : bits - 1);
-    code.op(OP.i64_or);
-    top(bits - 1);
-    top(left ? 0 : bits - 2);
-    code.op(OP.i64_xor);
-    code.i64(11);
-    code.op(OP.i64_shl, OP.i64_or);
-    code.set(emitter.ccB);
-    code.i32(KIND.explicit);
-    code.set(emitter.ccKind);
+    rotateFlags(emitter, left, bits, r, all);
   };
+}
+
+/** CF is the bit that came round, OF the top two bits' difference as for a count of one; the other flags are in `all`. */
+function rotateFlags(emitter: RegionEmitter, left: boolean, bits: number, r: number, all: number): void {
+  const { code } = emitter;
+  code.get(all);
+  code.i64(~0x801n);
+  code.op(OP.i64_and);
+  const top = (shiftDown: number): void => {
+    code.get(r);
+    code.i64(shiftDown);
+    code.op(OP.i64_shr_u);
+    code.i64(1);
+    code.op(OP.i64_and);
+  };
+  top(left ? 0 : bits - 1);
+  code.op(OP.i64_or);
+  top(bits - 1);
+  top(left ? 0 : bits - 2);
+  code.op(OP.i64_xor);
+  code.i64(11);
+  code.op(OP.i64_shl, OP.i64_or);
+  code.set(emitter.ccB);
+  code.i32(KIND.explicit);
+  code.set(emitter.ccKind);
+}
+
+/** ROL and ROR of 32 and 64 bits by CL: a count of zero leaves the flags as they were. */
+function rotateByCl(emitter: RegionEmitter, instruction: Instruction, left: boolean): void {
+  const { code, wide } = emitter;
+  const [a, count, r, all] = wide;
+  const { size } = instruction;
+  if (emitter.flagsNeeded) {
+    emitAllFlags(emitter);
+    code.set(all);
+  }
+  readDestination(emitter, instruction, true);
+  emitter.readRegister(8, 3);
+  code.i64(size === 3 ? 63 : 31);
+  code.op(OP.i64_and);
+  code.set(count);
+  code.get(a);
+  if (size === 2) code.op(OP.i32_wrap);
+  code.get(count);
+  if (size === 2) code.op(OP.i32_wrap);
+  code.op(size === 2 ? (left ? OP.i32_rotl : OP.i32_rotr) : left ? OP.i64_rotl : OP.i64_rotr);
+  if (size === 2) code.op(OP.i64_extend_u);
+  code.set(r);
+  writeDestination(emitter, instruction, r);
+  if (emitter.flagsNeeded) {
+    code.get(count);
+    code.i64(0);
+    code.op(OP.i64_ne, OP.if, VOID);
+    rotateFlags(emitter, left, bitsOf(size), r, all);
+    code.op(OP.end);
+  }
+  emitter.kind = undefined;
 }
 
 /** BT, BTS, BTR, BTC of a register, or of memory by a constant. */

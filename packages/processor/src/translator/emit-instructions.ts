@@ -5,8 +5,19 @@
  */
 import { arithmetic, step, withCarry } from './emit-arithmetic.ts';
 import { bitScan, bitTest, rotate, shift } from './emit-bits.ts';
-import { conditionalMove, exchange, leave, move, moveExtend, pop, push, setCondition } from './emit-moves.ts';
-import { divide, multiplyTwo, multiplyWide } from './emit-multiply.ts';
+import {
+  compareExchange,
+  conditionalMove,
+  exchange,
+  exchangeAdd,
+  leave,
+  move,
+  moveExtend,
+  pop,
+  push,
+  setCondition,
+} from './emit-moves.ts';
+import { divide, divideSigned, multiplyTwo, multiplyWide } from './emit-multiply.ts';
 import { type Emit, extend, readDestination, writeDestination } from './emit-operands.ts';
 import { emitVector, vectorTranslatable } from './emit-vector.ts';
 import { KIND } from './flag-analysis.ts';
@@ -77,6 +88,9 @@ const TRANSLATIONS: Readonly<Record<string, Emit>> = {
   MUL: multiplyWide(false),
   IMUL1: multiplyWide(true),
   DIV: divide,
+  IDIV: divideSigned,
+  CMPXCHG: compareExchange,
+  XADD: exchangeAdd,
   BT: bitTest(undefined),
   BTS: bitTest(OP.i64_or),
   BTR: bitTest(OP.i64_and),
@@ -167,7 +181,7 @@ export function translatable(instruction: Instruction): boolean {
       return form === 'RR';
     case 'ROL':
     case 'ROR':
-      return form === 'RI' || form === 'MI';
+      return form === 'RI' || form === 'MI' || size >= 2;
     case 'BT':
     case 'BTS':
     case 'BTR':
@@ -176,6 +190,7 @@ export function translatable(instruction: Instruction): boolean {
     case 'MUL':
     case 'IMUL1':
     case 'DIV':
+    case 'IDIV':
     case 'BSWAP':
       return size >= 2;
     case 'MOVSXD':

@@ -4,8 +4,9 @@
  * Answers to: AMD64 manual volume 3. The conventions of locals are those of emit-operands.ts. Called by: emit-instructions.ts.
  */
 import { emitCondition } from './emit-conditions.ts';
-import { type Emit, pushSource } from './emit-operands.ts';
-import { OP } from './wasm-encoder.ts';
+import { type Emit, extend, pushSource, readDestination, writeDestination } from './emit-operands.ts';
+import { KIND } from './flag-analysis.ts';
+import { OP, VOID } from './wasm-encoder.ts';
 
 export const move: Emit = (emitter, instruction) => {
   const { code } = emitter;
@@ -106,4 +107,55 @@ export const exchange: Emit = (emitter, instruction) => {
   emitter.writeRegister(instruction.destination, size);
   code.get(wide[0]);
   emitter.writeRegister(instruction.source, size);
+};
+
+/** CMPXCHG without LOCK. A mismatch writes the destination's own value back to memory, and leaves a register alone. */
+export const compareExchange: Emit = (emitter, instruction) => {
+  const { code, wide } = emitter;
+  const [old, expected, difference, value] = wide;
+  const { size } = instruction;
+  readDestination(emitter, instruction, true);
+  emitter.readRegister(0, size);
+  code.set(expected);
+  code.get(expected);
+  code.get(old);
+  code.op(OP.i64_sub);
+  extend(emitter, size);
+  code.set(difference);
+  emitter.readRegister(instruction.source, size);
+  code.set(value);
+  code.get(difference);
+  code.op(OP.i64_eqz, OP.if, VOID);
+  writeDestination(emitter, instruction, value);
+  code.op(OP.else);
+  if (instruction.form === 'MR') writeDestination(emitter, instruction, old);
+  code.get(old);
+  emitter.writeRegister(0, size);
+  code.op(OP.end);
+  emitter.setFlags(KIND.sub, difference, expected, old);
+};
+
+/** XADD without LOCK. */
+export const exchangeAdd: Emit = (emitter, instruction) => {
+  const { code, wide } = emitter;
+  const [old, addend, sum] = wide;
+  const { size } = instruction;
+  readDestination(emitter, instruction, true);
+  emitter.readRegister(instruction.source, size);
+  code.set(addend);
+  code.get(old);
+  code.get(addend);
+  code.op(OP.i64_add);
+  extend(emitter, size);
+  code.set(sum);
+  if (instruction.form === 'MR') {
+    writeDestination(emitter, instruction, sum);
+    code.get(old);
+    emitter.writeRegister(instruction.source, size);
+  } else {
+    code.get(old);
+    emitter.writeRegister(instruction.source, size);
+    writeDestination(emitter, instruction, sum);
+  }
+  emitter.setFlags(KIND.add, sum, old, addend);
 };

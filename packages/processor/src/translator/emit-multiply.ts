@@ -165,6 +165,36 @@ export function multiplyWide(signed: boolean): Emit {
   };
 }
 
+/** Signed division of 32 and 64 bits whose dividend is a sign-extended one, by neither 0 nor -1; anything else is the interpreter's. */
+export const divideSigned: Emit = (emitter, instruction) => {
+  const { code, wide } = emitter;
+  const [a, b] = wide;
+  const { size } = instruction;
+  if (instruction.form === 'M') emitter.loadOperand(instruction, size, true);
+  else emitter.readRegister(instruction.destination, size);
+  code.set(b);
+  emitter.readRegister(0, size);
+  code.set(a);
+  code.get(b);
+  code.i64(1);
+  code.op(OP.i64_add);
+  code.i64(1);
+  code.op(OP.i64_le_u);
+  emitter.readRegister(16, size);
+  code.get(a);
+  code.i64(63);
+  code.op(OP.i64_shr_s, OP.i64_ne, OP.i32_or);
+  emitter.sideExitIf();
+  code.get(a);
+  code.get(b);
+  code.op(OP.i64_div_s);
+  emitter.writeRegister(0, size);
+  code.get(a);
+  code.get(b);
+  code.op(OP.i64_rem_s);
+  emitter.writeRegister(16, size);
+};
+
 /** Unsigned division of 32 and 64 bits whose dividend has nothing in RDX; anything else is the interpreter's. */
 export const divide: Emit = (emitter, instruction) => {
   const { code, wide } = emitter;

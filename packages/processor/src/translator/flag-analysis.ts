@@ -12,6 +12,8 @@ const KIND_AFTER: Readonly<Record<string, number>> = {
   ADD: KIND.add,
   SUB: KIND.sub,
   CMP: KIND.sub,
+  CMPXCHG: KIND.sub,
+  XADD: KIND.add,
   NEG: KIND.sub,
   AND: KIND.logic,
   OR: KIND.logic,
@@ -74,6 +76,7 @@ export function kindsAtEntry(region: Region): Map<number, number | undefined> {
 function setsAll(instruction: Instruction): boolean {
   const { operation } = instruction;
   if (operation === 'ADD' || operation === 'SUB' || operation === 'CMP' || operation === 'NEG') return true;
+  if (operation === 'CMPXCHG' || operation === 'XADD') return true;
   if (operation === 'AND' || operation === 'OR' || operation === 'XOR' || operation === 'TEST') return true;
   if (operation === 'ADC' || operation === 'SBB') return true;
   if (operation === 'IMUL2' || operation === 'IMUL3' || operation === 'MUL' || operation === 'IMUL1') return true;
@@ -82,7 +85,7 @@ function setsAll(instruction: Instruction): boolean {
 }
 const READS = new Set(['ADC', 'SBB']);
 /** Instructions that have no memory operand but may leave for the interpreter. */
-const MAY_LEAVE = new Set(['PUSH', 'PUSH_IMM', 'POP', 'LEAVE', 'DIV']);
+const MAY_LEAVE = new Set(['PUSH', 'PUSH_IMM', 'POP', 'LEAVE', 'DIV', 'IDIV']);
 
 function seesFlags(instruction: Instruction): boolean {
   const { operation, form } = instruction;

@@ -35,5 +35,6 @@ const IMPLICIT: Readonly<Record<string, readonly number[]>> = {
   MUL: [0, 2],
   IMUL1: [0, 2],
   DIV: [0, 2],
+  IDIV: [0, 2],
   CMPXCHG: [0],
 };
