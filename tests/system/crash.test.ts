@@ -43,7 +43,7 @@ function expectComplete(report: string): void {
   expect(report).toMatch(/^(64-bit|32-bit \w+|real|16-bit \w+) mode, ring \d, paging (on|off), interrupts (on|off)$/m);
   expect(report).toMatch(/^Code at RIP\n(0x[0-9a-f]+: ([0-9a-f]{2} )*<([0-9a-f]{2} ?)+>|not mapped to memory)$/m);
   expect(report).toMatch(/^Last exceptions, the newest last\n\S/m);
-  expect(report).toMatch(/^\d+ instructions executed$/m);
+  expect(report).toMatch(/^[1-9]\d* instructions executed$/m);
 }
 
 describe('machine code that goes nowhere', () => {

@@ -54,7 +54,7 @@ describe('--stats', () => {
   beforeAll(async () => {
     const file = join(folder, 'stats.json');
     const words = `run --stats ${quote(file)} --mark 'Linux version' --mark 'Run /init' --mark 'never printed'`;
-    const guest = 'exit 9';
+    const guest = 'head -c 40000000 /dev/zero >/dev/shm/zeros; exit 9';
     const timed = `TIMEFORMAT='%R %U %S'; time ${quote(launcher)} ${words} --exec ${quote(guest)}`;
     result = await start('bash', ['-c', timed]).ended;
     statistics = JSON.parse(readFileSync(file, 'utf8'));
@@ -111,10 +111,10 @@ describe('--stats', () => {
   });
 
   it('tells memory: what the guest touched, and the peak beside it', () => {
-    expect(statistics.guestTouchedBytes).toBeGreaterThan(40 * MIB);
+    expect(statistics.guestTouchedBytes).toBeGreaterThan(60 * MIB);
     expect(statistics.guestTouchedBytes).toBeLessThan(300 * MIB);
     expect(statistics.peakRssBytes).toBeGreaterThan(statistics.guestTouchedBytes);
-    // What Plinth itself takes is a number of the bench; here it is only of the right size.
+    // The bound of 150 MiB is on a median (bench memory): single runs have reached 163.
     expect(statistics.peakRssBytes).toBeLessThan(statistics.guestTouchedBytes + 200 * MIB);
   });
 
