@@ -289,7 +289,7 @@ function unlinkFrom(page: u32, target: usize): void {
  * A block whose one operation is a translated region, in the place of the block `old`. `from` and `to` are the hull of the region's bytes in
  * the page: a write to any of them drops it.
  */
-export function installRegionBlock(old: usize, slot: u32, from: u32, to: u32): bool {
+export function installRegionBlock(old: usize, slot: u32, from: u32, to: u32, module: u32, index: u32): bool {
   const block: usize = arenaNext();
   if (block + 128 > <usize>vp + L.ARENA_END) return false;
   const gpa = load<u64>(old, 16);
@@ -307,6 +307,8 @@ export function installRegionBlock(old: usize, slot: u32, from: u32, to: u32): b
   store<u16>(block, <u16>from, 60);
   store<u16>(block, <u16>to, 62);
   store<u16>(block + HEADER, <u16>L.LEAVE_TRANSLATED);
+  store<u32>(block + HEADER, module, 4);
+  store<u32>(block + HEADER, index, 8);
   store<u32>(block + HEADER, slot, 12);
   store<u16>(block + HEADER + 16, <u16>LEAVE_NEXT);
   const hash = vp + L.BLOCK_HASH + hashOf(gpa) * 4;

@@ -77,6 +77,22 @@ export function enterLinked(u: usize, target: u64): usize {
   if (next >= vp + L.ARENA && arenaFlushes() == flushes) store<u32>(u, <u32>next - 64, 12);
   return next;
 }
+/**
+ * Transfer by a region's exit. A target that is not canonical raises as the transfer itself would have: the exception is the target's,
+ * for there is no operation that made the transfer.
+ */
+export function enterExit(u: usize, target: u64): usize {
+  if (!isCanonical(target)) {
+    store<u64>(vp, target, L.RIP);
+    raise(VECTOR_GP, 0);
+    store<u32>(vp, 0, L.FAULT_OPERATION);
+    return leaveOperation(LEAVE_DELIVER);
+  }
+  const flushes = arenaFlushes();
+  const next = enter(target);
+  if (next >= vp + L.ARENA && arenaFlushes() == flushes) store<u32>(u, <u32>next - 64, 12);
+  return next;
+}
 /** Transfer to a computed target. */
 export function enterChecked(u: usize, target: u64): usize {
   return isCanonical(target) ? enter(target) : raiseAt(u, VECTOR_GP, 0);

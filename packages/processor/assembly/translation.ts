@@ -3,7 +3,6 @@
  * Called by: src/translator/translator.ts, on the processor's thread, between runs of blocks.
  */
 import * as L from './generated/layout';
-import { Hot } from './generated/tables';
 import { vp, MODE_64, MODE_LONG, MODE_PROTECTED } from './state';
 import { decodeInstruction, decodedLength } from './decoder';
 import { readablePointer } from './physical-memory';
@@ -27,14 +26,15 @@ export function decodeForTranslation(gpa: f64): u32 {
 export function findBlock(gpa: f64): usize {
   return blockAt(<u64>gpa);
 }
-export function installRegion(block: usize, slot: u32, from: u32, to: u32): bool {
-  return installRegionBlock(block, slot, from, to);
+/** `module` and `index`: where chain code of the region's own module finds it. */
+export function installRegion(block: usize, slot: u32, from: u32, to: u32, module: u32, index: u32): bool {
+  return installRegionBlock(block, slot, from, to, module, index);
 }
 /** Jump operations, their displacements still to be written. @returns the first, or 0 */
 export function allocateExits(count: u32): usize {
   const first = allocateOperations(count);
   if (first == 0) return 0;
-  for (let i: u32 = 0; i < count; i++) store<u16>(first + i * 16, <u16>Hot.JMP);
+  for (let i: u32 = 0; i < count; i++) store<u16>(first + i * 16, <u16>L.LEAVE_LINK);
   return first;
 }
 export function arenaFlushCount(): u32 {

@@ -15,7 +15,7 @@ import { fault, raiseAt } from '../operands';
 import { stackFault } from '../stack';
 import { multiplyHighSigned } from '../multiply';
 import { leaveOperation, LEAVE_EXIT, LEAVE_GO, LEAVE_POLL } from '../blocks';
-import { begin, charge, deliver, enter, enterInterpreted, enterLinked, enterChecked, noteHot, executeOther, narrowOffset, poll, resumeRip } from '../run';
+import { begin, charge, deliver, enter, enterExit, enterInterpreted, enterLinked, enterChecked, noteHot, executeOther, narrowOffset, poll, resumeRip } from '../run';
 
 /** Runs until an exit. @returns the exit reason. */
 export function runLoop(instructions: f64): u32 {
@@ -72,11 +72,28 @@ const FOOTER = `
         first = u;
         continue;
       }
-      case LEAVE_TRANSLATED_NUMBER:
-        // A region: it comes back with the operation to go on with.
-        u = call_indirect<u32>(load<u32>(u, 12), s);
+      case LEAVE_LINK_NUMBER: {
+        // A region's direct exit, charged already.
+        const target = load<u64>(s, L.RIP_BASE) + <u64>(<i64>load<i32>(u, 8));
+        const link: usize = load<u32>(u, 12);
+        if (load<i32>(s, L.BUDGET) >= 0 && link != 0 && load<u64>(link) == target && load<u32>(link, 8) == load<u32>(s, L.GENERATION)) {
+          const uses = load<u32>(link, 56) - 1;
+          store<u32>(link, uses, 56);
+          if (uses == 0) noteHot(link);
+          store<u64>(s, target, L.RIP_BASE);
+          u = link + 64;
+        } else u = enterExit(u, target);
         first = u;
         continue;
+      }
+      case LEAVE_TRANSLATED_NUMBER: {
+        // A region, and those that it leads to: they come back with the operation to go on with.
+        const before = load<i32>(s, L.BUDGET);
+        u = call_indirect<u32>(load<u32>(u, 12), s);
+        store<u64>(s, load<u64>(s, L.TRANSLATED) + <u64>(<i64>(before - load<i32>(s, L.BUDGET))), L.TRANSLATED);
+        first = u;
+        continue;
+      }
       default: {
         const next = executeOther(u, number);
         if (next == leaveOperation(LEAVE_GO)) {
@@ -107,6 +124,7 @@ export const LEAVE_OPERATIONS = [
   'INTERPRET',
   'INTERPRET_ONE',
   'JUMP',
+  'LINK',
   'TRANSLATED',
 ] as const;
 export const FIRST_LEAVE = HOT_OPERATIONS.length + 1;

@@ -1,11 +1,11 @@
 /**
- * One region to one WebAssembly function (processor block address) -> operation to go on with.
+ * One region to one WebAssembly function (processor block address) -> operation to go on with; it ends in the chain function (chain.ts).
  *
  * Registers and lazy flags live in locals: loaded once at the entry, stored once at the exit. Control flow is structured by dominators
  * (Ramsey, "Beyond Relooper"): forward merges are blocks, back edges loops. A memory operand's TLB look-up is inline; a miss (fault, MMIO,
  * page crossing, code page) leaves at that very instruction, and the interpreter executes it. There are no calls.
  *
- * Exits: `side` (L.RIP is the instruction; LEAVE_INTERPRET), direct (a linked JMP operation of the arena), computed (L.RIP; LEAVE_JUMP).
+ * Exits: `side` (L.RIP is the instruction; LEAVE_INTERPRET), direct (a linked operation of the arena), computed (L.RIP; LEAVE_JUMP).
  * The budget is charged per block and looked at on back edges.
  *
  * Invariant: at every exit all six lazy-flag fields and all registers of the block equal what the interpreter would have left.
@@ -18,7 +18,7 @@ import { flagNeeds, kindsAtEntry } from './flag-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import type { Region, RegionNode } from './region.ts';
 import { registersOf } from './region-registers.ts';
-import { FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
+import { CHAIN, FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
 
 /** What a region's code needs of the run loop: addresses relative to the processor's block, and exits to direct targets. */
 export interface RegionHost {
@@ -59,7 +59,6 @@ export class RegionEmitter {
   readonly narrow: readonly [number, number, number];
   readonly #ripBase: number;
   readonly #budget: number;
-  readonly #budgetAtEntry: number;
   /** Where a side exit is: offset from the entry times 1024, plus the charged instructions that did not run. */
   readonly #exit: number;
   readonly #result: number;
@@ -90,7 +89,6 @@ export class RegionEmitter {
     this.pointer = local32();
     this.narrow = [local32(), local32(), local32()];
     this.#budget = local32();
-    this.#budgetAtEntry = local32();
     this.#exit = local32();
     this.#result = local32();
     this.#tlbRead = local32();
@@ -154,11 +152,9 @@ export class RegionEmitter {
     load(OP.i64_load, STATE.CC_A, this.ccA);
     load(OP.i64_load, STATE.CC_B, this.ccB);
     load(OP.i64_load, STATE.RIP_BASE, this.#ripBase);
-    load(OP.i32_load, STATE.BUDGET, this.#budgetAtEntry);
+    load(OP.i32_load, STATE.BUDGET, this.#budget);
     load(OP.i32_load, STATE.TLB_READ, this.#tlbRead);
     load(OP.i32_load, STATE.TLB_WRITE, this.#tlbWrite);
-    code.get(this.#budgetAtEntry);
-    code.set(this.#budget);
   }
 
   /** A region with vector operations starts only where they are available: CR0.EM and CR0.TS clear, CR4.OSFXSR set. */
@@ -197,13 +193,8 @@ export class RegionEmitter {
     store(OP.i64_store, STATE.CC_B, this.ccB);
     store(OP.i32_store, STATE.BUDGET, this.#budget);
     code.get(0);
-    code.get(0);
-    code.memory(OP.i64_load, STATE.TRANSLATED);
-    code.get(this.#budgetAtEntry);
-    code.get(this.#budget);
-    code.op(OP.i32_sub, OP.i64_extend_s, OP.i64_add);
-    code.memory(OP.i64_store, STATE.TRANSLATED);
     code.get(this.#result);
+    code.tailCall(CHAIN);
   }
 
   // ---- control flow ----
@@ -348,11 +339,6 @@ export class RegionEmitter {
   /** Leaves through a linked jump to an offset relative to the page. */
   #directExit(offset: number): void {
     const { code } = this;
-    // The jump operation charges one itself.
-    code.get(this.#budget);
-    code.i32(1);
-    code.op(OP.i32_add);
-    code.set(this.#budget);
     code.get(0);
     code.i32(this.#host.directExit(offset - this.region.entry));
     code.op(OP.i32_add);

@@ -9,6 +9,7 @@
  */
 import { FIRST_LEAVE, LEAVE_OPERATIONS as LEAVES } from '../build/run-loop.ts';
 import { STATE } from '../state-layout.ts';
+import { chainBody } from './chain.ts';
 import { translatable } from './emit-instructions.ts';
 import { type Instruction, readInstruction } from './instruction.ts';
 import { buildRegion, type Region } from './region.ts';
@@ -19,7 +20,7 @@ import { encodeModule } from './wasm-encoder.ts';
 export interface TranslationExports {
   decodeForTranslation(gpa: number): number;
   findBlock(gpa: number): number;
-  installRegion(block: number, slot: number, from: number, to: number): number;
+  installRegion(block: number, slot: number, from: number, to: number, module: number, index: number): number;
   allocateExits(count: number): number;
   arenaFlushCount(): number;
 }
@@ -55,6 +56,7 @@ export class Translator {
   readonly #table: WebAssembly.Table;
   readonly #always: boolean;
   #nextSlot = 0;
+  #nextModule = 1;
   #spare: number[] = [];
   #flushes = -1;
 
@@ -94,7 +96,9 @@ export class Translator {
       if (region !== undefined) prepared.push(region);
     }
     if (prepared.length === 0 || slots.length + TABLE_SLOTS - this.#nextSlot < prepared.length) return;
+    const id = this.#nextModule++;
     const bytes = encodeModule(
+      chainBody({ translated: LEAVE_TRANSLATED, leaveJump: leaveOffset('JUMP'), module: id }),
       prepared.map(({ body }) => body),
       MAXIMUM_PAGES,
     );
@@ -106,7 +110,7 @@ export class Translator {
     prepared.forEach(({ block, from, to }, index) => {
       const slot = slots.pop() ?? this.#nextSlot++;
       this.#table.set(slot, instance.exports[String(index)]);
-      if (this.#engine.installRegion(block, slot, from, to) !== 0) this.statistics.regions++;
+      if (this.#engine.installRegion(block, slot, from, to, id, index) !== 0) this.statistics.regions++;
     });
   }
 

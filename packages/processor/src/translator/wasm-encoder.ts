@@ -17,6 +17,8 @@ export const OP = {
   br: 0x0c,
   br_if: 0x0d,
   return: 0x0f,
+  return_call: 0x12,
+  return_call_indirect: 0x13,
   drop: 0x1a,
   select: 0x1b,
   local_get: 0x20,
@@ -24,6 +26,7 @@ export const OP = {
   local_tee: 0x22,
   i32_load: 0x28,
   i64_load: 0x29,
+  i32_load16_u: 0x2f,
   i64_load8_s: 0x30,
   i64_load8_u: 0x31,
   i64_load16_s: 0x32,
@@ -136,7 +139,14 @@ class ByteWriter {
     }
   }
   append(bytes: Uint8Array): void {
-    for (const value of bytes) this.byte(value);
+    const end = this.length + bytes.length;
+    if (end > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(end, this.#bytes.length * 2));
+      larger.set(this.#bytes.subarray(0, this.length));
+      this.#bytes = larger;
+    }
+    this.#bytes.set(bytes, this.length);
+    this.length = end;
   }
   text(value: string): void {
     this.unsigned(value.length);
@@ -147,14 +157,28 @@ class ByteWriter {
   }
 }
 
-/** A function's code while it is written. Local 0 is the parameter (i32). */
+/** A function's code while it is written. Its parameters (i32) are the first locals. */
 export class FunctionWriter extends ByteWriter {
   readonly #locals: number[] = [];
+  readonly #parameters: number;
 
+  constructor(parameters = 1) {
+    super();
+    this.#parameters = parameters;
+  }
   /** @returns the index of a new local of the type */
   local(type: number): number {
     this.#locals.push(type);
-    return this.#locals.length;
+    return this.#locals.length + this.#parameters - 1;
+  }
+  /** A tail call of another function of the module; its arguments are on the stack. */
+  tailCall(number: number): void {
+    this.byte(OP.return_call);
+    this.unsigned(number);
+  }
+  /** A tail call of a region through the module's table, by the index on the stack. */
+  tailCallRegion(): void {
+    for (const byte of [OP.return_call_indirect, REGION_TYPE, 0]) this.byte(byte);
   }
   op(...opcodes: readonly number[]): void {
     for (const opcode of opcodes) this.byte(opcode);
@@ -217,12 +241,22 @@ function section(out: ByteWriter, id: number, content: ByteWriter): void {
   out.append(content.view());
 }
 
-/** A module of functions (i32) -> i32 named by their number, over the shared memory `env.memory` of at most 65536 pages. */
-export function encodeModule(bodies: readonly Uint8Array[], maximumPages: number): Uint8Array {
+/** Types of a module's functions: a region, and what leads from one region to the next. */
+const REGION_TYPE = 0;
+const CHAIN_TYPE = 1;
+/** Number of the chain function in each module; regions follow. */
+export const CHAIN = 0;
+const FUNCREF = 0x70;
+
+/**
+ * A module over the shared memory `env.memory` of at most 65536 pages: function 0 is `chain` (i32, i32) -> i32, then come regions
+ * (i32) -> i32, which are exported by their number from 0 on and stand in the module's own table at that number.
+ */
+export function encodeModule(chain: Uint8Array, regions: readonly Uint8Array[], maximumPages: number): Uint8Array {
   const out = new ByteWriter();
   for (const byte of [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) out.byte(byte);
   const types = new ByteWriter();
-  for (const byte of [1, 0x60, 1, I32, 1, I32]) types.byte(byte);
+  for (const byte of [2, 0x60, 1, I32, 1, I32, 0x60, 2, I32, I32, 1, I32]) types.byte(byte);
   section(out, 1, types);
   const imports = new ByteWriter();
   imports.unsigned(1);
@@ -234,20 +268,31 @@ export function encodeModule(bodies: readonly Uint8Array[], maximumPages: number
   imports.unsigned(maximumPages);
   section(out, 2, imports);
   const functions = new ByteWriter();
-  functions.unsigned(bodies.length);
-  for (let number = 0; number < bodies.length; number++) functions.unsigned(0);
+  functions.unsigned(regions.length + 1);
+  functions.unsigned(CHAIN_TYPE);
+  for (let number = 0; number < regions.length; number++) functions.unsigned(REGION_TYPE);
   section(out, 3, functions);
+  const table = new ByteWriter();
+  for (const byte of [1, FUNCREF, 1]) table.byte(byte);
+  table.unsigned(regions.length);
+  table.unsigned(regions.length);
+  section(out, 4, table);
   const exports = new ByteWriter();
-  exports.unsigned(bodies.length);
-  for (let number = 0; number < bodies.length; number++) {
+  exports.unsigned(regions.length);
+  for (let number = 0; number < regions.length; number++) {
     exports.text(String(number));
     exports.byte(0);
-    exports.unsigned(number);
+    exports.unsigned(number + 1);
   }
   section(out, 7, exports);
+  const elements = new ByteWriter();
+  for (const byte of [1, 0, OP.i32_const, 0, OP.end]) elements.byte(byte);
+  elements.unsigned(regions.length);
+  for (let number = 0; number < regions.length; number++) elements.unsigned(number + 1);
+  section(out, 9, elements);
   const code = new ByteWriter();
-  code.unsigned(bodies.length);
-  for (const body of bodies) {
+  code.unsigned(regions.length + 1);
+  for (const body of [chain, ...regions]) {
     code.unsigned(body.length);
     code.append(body);
   }
