@@ -174,14 +174,19 @@ export async function withTemporaryFolder(use) {
 /** `ours` and `theirs` as a bench answers them, with their ratio, from measurements of each run. */
 export const compared = (ours, theirs) => ({ plinth: ours, peer: theirs, ratio: ours / theirs });
 
-/** The guest of the benches: the default image's files. Built first when it is missing. */
+/**
+ * The guest of the benches: the default image's files. Built first when it is missing. Its command line has the words that Plinth's
+ * loader puts before a line without a `reboot=`, so that Plinth and its peer are given the very same one.
+ */
 export async function benchImage() {
   const { resolveImage } = await import('../packages/images/dist/index.js');
+  const { panicWords } = await import('../packages/chipset/dist/index.js');
   const built = spawnSync(process.execPath, [join(root, 'plinth'), 'image', 'build', '--if-missing'], {
     stdio: ['ignore', 2, 2],
   });
   if (built.status !== 0) throw new StepFailure('the default image could not be built');
-  return resolveImage('debian-tiny');
+  const image = await resolveImage('debian-tiny');
+  return { ...image, commandLine: `${panicWords} ${image.commandLine}` };
 }
 
 /** The command that boots kernel and initrd in Plinth. */

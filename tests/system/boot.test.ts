@@ -81,7 +81,9 @@ describe('address space layout', () => {
       ...['--kernel', kernel, '--initrd', initrd, '--append', 'console=ttyS0 nokaslr quiet'],
     ]);
     expect((await guest.run(kernelAddress)).output).toBe(`${linkedAddress.toString(16)}\n`);
-    expect((await guest.run('cat /proc/cmdline')).output).toBe('console=ttyS0 nokaslr quiet\n');
+    expect((await guest.run('cat /proc/cmdline')).output).toBe(
+      'panic=-1 reboot=panic_warm console=ttyS0 nokaslr quiet\n',
+    );
     guest.type('exit\n');
     expect((await guest.process.ended).status).toBe(0);
   });

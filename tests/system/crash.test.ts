@@ -3,12 +3,15 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { cloud, ensureImage, imageFiles } from '../support/images.ts';
+import { cloud, ensureImage, generic, imageFiles } from '../support/images.ts';
 import { type Ended, endAll, launcher, plinth, start } from '../support/plinth.ts';
 import { code, entryPoint, writeTinyKernel } from '../support/tiny-guest.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'plinth-tests-'));
-beforeAll(() => ensureImage(cloud));
+beforeAll(async () => {
+  await ensureImage(cloud);
+  await ensureImage(generic);
+});
 afterEach(endAll);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -131,7 +134,7 @@ describe('Linux that panics', () => {
     expectComplete(report);
     expect(report).toMatch(/The guest's own log\n[\s\S]*Kernel panic - not syncing: sysrq triggered crash/);
     expect(report).toMatch(/End of the console\n[\s\S]*Kernel panic - not syncing/);
-    expect(report).toContain('command line  console=ttyS0');
+    expect(report).toMatch(/^command line {2}.*console=ttyS0$/m);
   });
 
   it('because it has no root: 75 and its reason', async () => {
@@ -161,6 +164,57 @@ describe('Linux that panics', () => {
     const result = await plinth(['run', '--exec', 'echo 1 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger']);
     expect(result.status).toBe(75);
     expect(result.stderr).toMatch(/^PL-4001: /);
+  });
+});
+
+describe('Linux that panics before it can store why', () => {
+  /** The end of a panic in the report, with the processor as it was when the kernel reset the machine. */
+  const expectPanic = (result: Ended, reason: string): void => {
+    expect(result.stderr).toMatch(/^PL-4005: The guest panicked and reset the machine\. .+ Try: .+\.$/m);
+    expect(result.status).toBe(75);
+    const report = reportOf(result);
+    expectComplete(report);
+    expect(report).toMatch(new RegExp(`End of the console\n[\\s\\S]*Kernel panic - not syncing: ${reason}`));
+    expect(report).toMatch(/^64-bit mode, ring 0, paging on/m);
+  };
+
+  it.each([
+    [cloud, '80M', ''],
+    [cloud, '80M', 'nokaslr'],
+    [generic, '100M', ''],
+  ])('because memory is too small for %s: %s %s', async (image, memory, more) => {
+    const { kernel, initrd } = imageFiles(image);
+    const words = ['--kernel', kernel, '--initrd', initrd, '--append', `console=ttyS0 ${more}`, '--memory', memory];
+    const result = await plinth(['run', ...words, '--timeout', '120']);
+    expectPanic(result, 'System is deadlocked on memory');
+    expect(result.stdout).toContain('Kernel panic - not syncing: System is deadlocked on memory');
+    // Once, not in a loop of resets.
+    expect(result.stdout.match(/Linux version/g)).toHaveLength(1);
+    expect(result.stderr).not.toContain('guest: ');
+  });
+
+  it('under --exec: what the console said is shown, as nobody has seen it', async () => {
+    const result = await plinth(['run', '--memory', '80M', '--exec', 'echo never', '--timeout', '120']);
+    expectPanic(result, 'System is deadlocked on memory');
+    expect(result.stdout).toBe('');
+    expect(result.stderr).toMatch(/^guest: .*Kernel panic - not syncing: System is deadlocked on memory$/m);
+  });
+
+  it('because it has no store: the same, whenever it panics', async () => {
+    const { kernel, initrd } = imageFiles(cloud);
+    const line = 'console=ttyS0 erst_disable rdinit=/bin/false';
+    const result = await plinth(['run', '--kernel', kernel, '--initrd', initrd, '--append', line, '--timeout', '120']);
+    expectPanic(result, 'Attempted to kill init!');
+  });
+
+  it('and is told by its user how to end: as the user says', async () => {
+    const { kernel, initrd } = imageFiles(cloud);
+    const line = 'console=ttyS0 panic=0 erst_disable rdinit=/bin/false';
+    const words = ['--kernel', kernel, '--initrd', initrd, '--append', line];
+    const running = start(launcher, ['run', ...words]);
+    await running.see(/---\[ end Kernel panic/, 120);
+    running.child.kill('SIGTERM');
+    expect(await running.ended).toMatchObject({ status: 143, stderr: '' });
   });
 });
 

@@ -31,6 +31,15 @@ describe('a guest that restarts and powers off', () => {
     expect(JSON.parse(readFileSync(file, 'utf8')).exit).toEqual({ reason: 'power-off', code: 0 });
   });
 
+  it('resets in place when it is told to without a shutdown (SysRq b)', async () => {
+    const running = start(launcher, ['run']);
+    await running.see(/:~# /);
+    running.type('echo b >/proc/sysrq-trigger\n');
+    await running.see(/sysrq-trigger\r\n[\s\S]*Linux version[\s\S]*:~# /);
+    running.type('poweroff -f\n');
+    expect(await running.ended).toMatchObject({ status: 0, stderr: '' });
+  });
+
   it.each(['poweroff', 'exit'])('ends with 0 after `%s` at the prompt, in order', async (command) => {
     const running = start(launcher, ['run']);
     await running.see(/:~# /);

@@ -82,7 +82,12 @@ const runOptions: readonly OptionDefinition[] = [
     description: 'an initial RAM file system for --kernel; several are concatenated in the order given',
     built: true,
   },
-  { flag: '--append', value: 'TEXT', description: "the kernel's command line, for --kernel", built: true },
+  {
+    flag: '--append',
+    value: 'TEXT',
+    description: "the kernel's command line, for --kernel; it follows Plinth's own panic=-1 reboot=panic_warm",
+    built: true,
+  },
   { flag: '--memory', value: 'SIZE', default: '512M', description: 'size of RAM; units are binary', built: true },
   { flag: '--cpus', value: 'COUNT', default: '1', description: 'number of virtual processors', built: true },
   {

@@ -35,6 +35,7 @@ export async function runCommand(names: readonly string[], options: OptionValues
     );
     terminal?.restore();
     if (result.error !== undefined) hostMessage(result.error.message);
+    for (const line of result.lastWords ?? []) hostMessage(`guest: ${line}`);
     return result.exitStatus;
   } finally {
     terminal?.restore();

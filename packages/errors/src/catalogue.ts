@@ -394,6 +394,13 @@ export const catalogue = {
     tryNext: 'another kernel; CHANGELOG.md tells what each version can execute',
     exitStatus: 75,
   },
+  'PL-4005': {
+    what: 'The guest panicked and reset the machine',
+    why: 'It did so with a warm start, as Plinth tells Linux to do in a panic (reboot=panic_warm); it stored no record of why, as before its ACPI is up; the report is {report}',
+    tryNext:
+      'the last lines of the console, which are in the report too: they name the cause, such as too little --memory',
+    exitStatus: 75,
+  },
   'PL-4101': {
     what: "The shared state '{state}' cannot be laid out: {problem}",
     why: 'Every thread of a VM must be of one build and agree on where its devices keep their state',

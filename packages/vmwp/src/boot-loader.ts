@@ -52,7 +52,7 @@ interface InputFile {
 
 /**
  * Loads everything.
- * @returns the registers that the boot processor begins with, and where things lie
+ * @returns the registers that the boot processor begins with, where things lie, and how a panic shows
  * @throws PlinthError PL-3006 for a file that cannot be read, PL-2001.. for one that is not what it should be or does not fit
  */
 export function loadGuest(
@@ -60,7 +60,7 @@ export function loadGuest(
   memory: GuestMemory,
   memoryBytes: number,
   tables: FirmwareTables,
-): { registers: BootRegisters; layout: BootPlan['layout'] } {
+): { registers: BootRegisters } & Pick<BootPlan, 'layout' | 'warmStartIsPanic'> {
   const files: InputFile[] = [];
   const open = (path: string, option: string): InputFile => {
     const file = openInput(path, option);
@@ -85,7 +85,7 @@ export function loadGuest(
       if (file === undefined) writeGuest(memory, gpa, bytes);
       else readIntoGuest(memory, gpa, file, bytes.byteOffset, bytes.length);
     }
-    return { registers: bootRegisters(plan.state), layout: plan.layout };
+    return { registers: bootRegisters(plan.state), layout: plan.layout, warmStartIsPanic: plan.warmStartIsPanic };
   } finally {
     for (const { descriptor } of files) closeSync(descriptor);
   }

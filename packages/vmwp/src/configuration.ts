@@ -27,7 +27,7 @@ export interface VirtualMachineConfiguration {
   readonly kernel: string;
   /** Paths; loaded one after the other into one initial RAM disk. */
   readonly initrds: readonly string[];
-  /** The kernel's command line. */
+  /** The kernel's command line as the user wants it; the loader puts words of its own before it. */
   readonly commandLine: string;
   /** Name of the image that kernel and initrds come from, for people; undefined with a kernel of the user's own. */
   readonly image?: string;
@@ -78,5 +78,7 @@ export interface RunResult {
   readonly error?: PlinthError;
   /** Path of the crash or fault report, when one was written. */
   readonly report?: string;
+  /** The last lines of the console, where they alone tell why the guest crashed and nobody has seen them. */
+  readonly lastWords?: readonly string[];
   readonly statistics: RunStatistics;
 }

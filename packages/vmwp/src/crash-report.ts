@@ -54,6 +54,12 @@ export class ConsoleTail {
         : Buffer.concat([this.#ring.subarray(at), this.#ring.subarray(0, at)]);
     return printable(new TextDecoder().decode(bytes));
   }
+
+  /** The last lines of it, at most `limit`. */
+  lines(limit: number): string[] {
+    const text = this.text().trimEnd();
+    return text === '' ? [] : text.split('\n').slice(-limit);
+  }
 }
 
 /** Text without control characters and terminal sequences. */

@@ -78,6 +78,8 @@ describe('error record device', () => {
       platform.put(record(identifier));
       expect(platform.operation(ACTION.write, 0n)).toBe(identifier <= 8n ? 0n : 1n);
     }
+    // What there is no room for is told all the same.
+    expect(platform.written).toHaveLength(9);
   });
 
   it('never leaves its buffer', () => {

@@ -248,9 +248,13 @@ export class ErrorRecordDevice implements Device {
     if (length < RECORD_HEADER_BYTES || offset + length > BUFFER_BYTES) return STATUS.failed;
     const identifier = this.#buffer.getBigUint64(offset + 96, true);
     if (identifier === INVALID_RECORD) return STATUS.failed;
-    const index = this.#find(identifier) ?? values.lengths.indexOf(0);
-    if (index < 0) return STATUS.notEnoughSpace;
     const record = values.buffer.slice(offset, offset + length);
+    const index = this.#find(identifier) ?? values.lengths.indexOf(0);
+    if (index < 0) {
+      // What it says counts though it cannot be kept.
+      this.#recordWritten(record);
+      return STATUS.notEnoughSpace;
+    }
     values.records.set(record, index * BUFFER_BYTES);
     values.lengths[index] = length;
     this.#recordWritten(record);

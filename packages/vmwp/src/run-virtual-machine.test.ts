@@ -210,7 +210,15 @@ describe('a guest that crashes', () => {
     const report = readFileSync(result.report ?? '', 'utf8');
     expect(result.report).toContain(join(home, 'crash'));
     expect(statSync(result.report ?? '').mode & 0o777).toBe(0o600);
-    for (const part of ['triple fault', '#UD', 'Rip', 'Cr3', '<0f 0b', 'last words', 'command line  quiet']) {
+    for (const part of [
+      'triple fault',
+      '#UD',
+      'Rip',
+      'Cr3',
+      '<0f 0b',
+      'last words',
+      'command line  panic=-1 reboot=panic_warm quiet',
+    ]) {
       expect(report).toContain(part);
     }
   });
@@ -238,6 +246,30 @@ describe('a guest that crashes', () => {
     expect(performance.now() - started).toBeGreaterThan(900);
     const reset = await run([...record, ...serialize, ...guest.resetMachine]);
     expect(reset.error?.code).toBe('PL-4001');
+  });
+
+  it('by a reset with a warm start, as it was told to do in a panic, gives 75 and the registers at the reset', async () => {
+    const code = [...guest.print('one\ntwo\n'), ...guest.store32(0x472, 0x1234), ...guest.resetMachine];
+    const result = await run(code);
+    expect(result).toMatchObject({ reason: 'crash', exitStatus: 75, output: 'one\ntwo\n' });
+    expect(result.error?.code).toBe('PL-4005');
+    expect(result.lastWords).toBeUndefined();
+    const report = readFileSync(result.report ?? '', 'utf8');
+    expect(report).toMatch(new RegExp(`^Rip +0x0*${(0x1000200 + code.length - 2).toString(16)}$`, 'm'));
+    const unseen = await run(code, { console: { kind: 'none' } });
+    expect(unseen).toMatchObject({ exitStatus: 75, lastWords: ['one', 'two'] });
+  });
+
+  it('is none that restarts with a cold start, or warm by the will of its user', async () => {
+    // The second boot finds the mark that the first one left in the RTC's memory, and powers off.
+    const second = [0xba, 0x71, 0, 0, 0, 0xec, 0xa8, 0x01, 0x74, guest.powerOff.length, ...guest.powerOff];
+    const once = (flag: number): number[] => [
+      ...[...guest.out8(0x70, 0x40), ...second, ...guest.out8(0x70, 0x40), ...guest.out8(0x71, 1)],
+      ...[...guest.store32(0x472, flag), ...guest.resetMachine],
+    ];
+    expect((await run(once(0))).exitStatus).toBe(0);
+    expect((await run(once(0x1234))).exitStatus).toBe(75);
+    expect((await run(once(0x1234), { commandLine: 'reboot=warm' })).exitStatus).toBe(0);
   });
 });
 

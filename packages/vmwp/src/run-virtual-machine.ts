@@ -14,7 +14,7 @@
 import { writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Chipset, memoryLimits, type Uart16550 } from '@plinth/chipset';
+import { type Chipset, memoryLimits, type Uart16550, warmStartFlag } from '@plinth/chipset';
 import { PlinthError } from '@plinth/errors';
 import { type CpuidEntry, Partition } from '@plinth/hypervisor';
 import { clearGuestMemory, loadGuest } from './boot-loader.ts';
@@ -38,6 +38,8 @@ const MIB = 1024 * 1024;
 const TSC_PER_NANOSECOND = 2;
 /** How long a guest that has reported its own death may go on, to print its last lines: milliseconds. */
 const LAST_WORDS_MILLISECONDS = 1000;
+/** How many lines of the console are shown when they alone tell why the guest crashed: a panic's message and its call trace. */
+const LAST_LINES = 40;
 /** How long output may still take when the run is ended from outside: milliseconds. */
 const URGENT_MILLISECONDS = 1000;
 /** The most that a timer of Node takes, in milliseconds: 24 days. */
@@ -83,6 +85,8 @@ interface End {
   /** Set when a report is to be written. */
   readonly report?: { readonly reason: string; readonly guestLog?: string | undefined; readonly stack?: string };
   readonly error?: (report: string) => PlinthError;
+  /** Nothing but the console tells why: its end is shown where the console itself is not. */
+  readonly quotesConsole?: boolean;
 }
 
 class MachineRun {
@@ -109,6 +113,9 @@ class MachineRun {
   #paused = false;
   #resets = 0;
   #kernelVersion = '';
+  /** What the kernel is told: the configuration's command line, and what the loader adds to it. */
+  #commandLine: string;
+  #warmStartIsPanic = false;
   readonly #leave = (): void => this.#over({ reason: 'turned-off', exitStatus: 0 });
   readonly #signalled = (signal: NodeJS.Signals): void =>
     this.#over({ reason: 'signal', exitStatus: 128 + constants.signals[signal] });
@@ -116,6 +123,7 @@ class MachineRun {
   constructor(configuration: VirtualMachineConfiguration, hooks: RunHooks, engine: EngineParts) {
     this.#engine = engine;
     this.#configuration = configuration;
+    this.#commandLine = configuration.commandLine;
     this.#hooks = hooks;
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
@@ -198,7 +206,7 @@ class MachineRun {
         ? undefined
         : writeCrashReport({
             reason: end.report.reason,
-            configuration: this.#configuration,
+            configuration: { ...this.#configuration, commandLine: this.#commandLine },
             wallSeconds: processTimes.wallSeconds(),
             snapshot: end.snapshot ?? snapshot,
             guestLog: end.report.guestLog,
@@ -211,6 +219,9 @@ class MachineRun {
       exitStatus: end.exitStatus,
       ...(end.error === undefined ? {} : { error: end.error(report ?? 'lost, as no folder could take it') }),
       ...(report === undefined ? {} : { report }),
+      ...(end.quotesConsole === true && this.#configuration.console.kind !== 'stdio'
+        ? { lastWords: this.#tail.lines(LAST_LINES) }
+        : {}),
       statistics,
     };
     return this.#writeStatistics(result);
@@ -253,13 +264,15 @@ class MachineRun {
 
   #load(): ReturnType<typeof loadGuest>['registers'] {
     const { memoryBytes } = this.#configuration;
-    const { registers, layout } = loadGuest(
+    const { registers, layout, warmStartIsPanic } = loadGuest(
       this.#configuration,
       this.#partition.guestMemory,
       memoryBytes,
       firmwareTables(this.#configuration.processors),
     );
     this.#kernelVersion = layout.kernelVersion;
+    this.#commandLine = layout.commandLine;
+    this.#warmStartIsPanic = warmStartIsPanic;
     return registers;
   }
 
@@ -273,6 +286,11 @@ class MachineRun {
   #handleReset(): void {
     if (this.#crash !== undefined) {
       this.#endCrashed();
+      return;
+    }
+    const { gpa, value } = warmStartFlag;
+    if (this.#warmStartIsPanic && this.#partition.guestMemory.readU16(gpa) === value) {
+      this.#endPanicked();
       return;
     }
     if (this.#exec?.started) {
@@ -305,6 +323,17 @@ class MachineRun {
       snapshot,
       report: { reason: `The guest crashed: ${reason}`, guestLog: log },
       error: (report) => new PlinthError('PL-4001', { reason, report }),
+    });
+  }
+
+  /** The guest reset the machine as it was told to do when it panics, without a record of why. */
+  #endPanicked(): void {
+    this.#over({
+      reason: 'crash',
+      exitStatus: 75,
+      report: { reason: 'The guest panicked and reset the machine' },
+      error: (report) => new PlinthError('PL-4005', { report }),
+      quotesConsole: true,
     });
   }
 
@@ -435,7 +464,7 @@ class MachineRun {
   }
 
   async #inspect(): Promise<object> {
-    const { name, memoryBytes, processors, kernel, initrds, commandLine, image } = this.#configuration;
+    const { name, memoryBytes, processors, kernel, initrds, image } = this.#configuration;
     return {
       name,
       state: this.#paused ? 'paused' : 'running',
@@ -444,7 +473,7 @@ class MachineRun {
         processors,
         kernel,
         initrds,
-        commandLine,
+        commandLine: this.#commandLine,
         image: image ?? null,
         engine: 'software',
       },

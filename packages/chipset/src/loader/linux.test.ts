@@ -102,6 +102,22 @@ describe('the 64-bit boot protocol', () => {
     expectSound(bootPlan, 512 * mebibyte);
   });
 
+  it('tells the kernel to reset with a warm start when it panics, before what the user says', () => {
+    const given = (commandLine: string): object => {
+      const { layout, writes, warmStartIsPanic } = plan({ commandLine });
+      const bytes = writes.find(({ gpa }) => gpa === 0x9000)?.bytes ?? new Uint8Array(0);
+      expect(new TextDecoder().decode(bytes)).toBe(`${layout.commandLine}\0`);
+      return { text: layout.commandLine, agreed: warmStartIsPanic };
+    };
+    expect(given('')).toEqual({ text: 'panic=-1 reboot=panic_warm', agreed: true });
+    const longer = 'console=ttyS0 panic=5 noreboot=1';
+    expect(given(longer)).toEqual({ text: `panic=-1 reboot=panic_warm ${longer}`, agreed: true });
+    // A user's warm starts may be of any kind.
+    for (const own of ['reboot=w', 'quiet reboot=pci,warm', 'quiet\t"reboot=warm"']) {
+      expect(given(own)).toEqual({ text: own, agreed: false });
+    }
+  });
+
   it('gives the selectors that the protocol asks for, in the descriptor table too', () => {
     const { segments, gdt } = bootPlan.state;
     expect(segments.cs).toEqual({ selector: 0x10, base: 0n, limit: 0xffffffff, attributes: 0xa09b });
@@ -132,8 +148,8 @@ describe('the 64-bit boot protocol', () => {
     expect(parameters.getBigUint64(0x70, true)).toBe(0xe0000n);
     expect(parameters.getBigUint64(0x250, true)).toBe(0n);
     expect(parameters.getUint8(0x1ef)).toBe(0);
-    const text = memoryAt(bootPlan, parameters.getUint32(0x228, true), 14);
-    expect(new TextDecoder().decode(text)).toBe('console=ttyS0\0');
+    const text = memoryAt(bootPlan, parameters.getUint32(0x228, true), 41);
+    expect(new TextDecoder().decode(text)).toBe('panic=-1 reboot=panic_warm console=ttyS0\0');
     expect(parameters.getUint8(0x1e8)).toBe(3);
     const entry = (index: number) => ({
       start: Number(parameters.getBigUint64(0x2d0 + index * 20, true)),
@@ -257,8 +273,9 @@ describe('refusals', () => {
     expect(error.message).not.toMatch(/[{}]|undefined|NaN MiB/);
   });
 
-  it('takes a command line of exactly the kernel’s limit', () => {
-    expect(() => plan({ commandLine: 'x'.repeat(2047) })).not.toThrow();
+  it('takes a command line of exactly the kernel’s limit, and then adds nothing to it', () => {
+    const longest = 'x'.repeat(2047);
+    expect(plan({ commandLine: longest })).toMatchObject({ layout: { commandLine: longest }, warmStartIsPanic: false });
   });
 
   it('says what a foreign file looks like', () => {

@@ -12,6 +12,7 @@
  */
 import { PlinthError } from '@plinth/errors';
 import { encodeMemoryMap, highestPlace, isRam, memoryMap } from './memory-map.ts';
+import { withPanicAgreement } from './panic-agreement.ts';
 import { headerField, headerStart, readSetupHeader, type SetupHeader } from './setup-header.ts';
 import type {
   BootPlan,
@@ -31,6 +32,7 @@ export interface LinuxBootOptions {
   readonly kernelName?: string;
   /** Archives in the order in which the kernel unpacks them. */
   readonly initrds?: readonly Uint8Array[];
+  /** What the user wants the kernel to be told; the kernel is told of `panic-agreement.ts` before it. */
   readonly commandLine?: string;
   /** Bytes of RAM, from address 0 on; whole pages. */
   readonly memoryBytes: number;
@@ -92,14 +94,16 @@ export function planLinuxBoot(options: LinuxBootOptions): BootPlan {
   checkMemorySize(options.memoryBytes);
   const header = readSetupHeader(options.kernel, file, protocol === 64 ? 0x020c : 0x0206);
   if (protocol === 64 && !header.hasEntry64) throw new PlinthError('PL-2007', { file });
-  const commandLine = encodeCommandLine(options.commandLine ?? '', header, file);
+  const limit = Math.min(header.commandLineLimit, commandLineAreaEnd - commandLineAddress - 1);
+  const commandLine = withPanicAgreement(options.commandLine ?? '', limit);
+  const commandLineBytes = encodeCommandLine(commandLine.text, limit, file);
   const map = memoryMap(options.memoryBytes, options.reserved ?? []);
   const kernel = placeKernel(header, map, options.memoryBytes, file);
   const initrd = placeInitrds(initrds, header, kernel, map, options.memoryBytes);
 
   const writes: BootWrite[] = [
     { gpa: gdtAddress, bytes: descriptorTable(protocol) },
-    { gpa: commandLineAddress, bytes: commandLine },
+    { gpa: commandLineAddress, bytes: commandLineBytes },
     { gpa: bootParametersAddress, bytes: bootParameters(options, header, kernel, initrd.range, map) },
     { gpa: kernel.start, bytes: options.kernel.subarray(header.kernelStart, header.kernelEnd) },
     ...initrd.writes,
@@ -108,7 +112,14 @@ export function planLinuxBoot(options: LinuxBootOptions): BootPlan {
   return {
     writes,
     state: protocol === 64 ? longModeState(kernel.start) : protectedModeState(kernel.start),
-    layout: { kernelVersion: header.kernelVersion, kernel, initrd: initrd.range, memoryMap: map },
+    layout: {
+      kernelVersion: header.kernelVersion,
+      commandLine: commandLine.text,
+      kernel,
+      initrd: initrd.range,
+      memoryMap: map,
+    },
+    warmStartIsPanic: commandLine.agreed,
   };
 }
 
@@ -124,10 +135,9 @@ function checkMemorySize(memoryBytes: number): void {
 }
 
 /** The command line with its closing zero. */
-function encodeCommandLine(text: string, header: SetupHeader, file: string): Uint8Array {
+function encodeCommandLine(text: string, limit: number, file: string): Uint8Array {
   const bytes = new TextEncoder().encode(`${text}\0`);
   if (bytes.indexOf(0) !== bytes.length - 1) throw new PlinthError('PL-2010');
-  const limit = Math.min(header.commandLineLimit, commandLineAreaEnd - commandLineAddress - 1);
   if (bytes.length - 1 > limit) throw new PlinthError('PL-2006', { length: bytes.length - 1, file, limit });
   return bytes;
 }

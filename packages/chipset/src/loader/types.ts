@@ -72,10 +72,14 @@ export interface BootPlan {
   /** Where things were put, for `plinth inspect` and messages. */
   readonly layout: {
     readonly kernelVersion: string;
+    /** All that the kernel is told. */
+    readonly commandLine: string;
     /** From the load address to the end of what the kernel needs to unpack itself. */
     readonly kernel: GpaRange;
     /** Empty when there is no initrd. */
     readonly initrd: GpaRange;
     readonly memoryMap: readonly MemoryMapEntry[];
   };
+  /** The guest was told to reset the machine when it panics, with a warm start (`warmStartFlag`), and otherwise with a cold one. */
+  readonly warmStartIsPanic: boolean;
 }
