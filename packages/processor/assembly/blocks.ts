@@ -16,7 +16,7 @@ import * as L from './generated/layout';
 import { vp, MODE_64, MODE_16, MODE_STACK32, raise, VECTOR_GP, SEG_CS, segment } from './state';
 import { decodeInstruction, decodedLength, decodedEnds, RESULT_LONG, RESULT_SHORT } from './decoder';
 import { hostTranslate } from './host';
-import { fetchPointer } from './memory';
+import { fetchPointer, mayExecute } from './memory';
 import { walkedGpa } from './page-walk';
 import { protectCodePage, dropLinks, noteExecuted } from './tlb';
 
@@ -233,9 +233,13 @@ export function lookUpSlow(rip: u64, kind: u32): usize {
       const second = load<u32>(block, 44);
       if (second == 0) break;
       const nextPage = (linear & ~0xfff) + 0x1000;
-      const secondHost = fetchPointer(load<u32>(vp, L.MODE) & MODE_64 ? nextPage : nextPage & 0xffffffff);
-      if (secondHost == 0) return 0;
-      if (inRam(secondHost) && pageOf(secondHost) + 1 == second) break;
+      // A region may never come to its second page; a block of one piece does.
+      const region = holdsRegion(block);
+      if (!region || mayExecute(nextPage)) {
+        const secondHost = fetchPointer(load<u32>(vp, L.MODE) & MODE_64 ? nextPage : nextPage & 0xffffffff);
+        if (secondHost == 0) return 0;
+        if (inRam(secondHost) && pageOf(secondHost) + 1 == second) break;
+      }
     }
     block = load<u32>(block, 12);
   }
@@ -286,12 +290,14 @@ function unlinkFrom(page: u32, target: usize): void {
 }
 
 /**
- * A block whose one operation is a translated region, in the place of the block `old`. `from` and `to` are the hull of the region's bytes in
- * the page: a write to any of them drops it.
+ * A block whose one operation is a translated region, in the place of the block `old`. A write to any byte of the hull of the region's bytes
+ * drops it. The numbers are those of installRegion (translation.ts). @returns the new block, or 0 when the arena is full
  */
-export function installRegionBlock(old: usize, slot: u32, from: u32, to: u32, module: u32, index: u32): bool {
+export function installRegionBlock(
+  old: usize, slot: u32, from: u32, to: u32, second: usize, secondTo: u32, module: u32, index: u32,
+): usize {
   const block: usize = arenaNext();
-  if (block + 128 > <usize>vp + L.ARENA_END) return false;
+  if (block + 128 > <usize>vp + L.ARENA_END) return 0;
   const gpa = load<u64>(old, 16);
   const page = load<u32>(old, 48);
   const key = load<u32>(old, 36);
@@ -300,7 +306,6 @@ export function installRegionBlock(old: usize, slot: u32, from: u32, to: u32, mo
   memory.fill(block, 0, HEADER);
   store<u64>(block, rip);
   store<u64>(block, gpa, 16);
-  store<u32>(block, to - from, 32);
   store<u32>(block, key, 36);
   store<u32>(block, 1, 40);
   store<u32>(block, page, 48);
@@ -318,17 +323,72 @@ export function installRegionBlock(old: usize, slot: u32, from: u32, to: u32, mo
   store<u32>(block, load<u32>(head), 24);
   store<u32>(head, <u32>block);
   markLines(page, from, to - from);
+  // Its end within the second page follows from its length, as that of a block that runs over.
+  let end = to;
+  if (second != 0) {
+    end = 0x1000 + secondTo;
+    const secondPage = pageOf(second);
+    store<u32>(block, secondPage + 1, 44);
+    const secondHead = vp + L.PAGE_BLOCKS_OFFSET + secondPage * 4;
+    store<u32>(block, load<u32>(secondHead), 28);
+    store<u32>(secondHead, <u32>block);
+    markLines(secondPage, 0, secondTo);
+  }
+  store<u32>(block, end - (<u32>gpa & 0xfff), 32);
   store<u32>(vp + L.ARENA, <u32>block + HEADER + 32);
-  return true;
+  return block;
 }
 
-/** Room for jump operations that regions leave by; 0 when the arena is full. */
-export function allocateOperations(count: u32): usize {
-  const at: usize = arenaNext();
-  if (at + count * 16 + 64 > <usize>vp + L.ARENA_END) return 0;
-  memory.fill(at, 0, count * 16 + 16);
-  store<u32>(vp + L.ARENA, <u32>at + count * 16 + 16);
-  return at + 16;
+/** Whether the region of that slot is alive. */
+function isRegion(block: usize, gpa: u64, slot: u32): bool {
+  let other: usize = load<u32>(vp + L.BLOCK_HASH + hashOf(gpa) * 4);
+  while (other != 0 && other != block) other = load<u32>(other, 12);
+  if (other == 0) return false;
+  const operation = <u32>load<u16>(block + HEADER);
+  return (operation == L.LEAVE_TRANSLATED || operation == L.LEAVE_RESTING) && load<u32>(block + HEADER, 12) == slot;
+}
+/** Gives a region's place back to decoded code, if it is still alive. */
+export function dropRegion(block: usize, gpa: f64, slot: u32): void {
+  if (isRegion(block, <u64>gpa, slot)) kill(block);
+}
+/** Puts a region to rest: its next entry goes through the run loop, which wakes it. */
+export function restRegion(block: usize, gpa: f64, slot: u32): void {
+  if (isRegion(block, <u64>gpa, slot)) store<u16>(block + HEADER, <u16>L.LEAVE_RESTING);
+}
+export function regionUsed(block: usize, gpa: f64, slot: u32): bool {
+  return isRegion(block, <u64>gpa, slot) && load<u16>(block + HEADER) == L.LEAVE_TRANSLATED;
+}
+// @ts-ignore: decorator
+@inline
+function holdsRegion(block: usize): bool {
+  const operation = <u32>load<u16>(block + HEADER);
+  return operation == L.LEAVE_TRANSLATED || operation == L.LEAVE_RESTING;
+}
+
+/** A block that was taken from the queue and not translated counts anew, from a share of the threshold. */
+export function rearm(block: usize, gpa: f64): void {
+  if (blockAt(<u64>gpa) == block) store<u32>(block, (load<u32>(vp, L.HOT_THRESHOLD) >> 1) + 1, 56);
+}
+
+/**
+ * Sets the bits of offsets in a RAM page at which blocks of ordinary 64-bit code, and at which regions, begin.
+ * @returns whether the page is RAM
+ */
+export function describePage(host: usize, blocks: usize, regions: usize): bool {
+  if (!inRam(host)) return false;
+  const page = pageOf(host);
+  let block: usize = load<u32>(vp + L.PAGE_BLOCKS_OFFSET + page * 4);
+  while (block != 0) {
+    const first = load<u32>(block, 48) == page;
+    if (first && load<u32>(block, 36) == MODE_64) {
+      const offset = <u32>load<u64>(block, 16) & 0xfff;
+      const bit = <u8>1 << <u8>(offset & 7);
+      store<u8>(blocks + (offset >> 3), load<u8>(blocks + (offset >> 3)) | bit);
+      if (holdsRegion(block)) store<u8>(regions + (offset >> 3), load<u8>(regions + (offset >> 3)) | bit);
+    }
+    block = load<u32>(block + (first ? 24 : 28));
+  }
+  return true;
 }
 
 /** The block of ordinary 64-bit code at a GPA, or 0. */
@@ -343,7 +403,7 @@ export function blockAt(gpa: u64): usize {
 
 function kill(block: usize): void {
   const count = load<u32>(block, 40);
-  if (load<u16>(block + HEADER) == L.LEAVE_TRANSLATED) {
+  if (holdsRegion(block)) {
     const freed = vp + L.FREED_SLOTS;
     const slots = load<u32>(freed);
     // Beyond the list's end a slot is lost until the arena is emptied.

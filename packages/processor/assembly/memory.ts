@@ -291,6 +291,11 @@ export function fetchPointer(address: u64): usize {
   return p;
 }
 
+/** Whether code may be fetched from the page of a canonical address; nothing is raised or marked. */
+export function mayExecute(address: u64): bool {
+  return isCanonical(address) && walk(address, ACCESS_EXECUTE, explicitUser(), false, true) && readablePointer(walkedGpa()) != 0;
+}
+
 /** Stands for every address in a null segment outside 64-bit mode: no access to it succeeds, each is #GP. */
 export const UNUSABLE: u64 = 0x4000000000000000;
 // @ts-ignore: decorator

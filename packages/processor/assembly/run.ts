@@ -207,6 +207,7 @@ export function poll(): usize {
     flushAll();
   }
   takeTimers();
+  if (atomic.load<u32>(vp + L.TRANSLATION_READY) != 0) hostTranslate();
   const hot = load<u32>(vp + L.HOT_QUEUE);
   if (hot != 0) {
     pollsWaiting++;

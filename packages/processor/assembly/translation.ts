@@ -1,42 +1,65 @@
 /**
- * What the translator (src/translator) asks of the core: the decoder, the blocks that were executed, and places for its results.
- * Called by: src/translator/translator.ts, on the processor's thread, between runs of blocks.
+ * What the translator (src/translator) asks of the core: the decoder, the code around a block that is hot, and places for its results.
+ *
+ * Decoding needs no processor state, so that a second instance, attached to L.TRANSLATOR, does it on a thread of its own; everything
+ * else happens on the processor's thread, between runs of blocks.
+ * Called by: src/translator/translator.ts and region-compiler.ts.
  */
 import * as L from './generated/layout';
 import { vp, MODE_64, MODE_LONG, MODE_PROTECTED } from './state';
 import { decodeInstruction, decodedLength } from './decoder';
+import { ACCESS_READ, walk, walkedGpa } from './page-walk';
 import { readablePointer } from './physical-memory';
-import { allocateOperations, arenaFlushes, blockAt, installRegionBlock } from './blocks';
+import { arenaFlushes, blockAt, describePage, installRegionBlock, dropRegion, rearm, regionUsed, restRegion } from './blocks';
 
 /**
- * Decodes one instruction of 64-bit code at a GPA into the scratch operation behind the LEAVE operations.
- * @returns its length, or 0 when it crosses the page's end or there is none
+ * Decodes one instruction of 64-bit code, of which `room` bytes may be read, into the operation behind the LEAVE operations.
+ * @returns its length, or 0 when it is longer than that or there is none
  */
-export function decodeForTranslation(gpa: f64): u32 {
-  const address = <u64>gpa;
-  const host = readablePointer(address);
-  if (host == 0) return 0;
+export function decodeAt(host: usize, room: u32): u32 {
   const mode = load<u32>(vp, L.MODE);
   store<u32>(vp, MODE_64 | MODE_LONG | MODE_PROTECTED, L.MODE);
-  const result = decodeInstruction(host, 0x1000 - (<u32>address & 0xfff), vp + L.LEAVE_OPERATIONS + 0x200, 0);
+  const result = decodeInstruction(host, room, vp + L.LEAVE_OPERATIONS + 0x200, 0);
   store<u32>(vp, mode, L.MODE);
   return result == 0 ? decodedLength : 0;
+}
+
+/**
+ * Leaves at L.CODE_DESCRIPTION what a translator must know of the code around a block of ordinary 64-bit code: u32 host addresses of its
+ * page and of the next one in linear order (0: none), then for both pages bits of where blocks and where regions begin.
+ * @returns false when the block is no longer the one of that address
+ */
+export function describeCode(block: usize, gpa: f64): bool {
+  if (blockAt(<u64>gpa) != block) return false;
+  const at = vp + L.CODE_DESCRIPTION;
+  memory.fill(at, 0, 16 + 4 * 512);
+  const first = readablePointer(<u64>gpa & ~0xfff);
+  if (first == 0) return false;
+  store<u32>(at, <u32>first);
+  describePage(first, at + 16, at + 16 + 1024);
+  const next = (load<u64>(block) & ~0xfff) + 0x1000;
+  // The next page is only looked for: a region that needs it is entered only where it is found to be executable.
+  if (next != 0 && walk(next, ACCESS_READ, false, true, true)) {
+    const second = readablePointer(walkedGpa());
+    if (second != 0 && describePage(second, at + 16 + 512, at + 16 + 1024 + 512)) store<u32>(at, <u32>second, 4);
+  }
+  return true;
 }
 
 export function findBlock(gpa: f64): usize {
   return blockAt(<u64>gpa);
 }
-/** `module` and `index`: where chain code of the region's own module finds it. */
-export function installRegion(block: usize, slot: u32, from: u32, to: u32, module: u32, index: u32): bool {
-  return installRegionBlock(block, slot, from, to, module, index);
-}
-/** Jump operations, their displacements still to be written. @returns the first, or 0 */
-export function allocateExits(count: u32): usize {
-  const first = allocateOperations(count);
-  if (first == 0) return 0;
-  for (let i: u32 = 0; i < count; i++) store<u16>(first + i * 16, <u16>L.LEAVE_LINK);
-  return first;
+/**
+ * Puts a region in the place of a block. `from`, `to`: the hull of its bytes in the block's page; `second`: host address of its second page
+ * or 0, and `secondTo` the end of its bytes there; `module` and `index`: where chain code of the region's own module finds it.
+ * @returns the region's block, or 0 when there is no room
+ */
+export function installRegion(
+  block: usize, slot: u32, from: u32, to: u32, second: usize, secondTo: u32, module: u32, index: u32,
+): usize {
+  return installRegionBlock(block, slot, from, to, second, secondTo, module, index);
 }
 export function arenaFlushCount(): u32 {
   return arenaFlushes();
 }
+export { dropRegion, rearm, regionUsed, restRegion };

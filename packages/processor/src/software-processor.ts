@@ -23,6 +23,9 @@ import {
 } from '@plinth/hypervisor';
 import { kickProcessor, requestInterrupt } from './interrupt-request.ts';
 import { SEGMENT, SEGMENT_BYTES, STATE } from './state-layout.ts';
+import { LocalTranslation } from './translator/local-translation.ts';
+import { type DecoderExports, RegionCompiler } from './translator/region-compiler.ts';
+import type { TranslationService } from './translator/translation-messages.ts';
 import { TABLE_SLOTS, type TranslationExports, Translator } from './translator/translator.ts';
 
 export interface SoftwareProcessorOptions {
@@ -33,9 +36,11 @@ export interface SoftwareProcessorOptions {
   readonly handlers: InterceptHandlers;
   /** Transfers to a block after which it is translated; 0: never. */
   readonly translateAfter?: number;
+  /** Where hot code is translated; on this processor's own thread when absent, or when it is translated before it is executed. */
+  readonly translation?: TranslationService;
 }
 
-interface EngineExports extends TranslationExports {
+interface EngineExports extends TranslationExports, DecoderExports {
   attach(address: number): void;
   reset(index: number): void;
   run(instructions: number): number;
@@ -112,15 +117,15 @@ class SoftwareProcessor implements VirtualProcessor {
     const instance = new WebAssembly.Instance(module, this.#imports(memory, table, handlers));
     this.#engine = instance.exports as unknown as EngineExports;
     this.#translateAfter = options.translateAfter ?? DEFAULT_TRANSLATE_AFTER;
-    this.#translator = new Translator(
-      memory,
-      this.#base,
-      this.#engine,
-      table,
-      this.#translateAfter === TRANSLATE_AT_ONCE,
-    );
+    this.#translator = new Translator(memory, this.#base, this.#engine, table, this.#translation(options.translation));
     this.#engine.attach(this.#base);
     this.reset();
+  }
+
+  #translation(service: TranslationService | undefined): TranslationService {
+    const atOnce = this.#translateAfter === TRANSLATE_AT_ONCE;
+    if (service !== undefined && !atOnce) return service;
+    return new LocalTranslation(new RegionCompiler(this.#memory, this.#base, this.#engine, this.#base, atOnce));
   }
 
   #imports(memory: WebAssembly.Memory, table: WebAssembly.Table, handlers: InterceptHandlers): WebAssembly.Imports {
@@ -150,7 +155,7 @@ class SoftwareProcessor implements VirtualProcessor {
         deadline: () => handlers.deadline(),
         acknowledgeExternalInterrupt: () => handlers.acknowledgeExternalInterrupt(),
         endOfInterrupt: (vector: number) => handlers.endOfInterrupt(vector),
-        translate: () => this.#translator.translateQueue(),
+        translate: () => this.#translator.run(),
         sendInterrupt: (icr: number, destination: number) => this.#sendInterrupt(icr >>> 0, destination >>> 0),
         random: () => globalThis.crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
       },

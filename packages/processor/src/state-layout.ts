@@ -116,6 +116,8 @@ export const STATE = {
   SLOT_GENERATION_SEEN: 0xa54,
   /** u32: transfers to a block after which it is translated; 0 never; all ones: before its first execution. */
   HOT_THRESHOLD: 0xa58,
+  /** i32: not zero when translated code waits to be taken; written by the translator's thread. */
+  TRANSLATION_READY: 0xa5c,
   /** Ring of the last 16 exceptions, 48 bytes each {u32 vector, u32 error, u64 rip, u64 address, u64 count, u64 cs, u64 cr3}; u32 count. */
   EXCEPTION_COUNT: 0xa60,
   EXCEPTIONS: 0xa80,
@@ -143,9 +145,17 @@ export const STATE = {
   HOT_QUEUE: 0x258000,
   /** Table slots of dropped regions, to be used again: u32 count, then slots. */
   FREED_SLOTS: 0x25a000,
+  /** What describeCode leaves (assembly/translation.ts). */
+  CODE_DESCRIPTION: 0x25f000,
+  /** A block as small as decoding needs, for the translator's own instance of the core, and its copy of two pages of code. */
+  TRANSLATOR: 0x260000,
+  TRANSLATOR_CODE: 0x262000,
   /** Decoded code. */
   ARENA: 0x280000,
-  ARENA_END: 0x1800000,
+  ARENA_END: 0x1600000,
+  /** Operations by which translated regions leave; the translator's. */
+  REGION_EXITS: 0x1600000,
+  REGION_EXITS_END: 0x1800000,
 } as const;
 
 /** Segment order within STATE.SEGMENTS, as ModRM encodes them, then LDTR and TR. */

@@ -86,6 +86,10 @@ const FOOTER = `
         first = u;
         continue;
       }
+      case LEAVE_RESTING_NUMBER:
+        // A region that is entered for the first time since it was put to rest.
+        store<u16>(u, <u16>L.LEAVE_TRANSLATED);
+        continue;
       case LEAVE_TRANSLATED_NUMBER: {
         // A region, and those that it leads to: they come back with the operation to go on with.
         const before = load<i32>(s, L.BUDGET);
@@ -125,6 +129,7 @@ export const LEAVE_OPERATIONS = [
   'INTERPRET_ONE',
   'JUMP',
   'LINK',
+  'RESTING',
   'TRANSLATED',
 ] as const;
 export const FIRST_LEAVE = HOT_OPERATIONS.length + 1;

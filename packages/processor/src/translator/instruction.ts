@@ -10,6 +10,36 @@ const GENERAL_BASE = 1024;
 const OPERATIONS: readonly string[] = [...new Set(INSTRUCTIONS.map((row) => row.operation))];
 const FORM_NAMES = Object.keys(FORM) as FormName[];
 
+/** What an instruction does to the flow of control. */
+export const FLOW = { plain: 0, branch: 1, jump: 2, call: 3, return: 4, computed: 5 } as const;
+const FLOWS: Readonly<Record<string, number>> = {
+  JMP: FLOW.jump,
+  CALL: FLOW.call,
+  RET: FLOW.return,
+  JMP_INDIRECT: FLOW.computed,
+  CALL_INDIRECT: FLOW.computed,
+};
+
+/** What an operation's number says, found once. */
+interface Shape {
+  readonly operation: string;
+  readonly form: FormName;
+  readonly flow: number;
+}
+const SHAPES: (Shape | undefined)[] = [];
+function shapeOf(number: number): Shape {
+  let shape = SHAPES[number];
+  if (shape === undefined) {
+    const hot = HOT_OPERATIONS[number - 1];
+    const general = number - GENERAL_BASE;
+    const operation = hot?.operation ?? OPERATIONS[general >> 3] ?? '';
+    const flow = operation.startsWith('JCC_') ? FLOW.branch : (FLOWS[operation] ?? FLOW.plain);
+    shape = { operation, form: hot?.form ?? FORM_NAMES[general & 7] ?? 'N', flow };
+    SHAPES[number] = shape;
+  }
+  return shape;
+}
+
 export interface Instruction {
   /** Offset of its first byte within the page. */
   readonly offset: number;
@@ -17,6 +47,8 @@ export interface Instruction {
   readonly next: number;
   readonly operation: string;
   readonly form: FormName;
+  /** One of FLOW. */
+  readonly flow: number;
   /** log2 of the operand size in bytes. */
   readonly size: number;
   /** Byte offsets of registers in the processor's block. */
@@ -30,21 +62,20 @@ export interface Instruction {
   readonly narrowAddress: boolean;
   readonly displacement: number;
   readonly immediate: number;
-  /** Both last fields as one number, for 64-bit immediates. */
+  /** The 64-bit immediate of the one operation that has such; 0 elsewhere. */
   readonly wide: bigint;
 }
 
 /** Reads the operation at `at`. `offset` is where the instruction starts in its page, `length` its bytes. */
 export function readInstruction(view: DataView, at: number, offset: number, length: number): Instruction {
-  const number = view.getUint16(at, true);
+  const { operation, form, flow } = shapeOf(view.getUint16(at, true));
   const flags = view.getUint8(at + 6);
-  const hot = HOT_OPERATIONS[number - 1];
-  const general = number - GENERAL_BASE;
   return {
     offset,
     next: offset + length,
-    operation: hot?.operation ?? OPERATIONS[general >> 3] ?? '',
-    form: hot?.form ?? FORM_NAMES[general & 7] ?? 'N',
+    operation,
+    form,
+    flow,
     size: (flags >> 2) & 3,
     destination: view.getUint8(at + 2),
     source: view.getUint8(at + 3),
@@ -55,6 +86,6 @@ export function readInstruction(view: DataView, at: number, offset: number, leng
     narrowAddress: (flags & 0x80) !== 0,
     displacement: view.getInt32(at + 8, true),
     immediate: view.getInt32(at + 12, true),
-    wide: view.getBigInt64(at + 8, true),
+    wide: operation === 'MOV_IMM64' ? view.getBigInt64(at + 8, true) : 0n,
   };
 }

@@ -266,9 +266,12 @@ export class RegionEmitter {
       case 'call': {
         const last = this.#current as Instruction;
         this.push(() => this.pushRip(last.next));
-        this.#directExit(terminator.target);
+        this.#goTo(node, terminator.target);
         break;
       }
+      case 'return':
+        this.#emitReturn(node, terminator.instruction, terminator.places);
+        break;
       case 'computed':
         this.#emitComputed(terminator.instruction);
         break;
@@ -378,36 +381,54 @@ export class RegionEmitter {
     this.code.op(OP.end);
   }
 
+  /** Leaves for the interpreter when the target is not canonical: it raises what a bad address raises. */
+  #checkCanonical(target: number): void {
+    const { code } = this;
+    code.get(target);
+    code.i64(16);
+    code.op(OP.i64_shl);
+    code.i64(16);
+    code.op(OP.i64_shr_s);
+    code.get(target);
+    code.op(OP.i64_ne);
+    this.sideExitIf();
+  }
+
   #emitComputed(instruction: Instruction): void {
     const { code, wide } = this;
     const target = wide[3];
-    const canonical = (): void => {
-      // The interpreter raises what a bad address raises.
+    if (instruction.form === 'R') this.readRegister(instruction.destination, 3);
+    else this.loadOperand(instruction, 3, false);
+    code.set(target);
+    this.#checkCanonical(target);
+    if (instruction.operation === 'CALL_INDIRECT') this.push(() => this.pushRip(instruction.next));
+    this.#computedExit(target);
+  }
+
+  /** A return goes on behind one of the region's calls when it leads there. */
+  #emitReturn(node: RegionNode, instruction: Instruction, places: readonly number[]): void {
+    const { code, wide } = this;
+    const target = wide[3];
+    this.readRegister(32, 3);
+    this.operandPointer('read', 8);
+    code.memory(OP.i64_load, 0);
+    code.set(target);
+    this.#checkCanonical(target);
+    this.readRegister(32, 3);
+    code.i64(8 + instruction.immediate);
+    code.op(OP.i64_add);
+    this.writeRegister(32, 3);
+    const kind = this.kind;
+    for (const place of places) {
+      if (!node.successors.includes(place)) continue;
       code.get(target);
-      code.i64(16);
-      code.op(OP.i64_shl);
-      code.i64(16);
-      code.op(OP.i64_shr_s);
-      code.get(target);
-      code.op(OP.i64_ne);
-      this.sideExitIf();
-    };
-    if (instruction.operation === 'RET') {
-      this.readRegister(32, 3);
-      this.operandPointer('read', 8);
-      code.memory(OP.i64_load, 0);
-      code.set(target);
-      canonical();
-      this.readRegister(32, 3);
-      code.i64(8 + instruction.immediate);
-      code.op(OP.i64_add);
-      this.writeRegister(32, 3);
-    } else {
-      if (instruction.form === 'R') this.readRegister(instruction.destination, 3);
-      else this.loadOperand(instruction, 3, false);
-      code.set(target);
-      canonical();
-      if (instruction.operation === 'CALL_INDIRECT') this.push(() => this.pushRip(instruction.next));
+      this.pushRip(place);
+      code.op(OP.i64_eq, OP.if, VOID);
+      this.#labels.push({ kind: 'plain', target: -3 });
+      this.#goTo(node, place);
+      this.#labels.pop();
+      code.op(OP.end);
+      this.kind = kind;
     }
     this.#computedExit(target);
   }

@@ -1,20 +1,25 @@
 /**
- * Finds a region: the basic blocks of one page that are reached from a hot block without leaving the page, and their structure.
+ * Finds a region: the basic blocks that are reached from a hot block within its page and the next one, and their structure.
  *
- * The region has one entry. Edges out of the page, to instructions that have no translation, or beyond the size limits are exits.
- * Its graph is reducible: an edge that would make it irreducible becomes an exit too. Blocks come in reverse postorder.
- * Answers to: Cooper, Harvey, Kennedy, "A Simple, Fast Dominance Algorithm". Called by: translator.ts; read by region-emitter.ts.
+ * The region has one entry. A call of code in the region goes on there, and a return compares its target with the places behind those
+ * calls. Edges out of the window, to instructions that have no translation, to other regions, or beyond the size limits are exits.
+ * The graph is reducible: an edge that would make it irreducible becomes an exit too. Blocks come in reverse postorder.
+ * Answers to: Cooper, Harvey, Kennedy, "A Simple, Fast Dominance Algorithm". Called by: region-compiler.ts; read by region-emitter.ts.
  */
-import type { Instruction } from './instruction.ts';
+import { FLOW, type Instruction } from './instruction.ts';
 
-const LIMITS = { instructions: 256, blocks: 48 } as const;
+const LIMITS = { instructions: 256, blocks: 48, calls: 6 } as const;
+/** Bytes that a region may lie in: the entry's page and the next. */
+export const WINDOW = 8192;
 
-/** How a block ends. Offsets are within the page (and beyond it for what leaves it); -1 stands for a computed target. */
+/** How a block ends. Offsets are within the window (and beyond it for what leaves it). */
 export type Terminator =
   | { readonly kind: 'fall'; readonly next: number }
   | { readonly kind: 'jump'; readonly target: number }
   | { readonly kind: 'branch'; readonly condition: string; readonly target: number; readonly next: number }
-  | { readonly kind: 'call'; readonly target: number }
+  | { readonly kind: 'call'; readonly target: number; readonly followed: boolean }
+  /** A return; `places` are those behind the region's own calls, where it may go on. */
+  | { readonly kind: 'return'; readonly instruction: Instruction; readonly places: readonly number[] }
   | { readonly kind: 'computed'; readonly instruction: Instruction }
   /** The next instruction has no translation: the interpreter goes on there. */
   | { readonly kind: 'interpret'; readonly at: number };
@@ -30,7 +35,7 @@ export interface RegionNode {
   /** Position in reverse postorder. */
   readonly order: number;
   /** Successors inside the region by offset; others are exits. */
-  readonly successors: readonly number[];
+  readonly successors: number[];
   readonly predecessors: number[];
   immediateDominator: number;
   loopHeader: boolean;
@@ -46,7 +51,9 @@ export interface Region {
 }
 
 export interface RegionSource {
-  /** The instruction at an offset of the page; undefined when it crosses the page's end or is undefined. */
+  /** Bytes of the window that can be decoded: one page, or two. */
+  readonly size: number;
+  /** The instruction at an offset of the window; undefined when it crosses the window's end or is undefined. */
   decode(offset: number): Instruction | undefined;
   /** Whether a block at the offset has been executed. */
   executed(offset: number): boolean;
@@ -56,90 +63,134 @@ export interface RegionSource {
   translatable(instruction: Instruction): boolean;
 }
 
-const ENDS = new Set(['JMP', 'CALL', 'RET', 'JMP_INDIRECT', 'CALL_INDIRECT']);
+/** What is known of each offset while one region is discovered. */
+const SEEN = 1;
+const LEADER = 2;
 
-function terminatorOf(last: Instruction): Terminator {
-  const target = last.offset + last.displacement;
-  if (last.operation === 'JMP') return { kind: 'jump', target };
-  if (last.operation === 'CALL') return { kind: 'call', target };
-  return { kind: 'computed', instruction: last };
-}
+/** The straight-line runs of one region: instructions by offset, and where blocks begin. */
+class Discovery {
+  readonly marks = new Uint8Array(WINDOW);
+  readonly instructions: (Instruction | undefined)[] = new Array(WINDOW).fill(undefined);
+  readonly leaders: number[] = [];
+  /** Offsets behind calls that are followed. */
+  readonly places: number[] = [];
+  readonly #touched: number[] = [];
+  readonly #work: number[] = [];
+  #count = 0;
 
-/** Decodes straight-line runs from the entry on. Jump displacements are relative to the instruction's start (decoded at offset 0). */
-function discover(entry: number, source: RegionSource): Map<number, BasicBlock> {
-  const leaders = new Set<number>([entry]);
-  const instructions = new Map<number, Instruction | undefined>();
-  const at = (offset: number): Instruction | undefined => {
-    if (!instructions.has(offset)) instructions.set(offset, source.decode(offset));
-    return instructions.get(offset);
-  };
-  const inPage = (offset: number): boolean => offset >= 0 && offset < 4096;
-  const work = [entry];
-  const seen = new Set<number>();
-  let count = 0;
-  while (work.length > 0) {
-    let offset = work.shift() ?? 0;
-    while (!seen.has(offset)) {
-      const full = count >= LIMITS.instructions || leaders.size > LIMITS.blocks;
-      if (offset !== entry && (full || source.region(offset))) {
-        // Whatever is there goes on as a region or block of its own.
-        leaders.add(offset);
-        break;
+  reset(): void {
+    for (const offset of this.#touched) this.instructions[offset] = undefined;
+    this.#touched.length = 0;
+    this.marks.fill(0);
+    this.leaders.length = 0;
+    this.places.length = 0;
+    this.#work.length = 0;
+    this.#count = 0;
+  }
+
+  #lead(offset: number): boolean {
+    if (offset < 0 || offset >= WINDOW || ((this.marks[offset] ?? 0) & LEADER) !== 0) return false;
+    this.marks[offset] = (this.marks[offset] ?? 0) | LEADER;
+    this.leaders.push(offset);
+    return true;
+  }
+  #follow(offset: number): void {
+    if (this.#lead(offset)) this.#work.push(offset);
+  }
+
+  run(entry: number, source: RegionSource): void {
+    this.#follow(entry);
+    for (let at = 0; at < this.#work.length; at++) this.#straight(this.#work[at] ?? entry, entry, source);
+  }
+
+  #straight(start: number, entry: number, source: RegionSource): void {
+    const { size } = source;
+    let offset = start;
+    while (offset >= 0 && offset < size && ((this.marks[offset] ?? 0) & SEEN) === 0) {
+      if (offset !== entry) {
+        const full = this.#count >= LIMITS.instructions || this.leaders.length > LIMITS.blocks;
+        if (full || source.region(offset)) {
+          // Whatever is there goes on as a region or block of its own.
+          this.#lead(offset);
+          return;
+        }
       }
-      const instruction = inPage(offset) ? at(offset) : undefined;
-      if (instruction === undefined || !source.translatable(instruction)) break;
-      seen.add(offset);
-      count++;
-      const { operation } = instruction;
-      if (operation.startsWith('JCC_')) {
+      const instruction = source.decode(offset);
+      if (instruction === undefined || !source.translatable(instruction)) return;
+      this.instructions[offset] = instruction;
+      this.#touched.push(offset);
+      this.marks[offset] = (this.marks[offset] ?? 0) | SEEN;
+      this.#count++;
+      const { flow, next } = instruction;
+      if (flow !== FLOW.plain) {
         const target = offset + instruction.displacement;
-        if (inPage(target) && source.executed(target) && !leaders.has(target)) {
-          leaders.add(target);
-          work.push(target);
+        const inside = target >= 0 && target < size;
+        if (flow === FLOW.branch) {
+          if (inside && source.executed(target)) this.#follow(target);
+          this.#lead(next);
+        } else {
+          if (flow === FLOW.jump && inside) this.#follow(target);
+          else if (flow === FLOW.call && inside && this.places.length < LIMITS.calls && source.executed(target)) {
+            if (!source.region(target)) {
+              this.places.push(next);
+              this.#follow(target);
+              this.#follow(next);
+            }
+          }
+          return;
         }
-        leaders.add(instruction.next);
-      } else if (operation === 'JMP') {
-        const target = offset + instruction.displacement;
-        if (inPage(target) && !leaders.has(target)) {
-          leaders.add(target);
-          work.push(target);
-        }
-        break;
-      } else if (ENDS.has(operation)) break;
-      offset = instruction.next;
+      }
+      offset = next;
     }
   }
 
-  const blocks = new Map<number, BasicBlock>();
-  for (const start of leaders) {
-    if (!seen.has(start)) continue;
+  /** Whether the call at the offset is one that the region follows. */
+  #followed(next: number, target: number): boolean {
+    return this.places.includes(next) && target >= 0 && target < WINDOW && ((this.marks[target] ?? 0) & SEEN) !== 0;
+  }
+
+  blockAt(start: number): BasicBlock {
     const list: Instruction[] = [];
     let offset = start;
-    let terminator: Terminator | undefined;
-    while (terminator === undefined) {
-      const instruction = seen.has(offset) ? at(offset) : undefined;
-      if (instruction === undefined) terminator = { kind: 'interpret', at: offset };
-      else {
-        list.push(instruction);
-        const { operation } = instruction;
-        if (operation.startsWith('JCC_')) {
-          terminator = {
-            kind: 'branch',
-            condition: operation.slice(4),
-            target: offset + instruction.displacement,
-            next: instruction.next,
-          };
-        } else if (ENDS.has(operation)) terminator = terminatorOf(instruction);
-        else if (leaders.has(instruction.next)) terminator = { kind: 'fall', next: instruction.next };
-        offset = instruction.next;
+    for (;;) {
+      const instruction = offset < WINDOW ? this.instructions[offset] : undefined;
+      if (instruction === undefined) {
+        return { start, instructions: list, terminator: { kind: 'interpret', at: offset } };
       }
+      list.push(instruction);
+      const { next } = instruction;
+      const terminator = this.#terminator(instruction);
+      if (terminator !== undefined) return { start, instructions: list, terminator };
+      if (next >= WINDOW || ((this.marks[next] ?? 0) & LEADER) !== 0) {
+        return { start, instructions: list, terminator: { kind: 'fall', next } };
+      }
+      offset = next;
     }
-    blocks.set(start, { start, instructions: list, terminator });
   }
-  return blocks;
+
+  #terminator(instruction: Instruction): Terminator | undefined {
+    const { next, operation } = instruction;
+    const target = instruction.offset + instruction.displacement;
+    switch (instruction.flow) {
+      case FLOW.branch:
+        return { kind: 'branch', condition: operation.slice(4), target, next };
+      case FLOW.jump:
+        return { kind: 'jump', target };
+      case FLOW.call:
+        return { kind: 'call', target, followed: this.#followed(next, target) };
+      case FLOW.return:
+        return { kind: 'return', instruction, places: [...this.places] };
+      case FLOW.computed:
+        return { kind: 'computed', instruction };
+      default:
+        return undefined;
+    }
+  }
 }
 
-function targetsOf(terminator: Terminator): number[] {
+const discovery = new Discovery();
+
+function targetsOf(terminator: Terminator): readonly number[] {
   switch (terminator.kind) {
     case 'fall':
       return [terminator.next];
@@ -147,6 +198,10 @@ function targetsOf(terminator: Terminator): number[] {
       return [terminator.target];
     case 'branch':
       return [terminator.target, terminator.next];
+    case 'call':
+      return terminator.followed ? [terminator.target] : [];
+    case 'return':
+      return terminator.places;
     default:
       return [];
   }
@@ -156,24 +211,23 @@ function targetsOf(terminator: Terminator): number[] {
 function reversePostorder(entry: number, blocks: ReadonlyMap<number, BasicBlock>): number[] {
   const order: number[] = [];
   const visited = new Set<number>([entry]);
-  const stack: { offset: number; targets: number[] }[] = [];
+  const stack: { offset: number; targets: readonly number[]; left: number }[] = [];
   const push = (offset: number): void => {
     const block = blocks.get(offset);
-    stack.push({
-      offset,
-      targets: block === undefined ? [] : targetsOf(block.terminator).filter((target) => blocks.has(target)),
-    });
+    const targets = block === undefined ? [] : targetsOf(block.terminator);
+    stack.push({ offset, targets, left: targets.length });
   };
   push(entry);
   for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-    const target = top.targets.pop();
-    if (target === undefined) {
+    if (top.left === 0) {
       order.push(top.offset);
       stack.pop();
-    } else if (!visited.has(target)) {
-      visited.add(target);
-      push(target);
+      continue;
     }
+    const target = top.targets[--top.left] ?? entry;
+    if (visited.has(target) || !blocks.has(target)) continue;
+    visited.add(target);
+    push(target);
   }
   return order.reverse();
 }
@@ -183,31 +237,54 @@ function reversePostorder(entry: number, blocks: ReadonlyMap<number, BasicBlock>
  * that what follows it can be a region of its own.
  */
 export function buildRegion(entry: number, source: RegionSource): Region {
-  const blocks = discover(entry, source);
+  discovery.reset();
+  discovery.run(entry, source);
+  const blocks = new Map<number, BasicBlock>();
+  for (const start of discovery.leaders) {
+    if (((discovery.marks[start] ?? 0) & SEEN) !== 0) blocks.set(start, discovery.blockAt(start));
+  }
   if (!blocks.has(entry)) {
     blocks.set(entry, { start: entry, instructions: [], terminator: { kind: 'interpret', at: entry } });
   }
   const order = reversePostorder(entry, blocks);
-  const position = new Map(order.map((offset, index) => [offset, index]));
-  const targets = order.map((offset) => {
-    const block = blocks.get(offset);
-    return block === undefined ? [] : targetsOf(block.terminator).filter((target) => position.has(target));
+  const position = new Map<number, number>();
+  order.forEach((offset, index) => {
+    position.set(offset, index);
   });
-  const dominators = immediateDominators(order, position, targets);
+  // Where each block leads to inside the region, as offsets and as positions.
+  const targets: number[][] = [];
+  const targetOrders: number[][] = [];
+  for (const offset of order) {
+    const block = blocks.get(offset);
+    const inside: number[] = [];
+    const orders: number[] = [];
+    for (const target of block === undefined ? [] : targetsOf(block.terminator)) {
+      const to = position.get(target);
+      if (to === undefined || inside.includes(target)) continue;
+      inside.push(target);
+      orders.push(to);
+    }
+    targets.push(inside);
+    targetOrders.push(orders);
+  }
+  const dominators = immediateDominators(targetOrders);
   const dominates = (a: number, b: number): boolean => {
     let at = b;
     while (at > a) at = dominators[at] ?? 0;
     return at === a;
   };
 
-  const nodes: RegionNode[] = order.map((offset, index) => {
+  const nodes: RegionNode[] = [];
+  let instructions = 0;
+  order.forEach((offset, index) => {
     const block = blocks.get(offset) as BasicBlock;
+    instructions += block.instructions.length;
     // A retreating edge to a block that does not dominate its source would make the graph irreducible: it becomes an exit.
-    const successors = (targets[index] ?? []).filter((target) => {
-      const to = position.get(target) ?? 0;
+    const successors = (targets[index] ?? []).filter((_, at) => {
+      const to = targetOrders[index]?.[at] ?? 0;
       return to > index || dominates(to, index);
     });
-    return {
+    nodes.push({
       block,
       order: index,
       successors,
@@ -215,7 +292,7 @@ export function buildRegion(entry: number, source: RegionSource): Region {
       immediateDominator: dominators[index] ?? 0,
       loopHeader: false,
       merge: false,
-    };
+    });
   });
   for (const node of nodes) {
     for (const target of node.successors) {
@@ -225,25 +302,23 @@ export function buildRegion(entry: number, source: RegionSource): Region {
       if (to.order <= node.order) to.loopHeader = true;
     }
   }
-  for (const node of nodes) node.merge = node.predecessors.filter((from) => from < node.order).length > 1;
-  return {
-    entry,
-    nodes,
-    byOffset: new Map(nodes.map((node) => [node.block.start, node])),
-    instructions: nodes.reduce((sum, { block }) => sum + block.instructions.length, 0),
-  };
+  for (const node of nodes) {
+    let forward = 0;
+    for (const from of node.predecessors) if (from < node.order) forward++;
+    node.merge = forward > 1;
+  }
+  const byOffset = new Map<number, RegionNode>();
+  for (const node of nodes) byOffset.set(node.block.start, node);
+  return { entry, nodes, byOffset, instructions };
 }
 
-function immediateDominators(
-  order: readonly number[],
-  position: ReadonlyMap<number, number>,
-  targets: readonly (readonly number[])[],
-): number[] {
-  const predecessors: number[][] = order.map(() => []);
+/** @param targets successors of each block by position, entry first */
+function immediateDominators(targets: readonly (readonly number[])[]): number[] {
+  const predecessors: number[][] = targets.map(() => []);
   targets.forEach((list, from) => {
-    for (const target of list) predecessors[position.get(target) ?? 0]?.push(from);
+    for (const target of list) predecessors[target]?.push(from);
   });
-  const dominators: number[] = order.map((_, index) => (index === 0 ? 0 : -1));
+  const dominators: number[] = targets.map((_, index) => (index === 0 ? 0 : -1));
   const intersect = (left: number, right: number): number => {
     let a = left;
     let b = right;
@@ -255,7 +330,7 @@ function immediateDominators(
   };
   for (let changed = true; changed; ) {
     changed = false;
-    for (let index = 1; index < order.length; index++) {
+    for (let index = 1; index < targets.length; index++) {
       let dominator = -1;
       for (const from of predecessors[index] ?? []) {
         if ((dominators[from] ?? -1) < 0) continue;

@@ -1,27 +1,39 @@
 /**
- * Takes hot blocks from the processor's queue and puts translated regions in their place.
+ * The processor's side of translation: sends hot blocks to a translator, puts the regions that come back in their place, and gives up
+ * modules that are not used when there are too many.
  *
- * The run loop counts transfers to blocks of 64-bit code; a block that reaches the threshold is queued (assembly/run.ts). Here the
- * queue becomes one WebAssembly module per batch, its functions go into the engine's table, and each entry block is replaced by one
- * whose only operation calls its region (assembly/blocks.ts, which also drops regions whose bytes change).
+ * The run loop counts transfers to blocks of 64-bit code; a block that reaches the threshold is queued (assembly/run.ts). The queue goes to
+ * the service as a batch; what comes back is one WebAssembly module per batch. A region is installed only if its bytes are still what was
+ * translated: a block whose only operation calls the region replaces the hot one (assembly/blocks.ts, which also drops regions whose
+ * bytes change).
  *
+ * Use is learned without a cost to the code itself: once in a while all regions are put to rest, which sends the next entry through
+ * the run loop, and that wakes the region again. What still rests when room is needed has not been used.
  * Called by: software-processor.ts, on the processor's thread.
  */
-import { FIRST_LEAVE, LEAVE_OPERATIONS as LEAVES } from '../build/run-loop.ts';
 import { STATE } from '../state-layout.ts';
-import { chainBody } from './chain.ts';
-import { translatable } from './emit-instructions.ts';
-import { type Instruction, readInstruction } from './instruction.ts';
-import { buildRegion, type Region } from './region.ts';
-import { RegionEmitter } from './region-emitter.ts';
-import { encodeModule } from './wasm-encoder.ts';
+import type { HotBlock, TranslatedBatch, TranslatedRegion, TranslationService } from './translation-messages.ts';
 
-/** What the translator needs of the engine core. */
+/** What the translator needs of the engine core on the processor's thread. */
 export interface TranslationExports {
-  decodeForTranslation(gpa: number): number;
+  describeCode(block: number, gpa: number): number;
   findBlock(gpa: number): number;
-  installRegion(block: number, slot: number, from: number, to: number, module: number, index: number): number;
-  allocateExits(count: number): number;
+  installRegion(
+    block: number,
+    slot: number,
+    from: number,
+    to: number,
+    second: number,
+    secondTo: number,
+    module: number,
+    index: number,
+  ): number;
+  dropRegion(block: number, gpa: number, slot: number): void;
+  /** Puts a region to rest. */
+  restRegion(block: number, gpa: number, slot: number): void;
+  /** Whether a region is alive and was entered since it was put to rest. */
+  regionUsed(block: number, gpa: number, slot: number): number;
+  rearm(block: number, gpa: number): void;
   arenaFlushCount(): number;
 }
 
@@ -31,158 +43,222 @@ export interface TranslatorStatistics {
   modules: number;
   bytes: number;
   evicted: number;
+  /** Guest instructions in the regions. */
+  instructions: number;
 }
 
-const BLOCK = { gpa: 16, key: 36, operations: 64 } as const;
+interface InstalledRegion {
+  readonly block: number;
+  readonly gpa: number;
+  readonly slot: number;
+}
+interface InstalledModule {
+  readonly id: number;
+  readonly bytes: number;
+  readonly regions: InstalledRegion[];
+  /** Regions that were not dropped. */
+  alive: number;
+}
+
+const BLOCK_GPA = 16;
+const BLOCK_KEY = 36;
 /** Mode key of ordinary 64-bit code (assembly/blocks.ts). */
 const KEY_64 = 1;
 /** Slots of the function table; the engine has nothing else in it. */
 export const TABLE_SLOTS = 16384;
-const MAXIMUM_PAGES = 65536;
-
-interface Prepared {
-  readonly block: number;
-  readonly body: Uint8Array;
-  readonly from: number;
-  readonly to: number;
-}
+/** Bytes of WebAssembly in use beyond which modules are given up, and the share that is kept then. */
+const DEFAULT_LIMIT = 16 * 1024 * 1024;
+const KEPT = 0.7;
+/** Share of the limit from which use is watched. */
+const WATCHED = 0.8;
+const DESCRIBED_BITS = 1024;
 
 export class Translator {
-  readonly statistics: TranslatorStatistics = { regions: 0, modules: 0, bytes: 0, evicted: 0 };
+  readonly statistics: TranslatorStatistics = { regions: 0, modules: 0, bytes: 0, evicted: 0, instructions: 0 };
   readonly #memory: WebAssembly.Memory;
   readonly #base: number;
   readonly #view: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #ready: Int32Array;
   readonly #engine: TranslationExports;
   readonly #table: WebAssembly.Table;
-  readonly #always: boolean;
+  readonly #service: TranslationService;
+  readonly #limit: number;
+  readonly #modules = new Map<number, InstalledModule>();
+  readonly #moduleOfSlot = new Map<number, InstalledModule>();
   #nextSlot = 0;
-  #nextModule = 1;
   #spare: number[] = [];
-  #flushes = -1;
+  #epoch = -1;
+  #bytesInUse = 0;
+  #watching = false;
 
-  /** @param always blocks are translated before they were executed, so execution tells nothing of what is worth it */
+  /** @param limit bytes of WebAssembly that may be in use */
   constructor(
     memory: WebAssembly.Memory,
     base: number,
     engine: TranslationExports,
     table: WebAssembly.Table,
-    always: boolean,
+    service: TranslationService,
+    limit: number = DEFAULT_LIMIT,
   ) {
-    this.#always = always;
     this.#memory = memory;
     this.#base = base;
     this.#view = new DataView(memory.buffer);
+    this.#bytes = new Uint8Array(memory.buffer);
+    this.#ready = new Int32Array(memory.buffer, base + STATE.TRANSLATION_READY, 1);
     this.#engine = engine;
     this.#table = table;
+    this.#service = service;
+    this.#limit = limit;
   }
 
-  /** Translates what is queued. */
-  translateQueue(): void {
-    const queue = this.#base + STATE.HOT_QUEUE;
-    const count = this.#view.getUint32(queue, true);
-    this.#view.setUint32(queue, 0, true);
-    const flushes = this.#engine.arenaFlushCount();
-    if (flushes !== this.#flushes) {
-      this.#flushes = flushes;
-      this.#nextSlot = 0;
-      this.#spare = [];
-    }
-    const slots = this.#freeSlots();
-    const prepared: Prepared[] = [];
-    const blocks = new Set<number>();
-    for (let index = 0; index < count; index++) blocks.add(this.#view.getUint32(queue + 4 + index * 4, true));
-    for (const block of blocks) {
-      const region = this.#prepare(block);
-      if (region !== undefined) prepared.push(region);
-    }
-    if (prepared.length === 0 || slots.length + TABLE_SLOTS - this.#nextSlot < prepared.length) return;
-    const id = this.#nextModule++;
-    const bytes = encodeModule(
-      chainBody({ translated: LEAVE_TRANSLATED, leaveJump: leaveOffset('JUMP'), module: id }),
-      prepared.map(({ body }) => body),
-      MAXIMUM_PAGES,
-    );
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes as BufferSource), {
-      env: { memory: this.#memory },
-    });
-    this.statistics.modules++;
-    this.statistics.bytes += bytes.length;
-    prepared.forEach(({ block, from, to }, index) => {
-      const slot = slots.pop() ?? this.#nextSlot++;
-      this.#table.set(slot, instance.exports[String(index)]);
-      if (this.#engine.installRegion(block, slot, from, to, id, index) !== 0) this.statistics.regions++;
-    });
+  /** Takes what is translated, and sends what is queued. */
+  run(): void {
+    Atomics.store(this.#ready, 0, 0);
+    this.#noteEpoch();
+    this.#takeDropped();
+    this.#takeBatches();
+    const blocks = this.#takeQueue();
+    if (blocks.length === 0) return;
+    this.#service.send({ kind: 'translate', epoch: this.#epoch, blocks });
+    this.#takeBatches();
   }
 
-  /** Slots of regions that were dropped since the last call. */
-  #freeSlots(): number[] {
+  #takeBatches(): void {
+    for (let batch = this.#service.receive(); batch !== undefined; batch = this.#service.receive()) {
+      this.#install(batch);
+    }
+  }
+
+  /** After the arena was emptied nothing of what was translated is left. */
+  #noteEpoch(): void {
+    const epoch = this.#engine.arenaFlushCount();
+    if (epoch === this.#epoch) return;
+    this.#epoch = epoch;
+    for (const slot of this.#moduleOfSlot.keys()) this.#table.set(slot, null);
+    this.statistics.evicted += this.#moduleOfSlot.size;
+    this.#modules.clear();
+    this.#moduleOfSlot.clear();
+    this.#nextSlot = 0;
+    this.#spare = [];
+    this.#bytesInUse = 0;
+    this.#watching = false;
+  }
+
+  /** Regions that were dropped since the last call: their bytes changed, or they were given up. */
+  #takeDropped(): void {
     const freed = this.#base + STATE.FREED_SLOTS;
     const count = this.#view.getUint32(freed, true);
     this.#view.setUint32(freed, 0, true);
-    this.statistics.evicted += count;
-    for (let index = 0; index < count; index++) this.#spare.push(this.#view.getUint32(freed + 4 + index * 4, true));
-    return this.#spare;
-  }
-
-  #prepare(block: number): Prepared | undefined {
-    if (this.#view.getUint32(block + BLOCK.key, true) !== KEY_64) return undefined;
-    const gpa = Number(this.#view.getBigUint64(block + BLOCK.gpa, true));
-    // Meanwhile dropped, or replaced by a region.
-    if (this.#engine.findBlock(gpa) !== block) return undefined;
-    const page = gpa - (gpa & 0xfff);
-    const operation = this.#base + STATE.LEAVE_OPERATIONS + 0x200;
-    const region = buildRegion(gpa & 0xfff, {
-      decode: (offset): Instruction | undefined => {
-        const length = this.#engine.decodeForTranslation(page + offset);
-        return length === 0 ? undefined : readInstruction(this.#view, operation, offset, length);
-      },
-      executed: (offset) => this.#always || this.#engine.findBlock(page + offset) !== 0,
-      region: (offset) => {
-        const other = this.#engine.findBlock(page + offset);
-        return other !== 0 && this.#view.getUint16(other + BLOCK.operations, true) === LEAVE_TRANSLATED;
-      },
-      translatable,
-    });
-    return this.#emit(block, region);
-  }
-
-  #emit(block: number, region: Region): Prepared | undefined {
-    const deltas = new Map<number, number>();
-    const room = region.nodes.reduce(
-      (sum, { block: { terminator } }) => sum + (terminator.kind === 'branch' ? 3 : 2),
-      0,
-    );
-    const exits = this.#engine.allocateExits(room);
-    if (exits === 0) return undefined;
-    const emitter = new RegionEmitter(region, {
-      leaveInterpret: leaveOffset('INTERPRET'),
-      leaveInterpretOne: leaveOffset('INTERPRET_ONE'),
-      leaveJump: leaveOffset('JUMP'),
-      directExit: (delta) => {
-        let at = deltas.get(delta);
-        if (at === undefined) {
-          at = exits + deltas.size * 16;
-          if (deltas.size >= room) throw new RangeError('region: more exits than counted');
-          this.#view.setInt32(at + 8, delta, true);
-          deltas.set(delta, at);
-        }
-        return at - this.#base;
-      },
-    });
-    const body = emitter.emit();
-    let from = 4096;
-    let to = 0;
-    for (const node of region.nodes) {
-      from = Math.min(from, node.block.start);
-      to = Math.max(to, node.block.instructions.at(-1)?.next ?? node.block.start + 1);
+    for (let index = 0; index < count; index++) {
+      const slot = this.#view.getUint32(freed + 4 + index * 4, true);
+      const module = this.#moduleOfSlot.get(slot);
+      if (module === undefined) continue;
+      this.#moduleOfSlot.delete(slot);
+      this.#table.set(slot, null);
+      this.#spare.push(slot);
+      this.statistics.evicted++;
+      module.alive--;
+      if (module.alive === 0) this.#forget(module);
     }
-    return { block, body, from, to };
   }
-}
 
-/** Number of the operation that calls a region. */
-const LEAVE_TRANSLATED = FIRST_LEAVE + LEAVES.indexOf('TRANSLATED');
-/** Address of a LEAVE operation relative to the processor's block (assembly/blocks.ts, leaveOperation). */
-function leaveOffset(name: (typeof LEAVES)[number]): number {
-  return STATE.LEAVE_OPERATIONS + LEAVES.indexOf(name) * 16;
+  #forget(module: InstalledModule): void {
+    this.#modules.delete(module.id);
+    this.#bytesInUse -= module.bytes;
+    this.#service.send({ kind: 'free', epoch: this.#epoch, module: module.id });
+  }
+
+  #takeQueue(): HotBlock[] {
+    const queue = this.#base + STATE.HOT_QUEUE;
+    const count = this.#view.getUint32(queue, true);
+    this.#view.setUint32(queue, 0, true);
+    const addresses = new Set<number>();
+    for (let index = 0; index < count; index++) addresses.add(this.#view.getUint32(queue + 4 + index * 4, true));
+    const blocks: HotBlock[] = [];
+    for (const block of addresses) {
+      if (this.#view.getUint32(block + BLOCK_KEY, true) !== KEY_64) continue;
+      const gpa = Number(this.#view.getBigUint64(block + BLOCK_GPA, true));
+      // Meanwhile dropped, or replaced by a region.
+      if (this.#engine.describeCode(block, gpa) === 0) continue;
+      const at = this.#base + STATE.CODE_DESCRIPTION;
+      blocks.push({
+        block,
+        gpa,
+        pages: [this.#view.getUint32(at, true), this.#view.getUint32(at + 4, true)],
+        executed: this.#bytes.slice(at + 16, at + 16 + DESCRIBED_BITS),
+        regions: this.#bytes.slice(at + 16 + DESCRIBED_BITS, at + 16 + 2 * DESCRIBED_BITS),
+      });
+    }
+    return blocks;
+  }
+
+  #install(batch: TranslatedBatch): void {
+    // Of a time before the arena was emptied: the translator clears what it kept for it when it hears of the new one.
+    if (batch.epoch !== this.#epoch) return;
+    for (const { block, gpa } of batch.left) this.#engine.rearm(block, gpa);
+    const valid = batch.regions.filter((region) => this.#unchanged(region));
+    if (valid.length > this.#spare.length + TABLE_SLOTS - this.#nextSlot) this.#makeRoom();
+    if (valid.length === 0 || valid.length > this.#spare.length + TABLE_SLOTS - this.#nextSlot) {
+      this.#service.send({ kind: 'free', epoch: this.#epoch, module: batch.id });
+      return;
+    }
+    const instance = new WebAssembly.Instance(batch.module, { env: { memory: this.#memory } });
+    const module: InstalledModule = { id: batch.id, bytes: batch.bytes, regions: [], alive: 0 };
+    for (const region of valid) {
+      const slot = this.#spare.pop() ?? this.#nextSlot++;
+      const { gpa, from, to, secondPage, secondTo, index } = region;
+      const block = this.#engine.installRegion(region.block, slot, from, to, secondPage, secondTo, batch.id, index);
+      if (block === 0) {
+        this.#spare.push(slot);
+        continue;
+      }
+      this.#table.set(slot, instance.exports[String(index)]);
+      this.#moduleOfSlot.set(slot, module);
+      module.regions.push({ block, gpa, slot });
+      module.alive++;
+      this.statistics.regions++;
+      this.statistics.instructions += region.instructions;
+    }
+    this.#modules.set(module.id, module);
+    this.#bytesInUse += module.bytes;
+    this.statistics.modules++;
+    this.statistics.bytes += batch.bytes;
+    if (module.alive === 0) this.#forget(module);
+    if (this.#bytesInUse > this.#limit) this.#makeRoom();
+    else if (!this.#watching && this.#bytesInUse > this.#limit * WATCHED) this.#watch();
+  }
+
+  /** Whether the block is still the hot one and its code what was translated. */
+  #unchanged({ block, gpa, page, from, code, secondPage, secondCode }: TranslatedRegion): boolean {
+    if (this.#engine.findBlock(gpa) !== block) return false;
+    for (let at = 0; at < code.length; at++) if (code[at] !== this.#bytes[page + from + at]) return false;
+    for (let at = 0; at < secondCode.length; at++) if (secondCode[at] !== this.#bytes[secondPage + at]) return false;
+    return true;
+  }
+
+  /** Puts all regions to rest. */
+  #watch(): void {
+    this.#watching = true;
+    for (const { regions } of this.#modules.values()) {
+      for (const { block, gpa, slot } of regions) this.#engine.restRegion(block, gpa, slot);
+    }
+  }
+
+  /** Gives up the modules of which the smallest share was used since all were put to rest. */
+  #makeRoom(): void {
+    const ranked = [...this.#modules.values()].map((module) => ({
+      module,
+      used: module.regions.reduce((sum, { block, gpa, slot }) => sum + this.#engine.regionUsed(block, gpa, slot), 0),
+    }));
+    ranked.sort((a, b) => a.used / a.module.bytes - b.used / b.module.bytes);
+    for (const { module } of ranked) {
+      if (this.#bytesInUse <= this.#limit * KEPT && this.#spare.length + TABLE_SLOTS - this.#nextSlot > 1000) break;
+      for (const { block, gpa, slot } of module.regions) this.#engine.dropRegion(block, gpa, slot);
+      this.#takeDropped();
+      // Where the list of dropped regions ran over, the module is still known.
+      if (this.#modules.has(module.id)) this.#forget(module);
+    }
+    this.#watching = false;
+  }
 }

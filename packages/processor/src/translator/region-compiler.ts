@@ -1,0 +1,186 @@
+/**
+ * Turns hot blocks into a module of regions: decodes the code around each, builds the region, emits it, and has V8 take the module.
+ *
+ * Works on a copy of the code, on whatever thread: the processor compares the copy with the code before it uses the result. The operations
+ * by which regions leave lie in a part of the processor's block that is the compiler's alone (REGION_EXITS), a run of them per module.
+ * Called by: translator.ts (in place) and the translator's thread (vmwp).
+ */
+import { FIRST_LEAVE, LEAVE_OPERATIONS as LEAVES } from '../build/run-loop.ts';
+import { STATE } from '../state-layout.ts';
+import { chainBody } from './chain.ts';
+import { translatable } from './emit-instructions.ts';
+import { ExitArea } from './exit-area.ts';
+import { readInstruction } from './instruction.ts';
+import { buildRegion, type Region, WINDOW } from './region.ts';
+import { RegionEmitter } from './region-emitter.ts';
+import type { HotBlock, TranslatedBatch, TranslatedRegion, TranslatorMessage } from './translation-messages.ts';
+import { encodeModule } from './wasm-encoder.ts';
+
+/** What the compiler needs of the engine core. */
+export interface DecoderExports {
+  decodeAt(host: number, room: number): number;
+}
+
+const PAGE = 4096;
+const MAXIMUM_PAGES = 65536;
+const NOTHING = new Uint8Array(0);
+/** Number of the operation that calls a region, and of a region's linked exit. */
+export const LEAVE_TRANSLATED = FIRST_LEAVE + LEAVES.indexOf('TRANSLATED');
+const LEAVE_LINK = FIRST_LEAVE + LEAVES.indexOf('LINK');
+/** Address of a LEAVE operation relative to the processor's block (assembly/blocks.ts, leaveOperation). */
+function leaveOffset(name: (typeof LEAVES)[number]): number {
+  return STATE.LEAVE_OPERATIONS + LEAVES.indexOf(name) * 16;
+}
+
+export class RegionCompiler {
+  readonly #base: number;
+  readonly #view: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #decoder: DecoderExports;
+  readonly #operation: number;
+  readonly #always: boolean;
+  readonly #exits: ExitArea;
+  #epoch = -1;
+  #nextModule = 1;
+
+  /**
+   * @param base address of the processor's block
+   * @param decoderBase address of the block that the decoder's instance is attached to
+   * @param always blocks are translated before they were executed, so execution tells nothing of what is worth it
+   */
+  constructor(memory: WebAssembly.Memory, base: number, decoder: DecoderExports, decoderBase: number, always: boolean) {
+    this.#base = base;
+    this.#view = new DataView(memory.buffer);
+    this.#bytes = new Uint8Array(memory.buffer);
+    this.#decoder = decoder;
+    this.#operation = decoderBase + STATE.LEAVE_OPERATIONS + 0x200;
+    this.#always = always;
+    this.#exits = new ExitArea(base + STATE.REGION_EXITS, base + STATE.REGION_EXITS_END);
+  }
+
+  /** @returns the batch; undefined when nothing was asked for, or nothing came of it */
+  handle(message: TranslatorMessage): TranslatedBatch | undefined {
+    if (message.epoch !== this.#epoch) {
+      this.#epoch = message.epoch;
+      this.#exits.clear();
+    }
+    if (message.kind === 'free') {
+      this.#exits.free(message.module);
+      return undefined;
+    }
+    return this.#translate(message.blocks);
+  }
+
+  #translate(blocks: readonly HotBlock[]): TranslatedBatch | undefined {
+    const id = this.#nextModule++;
+    const bodies: Uint8Array[] = [];
+    const regions: TranslatedRegion[] = [];
+    const left: { block: number; gpa: number }[] = [];
+    const covered = new Set<number>();
+    this.#exits.open(id);
+    for (const hot of blocks) {
+      // What a region of this batch passes through is entered from elsewhere only if it gets hot once more.
+      if (covered.has(hot.gpa)) {
+        left.push({ block: hot.block, gpa: hot.gpa });
+        continue;
+      }
+      this.#copyCode(hot);
+      const region = this.#build(hot);
+      const body = this.#emit(region);
+      if (body === undefined) {
+        left.push({ block: hot.block, gpa: hot.gpa });
+        continue;
+      }
+      regions.push(this.#describe(hot, region, bodies.length));
+      bodies.push(body);
+      const page = hot.gpa - (hot.gpa & (PAGE - 1));
+      for (const { block } of region.nodes) if (block.start < PAGE) covered.add(page + block.start);
+    }
+    this.#exits.close();
+    if (bodies.length === 0) return undefined;
+    const chain = chainBody({ translated: LEAVE_TRANSLATED, leaveJump: leaveOffset('JUMP'), module: id });
+    const bytes = encodeModule(chain, bodies, MAXIMUM_PAGES);
+    const module = new WebAssembly.Module(bytes as BufferSource);
+    return { epoch: this.#epoch, id, module, bytes: bytes.length, regions, left };
+  }
+
+  /** Copies the pages of a block's window to where the decoder reads them. */
+  #copyCode({ pages: [first, second] }: HotBlock): void {
+    const code = this.#base + STATE.TRANSLATOR_CODE;
+    this.#bytes.copyWithin(code, first, first + PAGE);
+    if (second !== 0) this.#bytes.copyWithin(code + PAGE, second, second + PAGE);
+  }
+
+  #build({ gpa, pages, executed, regions }: HotBlock): Region {
+    const code = this.#base + STATE.TRANSLATOR_CODE;
+    const size = pages[1] === 0 ? PAGE : WINDOW;
+    const bit = (bits: Uint8Array, offset: number): boolean => ((bits[offset >> 3] ?? 0) & (1 << (offset & 7))) !== 0;
+    return buildRegion(gpa & (PAGE - 1), {
+      size,
+      decode: (offset) => {
+        const length = this.#decoder.decodeAt(code + offset, Math.min(size - offset, 15));
+        return length === 0 ? undefined : readInstruction(this.#view, this.#operation, offset, length);
+      },
+      executed: (offset) => this.#always || bit(executed, offset),
+      region: (offset) => bit(regions, offset),
+      translatable,
+    });
+  }
+
+  #emit(region: Region): Uint8Array | undefined {
+    const exits = new Map<number, number>();
+    let full = false;
+    const emitter = new RegionEmitter(region, {
+      leaveInterpret: leaveOffset('INTERPRET'),
+      leaveInterpretOne: leaveOffset('INTERPRET_ONE'),
+      leaveJump: leaveOffset('JUMP'),
+      directExit: (delta) => {
+        let at = exits.get(delta);
+        if (at === undefined) {
+          at = this.#exits.take();
+          if (at === 0) {
+            full = true;
+            return 0;
+          }
+          exits.set(delta, at);
+          this.#view.setUint16(at, LEAVE_LINK, true);
+          this.#view.setUint16(at + 2, 0, true);
+          this.#view.setUint32(at + 4, 0, true);
+          this.#view.setInt32(at + 8, delta, true);
+          this.#view.setUint32(at + 12, 0, true);
+        }
+        return at - this.#base;
+      },
+    });
+    const body = emitter.emit();
+    return full ? undefined : body;
+  }
+
+  #describe({ block, gpa, pages }: HotBlock, region: Region, index: number): TranslatedRegion {
+    let from = PAGE;
+    let to = 0;
+    let secondTo = 0;
+    for (const { block: part } of region.nodes) {
+      const end = part.instructions.at(-1)?.next ?? part.start + 1;
+      if (part.start < PAGE) {
+        from = Math.min(from, part.start);
+        to = Math.max(to, Math.min(end, PAGE));
+      }
+      secondTo = Math.max(secondTo, end - PAGE);
+    }
+    const code = this.#base + STATE.TRANSLATOR_CODE;
+    return {
+      block,
+      gpa,
+      index,
+      instructions: region.instructions,
+      from,
+      to,
+      code: this.#bytes.slice(code + from, code + to),
+      page: pages[0],
+      secondPage: secondTo > 0 ? pages[1] : 0,
+      secondTo,
+      secondCode: secondTo > 0 ? this.#bytes.slice(code + PAGE, code + PAGE + secondTo) : NOTHING,
+    };
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * What passes between a processor's thread and its translator, which may be a thread of its own: plain data only.
+ * Called by: translator.ts (the processor's side) and region-compiler.ts (the translator's).
+ */
+
+/** A hot block and the code around it, as it was when the processor asked. */
+export interface HotBlock {
+  /** Address of the block in the shared memory. */
+  readonly block: number;
+  readonly gpa: number;
+  /** Host addresses of its page and of the next in linear order; 0: the next is not known. */
+  readonly pages: readonly [number, number];
+  /** Bits of both pages (512 bytes each): where blocks begin that were executed, and where regions begin. */
+  readonly executed: Uint8Array;
+  readonly regions: Uint8Array;
+}
+
+export type TranslatorMessage =
+  /** `epoch`: how often decoded code was thrown away as a whole; what belongs to another is void. */
+  | { readonly kind: 'translate'; readonly epoch: number; readonly blocks: readonly HotBlock[] }
+  /** The exits of a module are not used any more. */
+  | { readonly kind: 'free'; readonly epoch: number; readonly module: number };
+
+/** A region of a translated batch: function `index` of the module. */
+export interface TranslatedRegion {
+  readonly block: number;
+  readonly gpa: number;
+  readonly index: number;
+  readonly instructions: number;
+  /** Hull of its bytes in its page, and what they were. */
+  readonly from: number;
+  readonly to: number;
+  readonly code: Uint8Array;
+  readonly page: number;
+  /** The same in the second page, from its start; 0 when the region has none. */
+  readonly secondPage: number;
+  readonly secondTo: number;
+  readonly secondCode: Uint8Array;
+}
+
+export interface TranslatedBatch {
+  readonly epoch: number;
+  /** Never used twice. */
+  readonly id: number;
+  readonly module: WebAssembly.Module;
+  readonly bytes: number;
+  readonly regions: readonly TranslatedRegion[];
+  /** Blocks that became no region because one of the same batch covers them, or because there was no room. */
+  readonly left: readonly { readonly block: number; readonly gpa: number }[];
+}
+
+/** The way to a translator. */
+export interface TranslationService {
+  send(message: TranslatorMessage): void;
+  /** The next batch that is ready; L.TRANSLATION_READY tells when there may be one. */
+  receive(): TranslatedBatch | undefined;
+}
