@@ -5,7 +5,7 @@
  */
 import { emitCarry } from './emit-conditions.ts';
 import { type Emit, extend, pushSource, readDestination, writeDestination } from './emit-operands.ts';
-import { KIND } from './flag-analysis.ts';
+import { FLAG, KIND } from './flag-analysis.ts';
 import type { RegionEmitter } from './region-emitter.ts';
 import { OP } from './wasm-encoder.ts';
 
@@ -16,7 +16,6 @@ export function arithmetic(opcode: number, kind: number, writes: boolean): Emit 
     const { form, size } = instruction;
     if (!emitter.flagsNeeded && size >= 2 && form.startsWith('R')) {
       // Nobody sees the flags, and what is above 32 bits is cut off at the end.
-      emitter.kind = kind;
       if (!writes) {
         if (form === 'RM') {
           pushSource(emitter, instruction, false);
@@ -53,10 +52,8 @@ export function arithmetic(opcode: number, kind: number, writes: boolean): Emit 
     if (kind !== KIND.logic) extend(emitter, instruction.size);
     code.set(r);
     if (writes) writeDestination(emitter, instruction, r);
-    if (kind === KIND.logic) {
-      emitter.setFlags(KIND.add, r, r, undefined);
-      emitter.kind = KIND.logic;
-    } else emitter.setFlags(kind, r, a, b);
+    if (kind === KIND.logic) emitter.setFlags(KIND.add, r, r, undefined);
+    else emitter.setFlags(kind, r, a, b);
   };
 }
 
@@ -84,8 +81,8 @@ export function withCarry(subtract: boolean): Emit {
     extend(emitter, instruction.size);
     code.set(r);
     writeDestination(emitter, instruction, r);
-    emitter.kind = KIND.explicit;
     if (!emitter.flagsNeeded) return;
+    const { live } = emitter;
     // CF: r < a, or r == a with a carry in (ADC); a < b, or a == b with a borrow in (SBB).
     const left = subtract ? a : r;
     const right = subtract ? b : a;
@@ -97,59 +94,70 @@ export function withCarry(subtract: boolean): Emit {
     code.op(OP.i64_eq, OP.i64_extend_u);
     code.get(c);
     code.op(OP.i64_and, OP.i64_or);
-    // OF into bit 11: the sign of the product of differences.
-    code.get(a);
-    code.get(subtract ? b : r);
-    code.op(OP.i64_xor);
-    code.get(subtract ? a : b);
-    code.get(r);
-    code.op(OP.i64_xor, OP.i64_and);
-    code.i64(63);
-    code.op(OP.i64_shr_u);
-    code.i64(11);
-    code.op(OP.i64_shl, OP.i64_or);
-    code.get(a);
-    code.get(b);
-    code.op(OP.i64_xor);
-    code.get(r);
-    code.op(OP.i64_xor);
-    code.i64(0x10);
-    code.op(OP.i64_and, OP.i64_or);
-    resultFlags(emitter, r);
-    code.op(OP.i64_or);
+    if ((live & FLAG.overflow) !== 0) {
+      // The sign of the product of differences, into bit 11.
+      code.get(a);
+      code.get(subtract ? b : r);
+      code.op(OP.i64_xor);
+      code.get(subtract ? a : b);
+      code.get(r);
+      code.op(OP.i64_xor, OP.i64_and);
+      code.i64(63);
+      code.op(OP.i64_shr_u);
+      code.i64(11);
+      code.op(OP.i64_shl, OP.i64_or);
+    }
+    if ((live & FLAG.auxiliary) !== 0) {
+      code.get(a);
+      code.get(b);
+      code.op(OP.i64_xor);
+      code.get(r);
+      code.op(OP.i64_xor);
+      code.i64(0x10);
+      code.op(OP.i64_and, OP.i64_or);
+    }
+    orResultFlags(emitter, r);
     code.set(emitter.ccB);
     code.i32(KIND.explicit);
     code.set(emitter.ccKind);
   };
 }
 
-/** Pushes SF, ZF and PF of a result. */
-function resultFlags({ code }: RegionEmitter, r: number): void {
-  code.get(r);
-  code.op(OP.i64_eqz, OP.i64_extend_u);
-  code.i64(6);
-  code.op(OP.i64_shl);
-  code.get(r);
-  code.i64(56);
-  code.op(OP.i64_shr_u);
-  code.i64(0x80);
-  code.op(OP.i64_and, OP.i64_or);
-  code.get(r);
-  code.i64(0xff);
-  code.op(OP.i64_and, OP.i64_popcnt);
-  code.i64(1);
-  code.op(OP.i64_and);
-  code.i64(1);
-  code.op(OP.i64_xor);
-  code.i64(2);
-  code.op(OP.i64_shl, OP.i64_or);
+/** Adds SF, ZF and PF of a result, those that can be seen, to the flags on the stack. */
+function orResultFlags({ code, live }: RegionEmitter, r: number): void {
+  if ((live & FLAG.zero) !== 0) {
+    code.get(r);
+    code.op(OP.i64_eqz, OP.i64_extend_u);
+    code.i64(6);
+    code.op(OP.i64_shl, OP.i64_or);
+  }
+  if ((live & FLAG.sign) !== 0) {
+    code.get(r);
+    code.i64(56);
+    code.op(OP.i64_shr_u);
+    code.i64(0x80);
+    code.op(OP.i64_and, OP.i64_or);
+  }
+  if ((live & FLAG.parity) !== 0) {
+    code.get(r);
+    code.i64(0xff);
+    code.op(OP.i64_and, OP.i64_popcnt);
+    code.i64(1);
+    code.op(OP.i64_and);
+    code.i64(1);
+    code.op(OP.i64_xor);
+    code.i64(2);
+    code.op(OP.i64_shl, OP.i64_or);
+  }
 }
 
+/** INC and DEC: CF stays, so it is made before the others change. */
 export function step(opcode: number, kind: number): Emit {
   return (emitter, instruction) => {
     const { code, wide } = emitter;
     const [a, b, r, c] = wide;
-    if (emitter.flagsNeeded) {
+    const keepsCarry = emitter.flagsNeeded && (emitter.live & FLAG.carry) !== 0;
+    if (keepsCarry) {
       emitCarry(emitter);
       code.set(c);
     }
@@ -160,17 +168,21 @@ export function step(opcode: number, kind: number): Emit {
     extend(emitter, instruction.size);
     code.set(r);
     writeDestination(emitter, instruction, r);
+    if (!emitter.flagsNeeded) return;
     code.i64(1);
     code.set(b);
     emitter.setFlags(kind, r, a, b);
-    if (emitter.flagsNeeded) {
-      code.get(c);
-      code.op(OP.i32_wrap);
-      code.i32(8);
-      code.op(OP.i32_shl);
-      code.i32(kind);
-      code.op(OP.i32_or);
-      code.set(emitter.ccKind);
-    } else emitter.kind = undefined;
+    if (keepsCarry) pushCarryKind(emitter, kind, c);
   };
+}
+
+/** Sets the kind of INC or DEC with the carry that a local holds. */
+export function pushCarryKind({ code, ccKind }: RegionEmitter, kind: number, carry: number): void {
+  code.get(carry);
+  code.op(OP.i32_wrap);
+  code.i32(8);
+  code.op(OP.i32_shl);
+  code.i32(kind);
+  code.op(OP.i32_or);
+  code.set(ccKind);
 }

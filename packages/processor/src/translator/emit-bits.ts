@@ -1,308 +1,211 @@
 /**
- * Shifts, rotates, bit tests and bit scans as WebAssembly.
+ * Bit tests, bit scans, POPCNT and BSWAP as WebAssembly.
  *
  * Flags that the manual leaves undefined come out as the interpreter's. Answers to: AMD64 manual volume 3.
  * The conventions of locals are those of emit-operands.ts. Called by: emit-instructions.ts.
  */
-import { emitAllFlags } from './emit-conditions.ts';
-import { bitsOf, type Emit, extend, readDestination, writeDestination } from './emit-operands.ts';
-import { KIND, kindAfter, shiftCount } from './flag-analysis.ts';
+import { alignedPointer } from './emit-atomics.ts';
+import { emitFlags } from './emit-conditions.ts';
+import { bitsOf, type Emit, readDestination, writeDestination } from './emit-operands.ts';
+import { ALL_FLAGS, FLAG, KIND } from './flag-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import type { RegionEmitter } from './region-emitter.ts';
-import { OP, VOID } from './wasm-encoder.ts';
+import { ATOMIC, OP, VOID } from './wasm-encoder.ts';
 
-/** SHL, SHR, SAR by a constant or by CL. */
-export function shift(operation: 'SHL' | 'SHR' | 'SAR'): Emit {
-  return (emitter, instruction) => {
-    const { code, wide } = emitter;
-    const [a, b, r] = wide;
-    const { size } = instruction;
-    const bits = bitsOf(size);
-    const count = shiftCount(instruction);
-    const mask = size === 3 ? 63 : 31;
-    readDestination(emitter, instruction, true);
-    if (count === 0) {
-      writeDestination(emitter, instruction, a);
-      return;
-    }
-    // wide[1] is the count.
-    if (count === undefined) {
-      emitter.readRegister(8, 3);
-      code.i64(mask);
-      code.op(OP.i64_and);
-    } else code.i64(count);
-    code.set(b);
-    if (operation !== 'SAR' && size !== 3) {
-      code.get(a);
-      code.i64((1n << BigInt(bits)) - 1n);
-      code.op(OP.i64_and);
-      code.set(a);
-    }
-    code.get(a);
-    code.get(b);
-    code.op(operation === 'SHL' ? OP.i64_shl : operation === 'SHR' ? OP.i64_shr_u : OP.i64_shr_s);
-    extend(emitter, size);
-    code.set(r);
-    writeDestination(emitter, instruction, r);
-    if (!emitter.flagsNeeded) {
-      emitter.kind = kindAfter(instruction, emitter.kind);
-      return;
-    }
-    const flags = (): void => {
-      // CF: the last bit shifted out.
-      code.get(a);
-      if (operation === 'SHL') {
-        // Counts beyond the width shift out zeros: the masked operand has them above.
-        code.i64(bits);
-        code.get(b);
-        code.op(OP.i64_sub);
-        code.op(OP.i64_shr_u);
-        if (size < 2) {
-          // A count above the width makes the shift distance negative, and CF zero.
-          code.i64(0);
-          code.get(b);
-          code.i64(bits);
-          code.op(OP.i64_le_u);
-          code.op(OP.select);
-        }
-      } else {
-        code.get(b);
-        code.i64(1);
-        code.op(OP.i64_sub);
-        code.op(operation === 'SAR' ? OP.i64_shr_s : OP.i64_shr_u);
-      }
-      code.i64(1);
-      code.op(OP.i64_and);
-      code.set(emitter.ccB);
-      if (operation !== 'SAR') {
-        // OF as for a count of one: top bit against carry (SHL), against the bit below it (SHR).
-        code.get(r);
-        code.i64(operation === 'SHL' ? 63 : 63);
-        code.op(OP.i64_shr_u);
-        if (operation === 'SHL') code.get(emitter.ccB);
-        else {
-          code.get(r);
-          code.i64(bits - 2);
-          code.op(OP.i64_shr_u);
-          code.i64(1);
-          code.op(OP.i64_and);
-        }
-        code.op(OP.i64_xor);
-        code.i64(11);
-        code.op(OP.i64_shl);
-        code.get(emitter.ccB);
-        code.op(OP.i64_or);
-        code.set(emitter.ccB);
-      }
-      code.get(r);
-      code.set(emitter.ccResult);
-      code.i32(KIND.result);
-      code.set(emitter.ccKind);
-    };
-    if (count !== undefined) {
-      flags();
-      emitter.kind = KIND.result;
-      return;
-    }
-    code.get(b);
-    code.i64(0);
-    code.op(OP.i64_ne, OP.if, 0x40);
-    flags();
-    code.op(OP.end);
-    emitter.kind = undefined;
-  };
+/** Puts the flags besides `written` that can be seen into a local. */
+function keepFlags(emitter: RegionEmitter, written: number, kept: number): void {
+  const others = emitter.live & ~written;
+  if (!emitter.flagsNeeded || others === 0) return;
+  emitFlags(emitter, others);
+  emitter.code.set(kept);
 }
-
-/** ROL and ROR by a constant; flags other than CF and OF stay. */
-export function rotate(left: boolean): Emit {
-  return (emitter, instruction) => {
-    const { code, wide } = emitter;
-    const [a, , r, all] = wide;
-    const { size } = instruction;
-    const bits = bitsOf(size);
-    const constant = shiftCount(instruction);
-    if (constant === undefined) {
-      rotateByCl(emitter, instruction, left);
-      return;
-    }
-    const count = constant;
-    if (emitter.flagsNeeded && count !== 0) {
-      emitAllFlags(emitter);
-      code.set(all);
-    }
-    readDestination(emitter, instruction, true);
-    const distance = count & (bits - 1);
-    if (size >= 2) {
-      code.get(a);
-      if (size === 2) code.op(OP.i32_wrap);
-      if (size === 2) code.i32(distance);
-      else code.i64(distance);
-      code.op(size === 2 ? (left ? OP.i32_rotl : OP.i32_rotr) : left ? OP.i64_rotl : OP.i64_rotr);
-      if (size === 2) code.op(OP.i64_extend_u);
-    } else {
-      code.get(a);
-      code.i64((1n << BigInt(bits)) - 1n);
-      code.op(OP.i64_and);
-      code.set(a);
-      code.get(a);
-      code.i64(distance);
-      code.op(left ? OP.i64_shl : OP.i64_shr_u);
-      code.get(a);
-      code.i64(bits - distance);
-      code.op(left ? OP.i64_shr_u : OP.i64_shl, OP.i64_or);
-    }
-    code.set(r);
-    writeDestination(emitter, instruction, r);
-    if (count === 0) return;
-    emitter.kind = KIND.explicit;
-    if (!emitter.flagsNeeded) return;
-    rotateFlags(emitter, left, bits, r, all);
-  };
-}
-
-/** CF is the bit that came round, OF the top two bits' difference as for a count of one; the other flags are in `all`. */
-function rotateFlags(emitter: RegionEmitter, left: boolean, bits: number, r: number, all: number): void {
-  const { code } = emitter;
-  code.get(all);
-  code.i64(~0x801n);
-  code.op(OP.i64_and);
-  const top = (shiftDown: number): void => {
-    code.get(r);
-    code.i64(shiftDown);
-    code.op(OP.i64_shr_u);
-    code.i64(1);
-    code.op(OP.i64_and);
-  };
-  top(left ? 0 : bits - 1);
-  code.op(OP.i64_or);
-  top(bits - 1);
-  top(left ? 0 : bits - 2);
-  code.op(OP.i64_xor);
-  code.i64(11);
-  code.op(OP.i64_shl, OP.i64_or);
-  code.set(emitter.ccB);
+/** Takes the flags that were written (i64), and makes them and the kept ones the flags. */
+function setFlagsBesides({ code, live, ccB, ccKind }: RegionEmitter, written: number, kept: number): void {
+  if ((live & ~written) !== 0) {
+    code.get(kept);
+    code.op(OP.i64_or);
+  }
+  code.set(ccB);
   code.i32(KIND.explicit);
-  code.set(emitter.ccKind);
+  code.set(ccKind);
 }
 
-/** ROL and ROR of 32 and 64 bits by CL: a count of zero leaves the flags as they were. */
-function rotateByCl(emitter: RegionEmitter, instruction: Instruction, left: boolean): void {
-  const { code, wide } = emitter;
-  const [a, count, r, all] = wide;
+/** Pushes the number of the bit within the operand. */
+function pushBit(emitter: RegionEmitter, instruction: Instruction): void {
+  const { code } = emitter;
+  const bits = bitsOf(instruction.size);
+  if (instruction.form === 'RI' || instruction.form === 'MI') code.i64(instruction.immediate & (bits - 1));
+  else {
+    emitter.readRegister(instruction.source, 3);
+    code.i64(bits - 1);
+    code.op(OP.i64_and);
+  }
+}
+
+/** Reads the operand into wide[0]. With a register index, memory is as far from its address as the index says. */
+function readBitOperand(emitter: RegionEmitter, instruction: Instruction, writes: boolean): void {
+  const { code, pointer, wide } = emitter;
+  const { form, size } = instruction;
+  if (form !== 'MR') {
+    readDestination(emitter, instruction, writes);
+    return;
+  }
+  bitAddress(emitter, instruction);
+  emitter.operandPointer(writes ? 'write' : 'read', 1 << size);
+  code.tee(pointer);
+  emitter.loadSized(size, true);
+  code.set(wide[0]);
+}
+
+/** Pushes the linear address of the memory operand that a register's bit index leads to. */
+export function bitAddress(emitter: RegionEmitter, instruction: Instruction): void {
+  const { code } = emitter;
   const { size } = instruction;
-  if (emitter.flagsNeeded) {
-    emitAllFlags(emitter);
-    code.set(all);
-  }
-  readDestination(emitter, instruction, true);
-  emitter.readRegister(8, 3);
-  code.i64(size === 3 ? 63 : 31);
-  code.op(OP.i64_and);
-  code.set(count);
-  code.get(a);
-  if (size === 2) code.op(OP.i32_wrap);
-  code.get(count);
-  if (size === 2) code.op(OP.i32_wrap);
-  code.op(size === 2 ? (left ? OP.i32_rotl : OP.i32_rotr) : left ? OP.i64_rotl : OP.i64_rotr);
-  if (size === 2) code.op(OP.i64_extend_u);
-  code.set(r);
-  writeDestination(emitter, instruction, r);
-  if (emitter.flagsNeeded) {
-    code.get(count);
-    code.i64(0);
-    code.op(OP.i64_ne, OP.if, VOID);
-    rotateFlags(emitter, left, bitsOf(size), r, all);
-    code.op(OP.end);
-  }
-  emitter.kind = undefined;
+  emitter.effectiveAddress(instruction);
+  emitter.readRegister(instruction.source, size);
+  code.i64(3 + size);
+  code.op(OP.i64_shr_s);
+  code.i64(size);
+  code.op(OP.i64_shl, OP.i64_add);
 }
 
-/** BT, BTS, BTR, BTC of a register, or of memory by a constant. */
+/** Pushes the tested bit of a local as CF. */
+function pushTested(emitter: RegionEmitter, value: number, bit: number): void {
+  const { code } = emitter;
+  code.get(value);
+  code.get(bit);
+  code.op(OP.i64_shr_u);
+  code.i64(1);
+  code.op(OP.i64_and);
+}
+
+/** BT, BTS, BTR, BTC without LOCK; `change` is what is done with the bit's mask. */
 export function bitTest(change: number | undefined): Emit {
   return (emitter, instruction) => {
     const { code, wide } = emitter;
-    const [a, b, r, all] = wide;
-    const bits = bitsOf(instruction.size);
-    if (emitter.flagsNeeded) {
-      emitAllFlags(emitter);
-      code.i64(~1n);
-      code.op(OP.i64_and);
-      code.set(all);
-    }
-    readDestination(emitter, instruction, change !== undefined);
-    if (instruction.form === 'RI' || instruction.form === 'MI') code.i64(instruction.immediate & (bits - 1));
-    else {
-      emitter.readRegister(instruction.source, 3);
-      code.i64(bits - 1);
-      code.op(OP.i64_and);
-    }
+    const [a, b, r, kept] = wide;
+    keepFlags(emitter, FLAG.carry, kept);
+    readBitOperand(emitter, instruction, change !== undefined);
+    pushBit(emitter, instruction);
     code.set(b);
     if (change !== undefined) {
       code.get(a);
-      code.i64(1);
-      code.get(b);
-      code.op(OP.i64_shl);
-      if (change === OP.i64_and) {
-        code.i64(-1);
-        code.op(OP.i64_xor);
-      }
+      pushBitMask(emitter, b, change === OP.i64_and);
       code.op(change);
       code.set(r);
       writeDestination(emitter, instruction, r);
     }
-    emitter.kind = KIND.explicit;
     if (!emitter.flagsNeeded) return;
-    code.get(a);
-    code.get(b);
-    code.op(OP.i64_shr_u);
-    code.i64(1);
-    code.op(OP.i64_and);
-    code.get(all);
-    code.op(OP.i64_or);
-    code.set(emitter.ccB);
-    code.i32(KIND.explicit);
-    code.set(emitter.ccKind);
+    pushTested(emitter, a, b);
+    setFlagsBesides(emitter, FLAG.carry, kept);
   };
 }
 
+/** Pushes the mask of the bit whose number a local holds. */
+function pushBitMask({ code }: RegionEmitter, bit: number, inverted: boolean): void {
+  code.i64(inverted ? -2 : 1);
+  code.get(bit);
+  code.op(inverted ? OP.i64_rotl : OP.i64_shl);
+}
+
+/** BTS, BTR and BTC of memory with LOCK: one atomic operation. `change` names it. */
+export function bitTestLocked(change: 'or' | 'and' | 'xor'): Emit {
+  return (emitter, instruction) => {
+    const { code, wide } = emitter;
+    const [a, b, , kept] = wide;
+    const { size } = instruction;
+    keepFlags(emitter, FLAG.carry, kept);
+    if (instruction.form === 'MR') bitAddress(emitter, instruction);
+    else emitter.effectiveAddress(instruction);
+    alignedPointer(emitter, size);
+    pushBit(emitter, instruction);
+    code.set(b);
+    pushBitMask(emitter, b, change === 'and');
+    code.atomic(ATOMIC[change], size);
+    code.set(a);
+    if (!emitter.flagsNeeded) return;
+    pushTested(emitter, a, b);
+    setFlagsBesides(emitter, FLAG.carry, kept);
+  };
+}
+
+/** BSF and BSR: a zero source leaves the destination alone. */
 export function bitScan(forward: boolean): Emit {
   return (emitter, instruction) => {
     const { code, wide } = emitter;
-    const [a, , , all] = wide;
+    const [a, , , kept] = wide;
     const { size } = instruction;
-    if (emitter.flagsNeeded) {
-      emitAllFlags(emitter);
-      code.i64(~0x40n);
-      code.op(OP.i64_and);
-      code.set(all);
-    }
+    keepFlags(emitter, FLAG.zero, kept);
     if (instruction.form === 'RM') emitter.loadOperand(instruction, size, false);
     else emitter.readRegister(instruction.source, size, false);
-    code.set(a);
-    // A zero source leaves the destination alone.
+    code.tee(a);
+    code.op(OP.i64_eqz, OP.i32_eqz, OP.if, VOID);
+    if (!forward) code.i64(63);
     code.get(a);
-    code.i64(0);
-    code.op(OP.i64_ne, OP.if, 0x40);
-    if (forward) {
-      code.get(a);
-      code.op(OP.i64_ctz);
-    } else {
-      code.i64(63);
-      code.get(a);
-      code.op(OP.i64_clz, OP.i64_sub);
-    }
+    if (forward) code.op(OP.i64_ctz);
+    else code.op(OP.i64_clz, OP.i64_sub);
     emitter.writeRegister(instruction.destination, size);
     code.op(OP.end);
-    emitter.kind = KIND.explicit;
     if (!emitter.flagsNeeded) return;
     code.get(a);
     code.op(OP.i64_eqz, OP.i64_extend_u);
     code.i64(6);
     code.op(OP.i64_shl);
-    code.get(all);
-    code.op(OP.i64_or);
-    code.set(emitter.ccB);
-    code.i32(KIND.explicit);
-    code.set(emitter.ccKind);
+    setFlagsBesides(emitter, FLAG.zero, kept);
   };
 }
+
+/** POPCNT: ZF of the source, all other flags clear. */
+export const populationCount: Emit = (emitter, instruction) => {
+  const { code, wide } = emitter;
+  const [a] = wide;
+  const { size } = instruction;
+  if (instruction.form === 'RM') emitter.loadOperand(instruction, size, false);
+  else emitter.readRegister(instruction.source, size, false);
+  code.tee(a);
+  code.op(OP.i64_popcnt);
+  emitter.writeRegister(instruction.destination, size);
+  if (!emitter.flagsNeeded) return;
+  code.get(a);
+  code.op(OP.i64_eqz, OP.i64_extend_u);
+  code.i64(6);
+  code.op(OP.i64_shl);
+  setFlagsBesides(emitter, ALL_FLAGS, a);
+};
+
+/** BSWAP; with 16 bits the silicon clears the register. */
+export const byteSwap: Emit = (emitter, instruction) => {
+  const { code, wide } = emitter;
+  const [a] = wide;
+  const { destination, size } = instruction;
+  if (size < 2) {
+    code.i64(0);
+    emitter.writeRegister(destination, size);
+    return;
+  }
+  emitter.readRegister(destination, 3);
+  code.set(a);
+  // Swap bytes, then 16-bit halves, then 32-bit halves.
+  for (const [mask, distance] of [
+    [0x00ff00ff00ff00ffn, 8],
+    [0x0000ffff0000ffffn, 16],
+  ] as const) {
+    code.get(a);
+    code.i64(distance);
+    code.op(OP.i64_shr_u);
+    code.i64(mask);
+    code.op(OP.i64_and);
+    code.get(a);
+    code.i64(mask);
+    code.op(OP.i64_and);
+    code.i64(distance);
+    code.op(OP.i64_shl, OP.i64_or);
+    code.set(a);
+  }
+  code.get(a);
+  if (size === 3) {
+    code.i64(32);
+    code.op(OP.i64_rotl);
+  }
+  emitter.writeRegister(destination, size);
+};

@@ -1,9 +1,9 @@
 /**
  * Conditions and flags as expressions over the lazy-flag locals, by the statically known kind, or by the kind that the code finds when it runs.
- * Answers to: assembly/flags.ts, whose functions these are in line. Called by: region-emitter.ts, emit-instructions.ts.
+ * Answers to: assembly/flags.ts, whose functions these are in line. Called by: region-emitter.ts and the emit-*.ts files of instructions.
  */
 import { CONDITIONS } from '../table/index.ts';
-import { KIND } from './flag-analysis.ts';
+import { FLAG, KIND } from './flag-analysis.ts';
 import type { RegionEmitter } from './region-emitter.ts';
 import { OP } from './wasm-encoder.ts';
 
@@ -192,51 +192,64 @@ export function emitCarry(emitter: RegionEmitter): void {
   emitter.code.op(OP.i64_extend_u);
 }
 
-/** Pushes all six flags as RFLAGS bits (i64). */
-export function emitAllFlags(emitter: RegionEmitter): void {
+/** Pushes those of the six flags that `mask` names as RFLAGS bits (i64). */
+export function emitFlags(emitter: RegionEmitter, mask: number): void {
   const { code } = emitter;
+  if (emitter.kind === KIND.explicit || mask === 0) {
+    if (mask === 0) code.i64(0);
+    else {
+      code.get(emitter.ccB);
+      code.i64(mask);
+      code.op(OP.i64_and);
+    }
+    return;
+  }
   const flags = flagsOf(emitter);
-  const shifted = (flag: Emit, bit: number): void => {
+  const bits: readonly (readonly [Emit, number, number])[] = [
+    [flags.carry, FLAG.carry, 0],
+    [flags.parity, FLAG.parity, 2],
+    [flags.zero, FLAG.zero, 6],
+    [flags.sign, FLAG.sign, 7],
+    [flags.overflow, FLAG.overflow, 11],
+  ];
+  let pushed = false;
+  for (const [flag, bit, position] of bits) {
+    if ((mask & bit) === 0) continue;
     flag(emitter);
     code.op(OP.i64_extend_u);
-    code.i64(bit);
-    code.op(OP.i64_shl);
-  };
-  flags.carry(emitter);
-  code.op(OP.i64_extend_u);
-  shifted(flags.parity, 2);
-  code.op(OP.i64_or);
-  shifted(flags.zero, 6);
-  code.op(OP.i64_or);
-  shifted(flags.sign, 7);
-  code.op(OP.i64_or);
-  shifted(flags.overflow, 11);
-  code.op(OP.i64_or);
-  // AF: bit 4 of a ^ b ^ r, or of the explicit flags.
-  if (emitter.kind === KIND.result || emitter.kind === KIND.logic) return;
+    if (position > 0) {
+      code.i64(position);
+      code.op(OP.i64_shl);
+    }
+    if (pushed) code.op(OP.i64_or);
+    pushed = true;
+  }
+  if ((mask & FLAG.auxiliary) !== 0 && emitter.kind !== KIND.result && emitter.kind !== KIND.logic) {
+    emitAuxiliary(emitter);
+    if (pushed) code.op(OP.i64_or);
+    pushed = true;
+  }
+  if (!pushed) code.i64(0);
+}
+
+/** Pushes AF in its place: bit 4 of a ^ b ^ r, or of the explicit flags; none of a result with given CF and OF. */
+function emitAuxiliary(emitter: RegionEmitter): void {
+  const { code } = emitter;
+  if (emitter.kind === undefined) code.get(emitter.ccB);
+  code.get(emitter.ccA);
+  code.get(emitter.ccB);
+  code.op(OP.i64_xor);
+  code.get(emitter.ccResult);
+  code.op(OP.i64_xor);
   if (emitter.kind === undefined) {
-    // Nothing for a result with given CF and OF, the explicit bit, or the operands'.
-    code.get(emitter.ccB);
-    code.get(emitter.ccA);
-    code.get(emitter.ccB);
-    code.op(OP.i64_xor);
-    code.get(emitter.ccResult);
-    code.op(OP.i64_xor);
     explicit(emitter);
     code.op(OP.select);
     code.i64(0);
-    code.i64(0x10);
-    kindIs(KIND.result)(emitter);
-    code.op(OP.select, OP.i64_and, OP.i64_or);
-    return;
-  }
-  code.get(emitter.ccB);
-  if (emitter.kind !== KIND.explicit) {
-    code.get(emitter.ccA);
-    code.op(OP.i64_xor);
-    code.get(emitter.ccResult);
-    code.op(OP.i64_xor);
   }
   code.i64(0x10);
-  code.op(OP.i64_and, OP.i64_or);
+  if (emitter.kind === undefined) {
+    kindIs(KIND.result)(emitter);
+    code.op(OP.select);
+  }
+  code.op(OP.i64_and);
 }

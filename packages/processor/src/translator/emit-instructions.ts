@@ -4,25 +4,51 @@
  * Called by: region-emitter.ts; `translatable` by translator.ts.
  */
 import { arithmetic, step, withCarry } from './emit-arithmetic.ts';
-import { bitScan, bitTest, rotate, shift } from './emit-bits.ts';
+import {
+  compareExchangeLocked,
+  compareExchangeWide,
+  exchange,
+  exchangeAddLocked,
+  lockedArithmetic,
+  lockedNot,
+  lockedStep,
+} from './emit-atomics.ts';
+import { bitScan, bitTest, bitTestLocked, byteSwap, populationCount } from './emit-bits.ts';
 import {
   compareExchange,
   conditionalMove,
-  exchange,
   exchangeAdd,
   leave,
   move,
   moveExtend,
+  moveOffset,
   pop,
   push,
   setCondition,
 } from './emit-moves.ts';
 import { divide, divideSigned, multiplyTwo, multiplyWide } from './emit-multiply.ts';
 import { type Emit, extend, readDestination, writeDestination } from './emit-operands.ts';
+import { doubleShift, rotate, rotateThroughCarry, shift } from './emit-shifts.ts';
+import {
+  accessCheck,
+  changeCarry,
+  clearDirection,
+  clearInterrupts,
+  loadFlags,
+  moveFromSegment,
+  pushFlags,
+  readBase,
+  setDirection,
+  storeFlags,
+  swapGs,
+  translateByte,
+  writeBase,
+} from './emit-system.ts';
 import { emitVector, vectorTranslatable } from './emit-vector.ts';
 import { KIND } from './flag-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import type { RegionEmitter } from './region-emitter.ts';
+import { UNTRANSLATED, UNTRANSLATED_FORMS } from './untranslated.ts';
 import { OP } from './wasm-encoder.ts';
 
 const nothing: Emit = () => {};
@@ -83,6 +109,12 @@ const TRANSLATIONS: Readonly<Record<string, Emit>> = {
   SAR: shift('SAR'),
   ROL: rotate(true),
   ROR: rotate(false),
+  RCL: rotateThroughCarry(true),
+  RCR: rotateThroughCarry(false),
+  SHLD: doubleShift(true),
+  SHLD_CL: doubleShift(true),
+  SHRD: doubleShift(false),
+  SHRD_CL: doubleShift(false),
   IMUL2: multiplyTwo(false),
   IMUL3: multiplyTwo(true),
   MUL: multiplyWide(false),
@@ -97,42 +129,34 @@ const TRANSLATIONS: Readonly<Record<string, Emit>> = {
   BTC: bitTest(OP.i64_xor),
   BSF: bitScan(true),
   BSR: bitScan(false),
+  POPCNT: populationCount,
+  BSWAP: byteSwap,
   PUSH: push,
   PUSH_IMM: push,
   POP: pop,
   LEAVE: leave,
   XCHG: exchange,
-  BSWAP: (emitter, instruction) => {
-    const { code, wide } = emitter;
-    const [a, b] = wide;
-    emitter.readRegister(instruction.destination, 3);
-    code.set(a);
-    // Swap bytes, then 16-bit halves, then 32-bit halves.
-    for (const [mask, distance] of [
-      [0x00ff00ff00ff00ffn, 8],
-      [0x0000ffff0000ffffn, 16],
-    ] as const) {
-      code.get(a);
-      code.i64(distance);
-      code.op(OP.i64_shr_u);
-      code.i64(mask);
-      code.op(OP.i64_and);
-      code.get(a);
-      code.i64(mask);
-      code.op(OP.i64_and);
-      code.i64(distance);
-      code.op(OP.i64_shl, OP.i64_or);
-      code.set(a);
-    }
-    code.get(a);
-    if (instruction.size === 3) {
-      code.i64(32);
-      code.op(OP.i64_rotl);
-    }
-    code.set(b);
-    code.get(b);
-    emitter.writeRegister(instruction.destination, instruction.size);
-  },
+  CMPXCHG8B: compareExchangeWide,
+  MOV_LOAD_OFFSET: moveOffset(false),
+  MOV_STORE_OFFSET: moveOffset(true),
+  MOV_FROM_SEG: moveFromSegment,
+  XLAT: translateByte,
+  PUSHF: pushFlags,
+  LAHF: loadFlags,
+  SAHF: storeFlags,
+  CLC: changeCarry('clear'),
+  STC: changeCarry('set'),
+  CMC: changeCarry('complement'),
+  CLD: clearDirection,
+  STD: setDirection,
+  CLI: clearInterrupts,
+  CLAC: accessCheck(false),
+  STAC: accessCheck(true),
+  SWAPGS: swapGs,
+  RDFSBASE: readBase('FS'),
+  RDGSBASE: readBase('GS'),
+  WRFSBASE: writeBase('FS'),
+  WRGSBASE: writeBase('GS'),
   CWDE: (emitter, instruction) => {
     emitter.readRegister(0, instruction.size - 1);
     emitter.writeRegister(0, instruction.size);
@@ -151,7 +175,33 @@ const TRANSLATIONS: Readonly<Record<string, Emit>> = {
 /** Control transfers, which the region's structure handles; only in their 64-bit forms. */
 const TRANSFERS = new Set(['JMP', 'CALL', 'RET', 'JMP_INDIRECT', 'CALL_INDIRECT']);
 
-function emitOf(operation: string): Emit | undefined {
+/** With a LOCK prefix, which only stands before a memory destination. */
+const LOCKED: Readonly<Record<string, Emit>> = {
+  ADD: lockedArithmetic('add'),
+  SUB: lockedArithmetic('sub'),
+  AND: lockedArithmetic('and'),
+  OR: lockedArithmetic('or'),
+  XOR: lockedArithmetic('xor'),
+  INC: lockedStep(true),
+  DEC: lockedStep(false),
+  NOT: lockedNot,
+  BTS: bitTestLocked('or'),
+  BTR: bitTestLocked('and'),
+  BTC: bitTestLocked('xor'),
+  XCHG: exchange,
+  XADD: exchangeAddLocked,
+  CMPXCHG: compareExchangeLocked,
+  CMPXCHG8B: compareExchangeWide,
+};
+
+/** The decoder has a LOCK prefix where a register destination would stand. */
+function locked({ form, destination }: Instruction): boolean {
+  return (form === 'M' || form === 'MR' || form === 'MI') && destination !== 0;
+}
+
+function emitOf(instruction: Instruction): Emit | undefined {
+  const { operation } = instruction;
+  if (locked(instruction)) return LOCKED[operation];
   if (operation.startsWith('SETCC_')) return setCondition(operation.slice(6));
   if (operation.startsWith('CMOVCC_')) return conditionalMove(operation.slice(7));
   return TRANSLATIONS[operation] ?? emitVector(operation);
@@ -164,48 +214,25 @@ export function usesVectors(operation: string): boolean {
 
 /** Whether an instruction of 64-bit code has a translation. */
 export function translatable(instruction: Instruction): boolean {
-  const { operation, form, size } = instruction;
-  if (operation.startsWith('JCC_') || TRANSFERS.has(operation)) return size === 3;
-  if (emitOf(operation) === undefined) return false;
-  // A LOCK prefix stands in the destination byte of memory forms.
-  if ((form === 'M' || form === 'MR' || form === 'MI') && instruction.destination !== 0) return false;
-  if (usesVectors(operation)) return vectorTranslatable(instruction);
-  switch (operation) {
-    case 'PUSH':
-    case 'PUSH_IMM':
-    case 'LEAVE':
-      return size === 3;
-    case 'POP':
-      return size === 3 && form === 'R';
-    case 'XCHG':
-      return form === 'RR';
-    case 'ROL':
-    case 'ROR':
-      return form === 'RI' || form === 'MI' || size >= 2;
-    case 'BT':
-    case 'BTS':
-    case 'BTR':
-    case 'BTC':
-      return form !== 'MR';
-    case 'MUL':
-    case 'IMUL1':
-    case 'DIV':
-    case 'IDIV':
-    case 'BSWAP':
-      return size >= 2;
-    case 'MOVSXD':
-      return size >= 2;
-    case 'CWDE':
-    case 'CDQ':
-      return size >= 1;
-    default:
-      return true;
-  }
+  const { operation } = instruction;
+  if (untranslatedReason(instruction) !== undefined) return false;
+  if (operation.startsWith('JCC_') || TRANSFERS.has(operation)) return true;
+  if (emitOf(instruction) === undefined) return false;
+  return !usesVectors(operation) || vectorTranslatable(instruction);
+}
+
+/** Why an instruction is left to the interpreter, when that is on purpose (untranslated.ts). */
+export function untranslatedReason(instruction: Instruction): string | undefined {
+  const reason = UNTRANSLATED.get(instruction.operation);
+  if (reason !== undefined) return reason;
+  return UNTRANSLATED_FORMS.find(
+    ({ operations, when }) => (operations === undefined || operations.has(instruction.operation)) && when(instruction),
+  )?.reason;
 }
 
 /** Emits one instruction; its operation must be translatable and no transfer. */
 export function emitInstruction(emitter: RegionEmitter, instruction: Instruction): void {
-  const emit = emitOf(instruction.operation);
+  const emit = emitOf(instruction);
   if (emit === undefined) throw new RangeError(`no translation of ${instruction.operation}`);
   emit(emitter, instruction);
 }

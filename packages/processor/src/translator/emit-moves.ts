@@ -3,9 +3,11 @@
  *
  * Answers to: AMD64 manual volume 3. The conventions of locals are those of emit-operands.ts. Called by: emit-instructions.ts.
  */
+import { SEGMENT_BYTES, STATE } from '../state-layout.ts';
 import { emitCondition } from './emit-conditions.ts';
 import { type Emit, extend, pushSource, readDestination, writeDestination } from './emit-operands.ts';
 import { KIND } from './flag-analysis.ts';
+import type { RegionEmitter } from './region-emitter.ts';
 import { OP, VOID } from './wasm-encoder.ts';
 
 export const move: Emit = (emitter, instruction) => {
@@ -29,6 +31,28 @@ export function moveExtend(from: number, signed: boolean): Emit {
     if (instruction.form === 'RM') emitter.loadOperand(instruction, from, signed);
     else emitter.readRegister(instruction.source, from, signed);
     emitter.writeRegister(instruction.destination, instruction.size);
+  };
+}
+
+/** MOV between the accumulator and an address that stands in the instruction. */
+export function moveOffset(store: boolean): Emit {
+  return (emitter, instruction) => {
+    const { code } = emitter;
+    const { size } = instruction;
+    code.i64(instruction.wide);
+    if (instruction.segment !== 0) {
+      code.get(0);
+      code.memory(OP.i64_load, STATE.SEGMENTS + (instruction.segment - 1) * SEGMENT_BYTES);
+      code.op(OP.i64_add);
+    }
+    emitter.operandPointer(store ? 'write' : 'read', 1 << size);
+    if (store) {
+      emitter.readRegister(0, 3);
+      emitter.storeSized(size);
+    } else {
+      emitter.loadSized(size, false);
+      emitter.writeRegister(0, size);
+    }
   };
 }
 
@@ -61,52 +85,85 @@ export function conditionalMove(suffix: string): Emit {
   };
 }
 
+const RSP = 32;
+const RBP = 40;
+
+/** PUSH of 64 bits, or of 16 with an operand-size prefix. */
 export const push: Emit = (emitter, instruction) => {
   const { code, wide } = emitter;
-  if (instruction.form === 'M') emitter.loadOperand(instruction, 3, true);
-  else if (instruction.form === 'R') emitter.readRegister(instruction.destination, 3);
+  const { form, size } = instruction;
+  if (form === 'M') emitter.loadOperand(instruction, size, true);
+  else if (form === 'R') emitter.readRegister(instruction.destination, size);
   else code.i64(instruction.immediate);
   code.set(wide[0]);
-  emitter.push(() => code.get(wide[0]));
+  pushLocal(emitter, size);
 };
 
+/** Pushes wide[0] onto the guest's stack. */
+export function pushLocal(emitter: RegionEmitter, size: number): void {
+  const { code, wide } = emitter;
+  emitter.readRegister(RSP, 3);
+  code.i64(1 << size);
+  code.op(OP.i64_sub);
+  emitter.operandPointer('write', 1 << size);
+  code.get(wide[0]);
+  emitter.storeSized(size);
+  code.get(emitter.address);
+  emitter.writeRegister(RSP, 3);
+}
+
+/** Pushes what the stack pointer becomes when the operand at `address` is popped. */
+function pushPopped({ code, address }: RegionEmitter, size: number): void {
+  code.get(address);
+  code.i64(1 << size);
+  code.op(OP.i64_add);
+}
+
+/** POP; the address of a memory destination is computed with the stack pointer already moved. */
 export const pop: Emit = (emitter, instruction) => {
   const { code, wide } = emitter;
-  emitter.readRegister(32, 3);
-  emitter.operandPointer('read', 8);
-  code.memory(OP.i64_load, 0);
-  code.set(wide[0]);
-  code.get(emitter.address);
-  code.i64(8);
-  code.op(OP.i64_add);
-  emitter.writeRegister(32, 3);
-  code.get(wide[0]);
-  emitter.writeRegister(instruction.destination, 3);
+  const [value, pointer, target] = wide;
+  const { form, size } = instruction;
+  emitter.readRegister(RSP, 3);
+  emitter.operandPointer('read', 1 << size);
+  emitter.loadSized(size, true);
+  code.set(value);
+  pushPopped(emitter, size);
+  if (form === 'R') {
+    emitter.writeRegister(RSP, 3);
+    code.get(value);
+    emitter.writeRegister(instruction.destination, size);
+    return;
+  }
+  // The stack pointer is back where it was when the store leaves the region.
+  const stack = emitter.local(RSP);
+  code.get(stack);
+  code.set(pointer);
+  code.set(stack);
+  emitter.effectiveAddress(instruction);
+  code.set(target);
+  code.get(pointer);
+  code.get(stack);
+  code.set(pointer);
+  code.set(stack);
+  code.get(target);
+  emitter.operandPointer('write', 1 << size);
+  code.get(value);
+  emitter.storeSized(size);
+  code.get(pointer);
+  emitter.writeRegister(RSP, 3);
 };
 
 export const leave: Emit = (emitter) => {
   const { code, wide } = emitter;
-  emitter.readRegister(40, 3);
+  emitter.readRegister(RBP, 3);
   emitter.operandPointer('read', 8);
   code.memory(OP.i64_load, 0);
   code.set(wide[0]);
-  code.get(emitter.address);
-  code.i64(8);
-  code.op(OP.i64_add);
-  emitter.writeRegister(32, 3);
+  pushPopped(emitter, 3);
+  emitter.writeRegister(RSP, 3);
   code.get(wide[0]);
-  emitter.writeRegister(40, 3);
-};
-
-export const exchange: Emit = (emitter, instruction) => {
-  const { code, wide } = emitter;
-  const { size } = instruction;
-  emitter.readRegister(instruction.destination, size);
-  code.set(wide[0]);
-  emitter.readRegister(instruction.source, size);
-  emitter.writeRegister(instruction.destination, size);
-  code.get(wide[0]);
-  emitter.writeRegister(instruction.source, size);
+  emitter.writeRegister(RBP, 3);
 };
 
 /** CMPXCHG without LOCK. A mismatch writes the destination's own value back to memory, and leaves a register alone. */

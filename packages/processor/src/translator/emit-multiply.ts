@@ -4,8 +4,9 @@
  * A division that could fault, or whose dividend needs more than 64 bits, leaves the region for the interpreter.
  * Answers to: AMD64 manual volume 3. The conventions of locals are those of emit-operands.ts. Called by: emit-instructions.ts.
  */
-import { type Emit, extend } from './emit-operands.ts';
+import { bitsOf, type Emit, extend } from './emit-operands.ts';
 import { KIND } from './flag-analysis.ts';
+import type { Instruction } from './instruction.ts';
 import type { RegionEmitter } from './region-emitter.ts';
 import { OP } from './wasm-encoder.ts';
 
@@ -90,7 +91,6 @@ export function multiplyTwo(three: boolean): Emit {
     code.set(r);
     code.get(r);
     emitter.writeRegister(instruction.destination, size);
-    emitter.kind = KIND.result;
     if (!emitter.flagsNeeded) return;
     if (size === 3) {
       multiplyHigh(emitter, a, b, true);
@@ -108,7 +108,7 @@ export function multiplyTwo(three: boolean): Emit {
   };
 }
 
-/** MUL and one-operand IMUL of 32 and 64 bits. */
+/** MUL and one-operand IMUL. */
 export function multiplyWide(signed: boolean): Emit {
   return (emitter, instruction) => {
     const { code, wide } = emitter;
@@ -123,7 +123,6 @@ export function multiplyWide(signed: boolean): Emit {
     code.get(b);
     code.op(OP.i64_mul);
     code.set(r);
-    emitter.kind = KIND.result;
     if (size === 3) {
       multiplyHigh(emitter, a, b, signed);
       code.tee(b);
@@ -141,35 +140,95 @@ export function multiplyWide(signed: boolean): Emit {
       productFlags(emitter, r);
       return;
     }
-    code.get(r);
-    code.i64(32);
-    code.op(OP.i64_shr_u);
-    emitter.writeRegister(16, 2);
-    code.get(r);
-    emitter.writeRegister(0, 2);
+    const bits = bitsOf(size);
+    if (size === 0) {
+      code.get(r);
+      emitter.writeRegister(0, 1);
+    } else {
+      code.get(r);
+      code.i64(bits);
+      code.op(OP.i64_shr_u);
+      emitter.writeRegister(16, size);
+      code.get(r);
+      emitter.writeRegister(0, size);
+    }
     if (!emitter.flagsNeeded) return;
     code.get(r);
     if (signed) {
       code.get(r);
-      code.op(OP.i64_extend32, OP.i64_ne);
+      extend(emitter, size);
+      code.op(OP.i64_ne);
     } else {
-      code.i64(32);
+      code.i64(bits);
       code.op(OP.i64_shr_u);
       code.i64(0);
       code.op(OP.i64_ne);
     }
     code.get(r);
-    code.op(OP.i64_extend32);
+    extend(emitter, size);
     code.set(r);
     productFlags(emitter, r);
   };
 }
 
-/** Signed division of 32 and 64 bits whose dividend is a sign-extended one, by neither 0 nor -1; anything else is the interpreter's. */
+/** Pushes the dividend of a division of 8 or 16 bits: AX, or DX with AX; sign-extended. */
+function pushNarrowDividend(emitter: RegionEmitter, size: number, signed: boolean): void {
+  const { code } = emitter;
+  if (size === 0) {
+    emitter.readRegister(0, 1, signed);
+    return;
+  }
+  emitter.readRegister(16, 1, signed);
+  code.i64(16);
+  code.op(OP.i64_shl);
+  emitter.readRegister(0, 1, false);
+  code.op(OP.i64_or);
+}
+
+/** Writes quotient and remainder that locals hold: AL and AH with 8 bits, else A and D. */
+function writeQuotient(emitter: RegionEmitter, size: number, quotient: number, remainder: number): void {
+  const { code } = emitter;
+  code.get(quotient);
+  emitter.writeRegister(0, size);
+  code.get(remainder);
+  emitter.writeRegister(size === 0 ? 1 : 16, size);
+}
+
+/** Signed division of 8 and 16 bits: an i64 holds everything; what does not fit is the interpreter's. */
+function divideSignedNarrow(emitter: RegionEmitter, instruction: Instruction): void {
+  const { code, wide } = emitter;
+  const [a, b, q] = wide;
+  const { size } = instruction;
+  if (instruction.form === 'M') emitter.loadOperand(instruction, size, true);
+  else emitter.readRegister(instruction.destination, size);
+  code.tee(b);
+  code.op(OP.i64_eqz);
+  emitter.sideExitIf();
+  pushNarrowDividend(emitter, size, true);
+  code.tee(a);
+  code.get(b);
+  code.op(OP.i64_div_s);
+  code.tee(q);
+  code.get(q);
+  extend(emitter, size);
+  code.op(OP.i64_ne);
+  emitter.sideExitIf();
+  code.get(a);
+  code.get(b);
+  code.op(OP.i64_rem_s);
+  code.set(a);
+  writeQuotient(emitter, size, q, a);
+}
+
+/** Signed division; of 32 and 64 bits when the dividend is a sign-extended one and the divisor neither 0 nor -1. */
 export const divideSigned: Emit = (emitter, instruction) => {
   const { code, wide } = emitter;
   const [a, b] = wide;
   const { size } = instruction;
+  if (size < 2) {
+    divideSignedNarrow(emitter, instruction);
+    return;
+  }
   if (instruction.form === 'M') emitter.loadOperand(instruction, size, true);
   else emitter.readRegister(instruction.destination, size);
   code.set(b);
@@ -195,7 +254,7 @@ export const divideSigned: Emit = (emitter, instruction) => {
   emitter.writeRegister(16, size);
 };
 
-/** Unsigned division of 32 and 64 bits whose dividend has nothing in RDX; anything else is the interpreter's. */
+/** Unsigned division; of 64 bits when there is nothing in RDX. */
 export const divide: Emit = (emitter, instruction) => {
   const { code, wide } = emitter;
   const [a, b, r] = wide;
@@ -214,24 +273,25 @@ export const divide: Emit = (emitter, instruction) => {
     code.set(a);
   } else {
     // The quotient fits when the high half is below the divisor (and so the divisor is not zero).
-    emitter.readRegister(16, 2, false);
+    emitter.readRegister(size === 0 ? 1 : 16, size, false);
     code.tee(r);
     code.get(b);
     code.op(OP.i64_ge_u);
     emitter.sideExitIf();
     code.get(r);
-    code.i64(32);
+    code.i64(bitsOf(size));
     code.op(OP.i64_shl);
-    emitter.readRegister(0, 2, false);
+    emitter.readRegister(0, size, false);
     code.op(OP.i64_or);
     code.set(a);
   }
   code.get(a);
   code.get(b);
   code.op(OP.i64_div_u);
-  emitter.writeRegister(0, size);
+  code.set(r);
   code.get(a);
   code.get(b);
   code.op(OP.i64_rem_u);
-  emitter.writeRegister(16, size);
+  code.set(a);
+  writeQuotient(emitter, size, r, a);
 };

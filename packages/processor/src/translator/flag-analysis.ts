@@ -3,6 +3,7 @@
  * Kinds are those of assembly/flags.ts; LOGIC is ADD with first operand = result and second = 0, known statically.
  * Called by: region-emitter.ts.
  */
+import { CONDITIONS } from '../table/index.ts';
 import type { Instruction } from './instruction.ts';
 import type { Region } from './region.ts';
 
@@ -33,29 +34,68 @@ const KIND_AFTER: Readonly<Record<string, number>> = {
   BTC: KIND.explicit,
   BSF: KIND.explicit,
   BSR: KIND.explicit,
-  ROL: KIND.explicit,
-  ROR: KIND.explicit,
+  CLC: KIND.explicit,
+  STC: KIND.explicit,
+  CMC: KIND.explicit,
+  SAHF: KIND.explicit,
+  CMPXCHG8B: KIND.explicit,
+  POPCNT: KIND.explicit,
 };
-const SHIFTS = new Set(['SHL', 'SHR', 'SAR', 'ROL', 'ROR']);
+/** The six arithmetic flags as RFLAGS bits. */
+export const FLAG = { carry: 0x1, parity: 0x4, auxiliary: 0x10, zero: 0x40, sign: 0x80, overflow: 0x800 } as const;
+export const ALL_FLAGS = 0x8d5;
+
+const SHIFTS = new Set(['SHL', 'SHR', 'SAR', 'SHLD', 'SHRD', 'SHLD_CL', 'SHRD_CL']);
+const ROTATES = new Set(['ROL', 'ROR', 'RCL', 'RCR']);
 
 /** The count of a shift by an immediate, as the processor masks it; undefined when it is in CL. */
 export function shiftCount(instruction: Instruction): number | undefined {
-  if (instruction.form !== 'RI' && instruction.form !== 'MI') return undefined;
-  return instruction.immediate & (instruction.size === 3 ? 63 : 31);
+  const { operation, form } = instruction;
+  const constant = operation === 'SHLD' || operation === 'SHRD' || form === 'RI' || form === 'MI';
+  return constant ? instruction.immediate & (instruction.size === 3 ? 63 : 31) : undefined;
 }
 
-/** Kind after an instruction; undefined when it depends on a run-time value. */
-export function kindAfter(instruction: Instruction, before: number | undefined): number | undefined {
-  if (SHIFTS.has(instruction.operation)) {
-    const count = shiftCount(instruction);
-    if (count === undefined) return undefined;
-    if (count === 0) return before;
-    return KIND_AFTER[instruction.operation] ?? KIND.result;
+/** Flags that an operation writes when it writes any; those that are left out keep their value. */
+const WRITTEN: Readonly<Record<string, number>> = {
+  ...Object.fromEntries(
+    ['ADD', 'SUB', 'CMP', 'NEG', 'AND', 'OR', 'XOR', 'TEST', 'ADC', 'SBB', 'CMPXCHG', 'XADD', 'POPCNT'].map((name) => [
+      name,
+      ALL_FLAGS,
+    ]),
+  ),
+  ...Object.fromEntries(['IMUL2', 'IMUL3', 'MUL', 'IMUL1', ...SHIFTS].map((name) => [name, ALL_FLAGS])),
+  ...Object.fromEntries([...ROTATES].map((name) => [name, FLAG.carry | FLAG.overflow])),
+  ...Object.fromEntries(['BT', 'BTS', 'BTR', 'BTC', 'CLC', 'STC', 'CMC'].map((name) => [name, FLAG.carry])),
+  INC: ALL_FLAGS & ~FLAG.carry,
+  DEC: ALL_FLAGS & ~FLAG.carry,
+  BSF: FLAG.zero,
+  BSR: FLAG.zero,
+  CMPXCHG8B: FLAG.zero,
+  SAHF: ALL_FLAGS & ~FLAG.overflow,
+};
+
+/** Flags that an instruction writes, at least when its count is not zero. */
+export function flagsWritten(instruction: Instruction): number {
+  const { operation } = instruction;
+  if ((SHIFTS.has(operation) || ROTATES.has(operation)) && shiftCount(instruction) === 0) return 0;
+  return WRITTEN[operation] ?? 0;
+}
+
+/** Kind after an instruction of whose flags those in `live` can be seen; undefined when it depends on a run-time value. */
+export function kindAfter(instruction: Instruction, before: number | undefined, live: number): number | undefined {
+  const { operation } = instruction;
+  if ((flagsWritten(instruction) & live) === 0) return before;
+  if (SHIFTS.has(operation) || ROTATES.has(operation)) {
+    if (shiftCount(instruction) === undefined) return undefined;
+    return SHIFTS.has(operation) ? KIND.result : KIND.explicit;
   }
-  return KIND_AFTER[instruction.operation] ?? before;
+  return KIND_AFTER[operation] ?? before;
 }
 
-export function kindsAtEntry(region: Region): Map<number, number | undefined> {
+export function kindsAtEntry(
+  region: Region,
+  needs: ReadonlyMap<number, readonly number[]>,
+): Map<number, number | undefined> {
   const atEntry = new Map<number, number | undefined>();
   const atEnd: (number | undefined)[] = [];
   for (const node of region.nodes) {
@@ -66,59 +106,84 @@ export function kindsAtEntry(region: Region): Map<number, number | undefined> {
       if (kinds.every((candidate) => candidate === first)) kind = first;
     }
     atEntry.set(node.order, kind);
-    for (const instruction of node.block.instructions) kind = kindAfter(instruction, kind);
+    const live = needs.get(node.order) ?? [];
+    node.block.instructions.forEach((instruction, at) => {
+      kind = kindAfter(instruction, kind, live[at] ?? ALL_FLAGS);
+    });
     atEnd[node.order] = kind;
   }
   return atEntry;
 }
 
-/** Whether an instruction sets all six flags whatever the operands. */
-function setsAll(instruction: Instruction): boolean {
+/** Flags that an instruction always sets. */
+function overwritten(instruction: Instruction): number {
   const { operation } = instruction;
-  if (operation === 'ADD' || operation === 'SUB' || operation === 'CMP' || operation === 'NEG') return true;
-  if (operation === 'CMPXCHG' || operation === 'XADD') return true;
-  if (operation === 'AND' || operation === 'OR' || operation === 'XOR' || operation === 'TEST') return true;
-  if (operation === 'ADC' || operation === 'SBB') return true;
-  if (operation === 'IMUL2' || operation === 'IMUL3' || operation === 'MUL' || operation === 'IMUL1') return true;
-  if (operation === 'SHL' || operation === 'SHR' || operation === 'SAR') return (shiftCount(instruction) ?? 0) !== 0;
-  return false;
+  const byCount = SHIFTS.has(operation) || ROTATES.has(operation);
+  return byCount && shiftCount(instruction) === undefined ? 0 : flagsWritten(instruction);
 }
-const READS = new Set(['ADC', 'SBB']);
+
+const { carry, parity, zero, sign, overflow } = FLAG;
+/** Flags that pairs of conditions look at, in the order of their codes. */
+const CONDITION_READS = [overflow, carry, zero, carry | zero, sign, parity, sign | overflow, zero | sign | overflow];
+function conditionReads(suffix: string): number {
+  return CONDITION_READS[(CONDITIONS as readonly string[]).indexOf(suffix) >> 1] ?? ALL_FLAGS;
+}
+
+const READS: Readonly<Record<string, number>> = {
+  ADC: carry,
+  SBB: carry,
+  RCL: carry,
+  RCR: carry,
+  CMC: carry,
+  LOOPE: zero,
+  LOOPNE: zero,
+  LAHF: ALL_FLAGS & ~overflow,
+  PUSHF: ALL_FLAGS,
+};
 /** Instructions that have no memory operand but may leave for the interpreter. */
-const MAY_LEAVE = new Set(['PUSH', 'PUSH_IMM', 'POP', 'LEAVE', 'DIV', 'IDIV']);
+const MAY_LEAVE = new Set([
+  ...['PUSH', 'PUSH_IMM', 'POP', 'LEAVE', 'DIV', 'IDIV', 'XLAT', 'MOV_LOAD_OFFSET', 'MOV_STORE_OFFSET'],
+  ...['PUSHF', 'CLI', 'CLAC', 'STAC', 'SWAPGS', 'RDFSBASE', 'RDGSBASE', 'WRFSBASE', 'WRGSBASE'],
+]);
 
-function seesFlags(instruction: Instruction): boolean {
+/** Flags that an instruction looks at, or that must be right because it may leave for the interpreter. */
+function flagsSeen(instruction: Instruction): number {
   const { operation, form } = instruction;
-  if (READS.has(operation) || operation.startsWith('SETCC_') || operation.startsWith('CMOVCC_')) return true;
-  if (MAY_LEAVE.has(operation)) return true;
-  return form.includes('M') && operation !== 'LEA' && operation !== 'NOP_MODRM';
+  if (MAY_LEAVE.has(operation)) return ALL_FLAGS;
+  if (form.includes('M') && operation !== 'LEA' && operation !== 'NOP_MODRM') return ALL_FLAGS;
+  if (operation.startsWith('JCC_')) return conditionReads(operation.slice(4));
+  if (operation.startsWith('SETCC_')) return conditionReads(operation.slice(6));
+  if (operation.startsWith('CMOVCC_')) return conditionReads(operation.slice(7));
+  return READS[operation] ?? 0;
 }
 
-/** Per block, per instruction: can anything see the flags that it sets? */
-export function flagNeeds(region: Region): Map<number, boolean[]> {
-  const liveAtEntry: boolean[] = region.nodes.map(() => true);
-  const needs = new Map<number, boolean[]>();
+/** Per block, per instruction: the flags that can be seen behind it. */
+export function flagNeeds(region: Region): Map<number, number[]> {
+  const liveAtEntry: number[] = region.nodes.map(() => ALL_FLAGS);
+  const needs = new Map<number, number[]>();
   for (let changed = true; changed; ) {
     changed = false;
     for (let order = region.nodes.length - 1; order >= 0; order--) {
       const node = region.nodes[order];
       if (node === undefined) continue;
       const { instructions, terminator } = node.block;
-      const list: boolean[] = new Array(instructions.length).fill(true);
-      let live = true;
-      let last = instructions.length - 1;
-      if (terminator.kind === 'fall' || terminator.kind === 'jump') {
-        const target = terminator.kind === 'fall' ? terminator.next : terminator.target;
+      const list: number[] = new Array(instructions.length).fill(ALL_FLAGS);
+      const liveAt = (target: number): number => {
         const successor = node.successors.includes(target) ? region.byOffset.get(target) : undefined;
-        live = successor === undefined || successor.order <= order || (liveAtEntry[successor.order] ?? true);
-        if (terminator.kind === 'jump') last--;
-      } else if (terminator.kind !== 'interpret') last--;
-      for (let at = last; at >= 0; at--) {
+        // An exit shows everything, and so does a back edge, by which the region may leave.
+        return successor === undefined || successor.order <= order
+          ? ALL_FLAGS
+          : (liveAtEntry[successor.order] ?? ALL_FLAGS);
+      };
+      let live = ALL_FLAGS;
+      if (terminator.kind === 'fall') live = liveAt(terminator.next);
+      else if (terminator.kind === 'jump') live = liveAt(terminator.target);
+      else if (terminator.kind === 'branch') live = liveAt(terminator.target) | liveAt(terminator.next);
+      for (let at = instructions.length - 1; at >= 0; at--) {
         const instruction = instructions[at];
         if (instruction === undefined) continue;
         list[at] = live;
-        if (setsAll(instruction)) live = false;
-        if (seesFlags(instruction)) live = true;
+        live = (live & ~overwritten(instruction)) | flagsSeen(instruction);
       }
       needs.set(order, list);
       if (liveAtEntry[order] !== live) {

@@ -14,7 +14,7 @@
 import { STATE } from '../state-layout.ts';
 import { emitCondition } from './emit-conditions.ts';
 import { emitInstruction, usesVectors } from './emit-instructions.ts';
-import { flagNeeds, kindsAtEntry } from './flag-analysis.ts';
+import { ALL_FLAGS, flagNeeds, flagsWritten, kindAfter, kindsAtEntry } from './flag-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import type { Region, RegionNode } from './region.ts';
 import { registersOf } from './region-registers.ts';
@@ -45,7 +45,7 @@ export class RegionEmitter {
   readonly #written = new Set<number>();
   readonly #labels: Label[] = [];
   readonly #kinds: ReadonlyMap<number, number | undefined>;
-  readonly #needs: ReadonlyMap<number, readonly boolean[]>;
+  readonly #needs: ReadonlyMap<number, readonly number[]>;
 
   readonly ccKind: number;
   readonly ccResult: number;
@@ -67,6 +67,8 @@ export class RegionEmitter {
 
   /** Static flags kind at the current point; undefined when it is only known at run time. */
   kind: number | undefined;
+  /** Flags that can be seen behind the current instruction. */
+  live: number = ALL_FLAGS;
   /** Whether flags set by the current instruction can be seen by anything. */
   flagsNeeded = true;
   #current: Instruction | undefined;
@@ -93,8 +95,8 @@ export class RegionEmitter {
     this.#result = local32();
     this.#tlbRead = local32();
     this.#tlbWrite = local32();
-    this.#kinds = kindsAtEntry(region);
     this.#needs = flagNeeds(region);
+    this.#kinds = kindsAtEntry(region, this.#needs);
   }
 
   /** @returns the function's body */
@@ -247,8 +249,11 @@ export class RegionEmitter {
       if (instruction === undefined) continue;
       this.#current = instruction;
       this.#left = count - at;
-      this.flagsNeeded = needs[at] ?? true;
+      this.live = needs[at] ?? ALL_FLAGS;
+      this.flagsNeeded = (this.live & flagsWritten(instruction)) !== 0;
+      const after = kindAfter(instruction, this.kind, this.live);
       emitInstruction(this, instruction);
+      this.kind = after;
     }
     this.#current = block.instructions[count - 1];
     this.#left = 1;
@@ -561,6 +566,23 @@ export class RegionEmitter {
     code.op(OP.i32_add);
   }
 
+  /** Goes over to the TLB of another context, `delta` bytes behind the current one's. */
+  switchTlb(delta: number): void {
+    const { code } = this;
+    for (const [local, offset] of [
+      [this.#tlbRead, STATE.TLB_READ],
+      [this.#tlbWrite, STATE.TLB_WRITE],
+    ] as const) {
+      code.get(local);
+      code.i32(delta);
+      code.op(OP.i32_add);
+      code.set(local);
+      code.get(0);
+      code.get(local);
+      code.memory(OP.i32_store, offset);
+    }
+  }
+
   /** Pushes the memory operand's value, extended to i64. */
   loadOperand(instruction: Instruction, size: number, signed: boolean): void {
     this.effectiveAddress(instruction);
@@ -593,7 +615,6 @@ export class RegionEmitter {
 
   /** Sets the lazy flags from locals; `b` may be left out for logic results. */
   setFlags(kind: number, result: number, a: number, b: number | undefined): void {
-    this.kind = kind;
     if (!this.flagsNeeded) return;
     const { code } = this;
     code.i32(kind);

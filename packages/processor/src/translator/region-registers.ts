@@ -37,4 +37,13 @@ const IMPLICIT: Readonly<Record<string, readonly number[]>> = {
   DIV: [0, 2],
   IDIV: [0, 2],
   CMPXCHG: [0],
+  CMPXCHG8B: [0, 1, 2, 3],
+  XLAT: [0, 3],
+  LAHF: [0],
+  SAHF: [0],
+  PUSHF: RSP_ONLY,
+  MOV_LOAD_OFFSET: [0],
+  MOV_STORE_OFFSET: [0],
+  SHLD_CL: [1],
+  SHRD_CL: [1],
 };

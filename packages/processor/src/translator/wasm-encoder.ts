@@ -45,6 +45,7 @@ export const OP = {
   i32_ne: 0x47,
   i32_lt_s: 0x48,
   i32_lt_u: 0x49,
+  i32_gt_u: 0x4b,
   i64_eqz: 0x50,
   i64_eq: 0x51,
   i64_ne: 0x52,
@@ -92,6 +93,19 @@ export const OP = {
   i64_extend16: 0xc3,
   i64_extend32: 0xc4,
 } as const;
+
+/** Atomic read-modify-write operations (threads proposal): number of the i32 form; those of i64 follow by width. */
+export const ATOMIC = {
+  add: 0x1e,
+  sub: 0x25,
+  and: 0x2c,
+  or: 0x33,
+  xor: 0x3a,
+  xchg: 0x41,
+  cmpxchg: 0x48,
+} as const;
+/** Where the i64 forms of 8, 16, 32 and 64 bits stand behind the i32 form. */
+const ATOMIC_WIDTH = [4, 5, 6, 1] as const;
 
 /** Growing bytes with LEB128 numbers. */
 class ByteWriter {
@@ -210,6 +224,10 @@ export class FunctionWriter extends ByteWriter {
     this.byte(opcode);
     this.byte(0);
     this.unsigned(offset);
+  }
+  /** An atomic i64 operation on 2^size bytes; the address must be aligned. */
+  atomic(operation: number, size: number): void {
+    for (const byte of [0xfe, operation + (ATOMIC_WIDTH[size] ?? 1), size, 0]) this.byte(byte);
   }
   branch(opcode: number, depth: number): void {
     this.byte(opcode);

@@ -1,0 +1,101 @@
+/**
+ * What the translator leaves to the interpreter on purpose, each with its reason. A region ends before such an instruction and the next one
+ * begins behind it; a unit test checks that every row of the instruction table has a translation or stands here.
+ *
+ * Called by: emit-instructions.ts.
+ */
+import type { Instruction } from './instruction.ts';
+
+const REASONS: readonly (readonly [reason: string, ...operations: string[]])[] = [
+  ['reads the clock, which the host has', 'RDTSC', 'RDTSCP', 'RDPMC'],
+  ['reads the host’s random numbers', 'RDRAND'],
+  ['calls a device', 'IN_IMM', 'IN_DX', 'OUT_IMM', 'OUT_DX', 'INS', 'OUTS'],
+  [
+    'changes the mode, the privilege level or the address space that the region was made for',
+    ...['SYSCALL', 'SYSRET', 'SYSENTER', 'SYSEXIT', 'IRET', 'RETF', 'INT', 'INT1', 'INT3'],
+    ...[
+      'JMP_FAR_MEM',
+      'CALL_FAR_MEM',
+      'MOV_TO_CR',
+      'LMSW',
+      'INVLPG',
+      'INVPCID',
+      'WRMSR',
+      'LLDT',
+      'LTR',
+      'LGDT',
+      'LIDT',
+    ],
+    ...['MOV_TO_SEG', 'POP_SEG', 'LOAD_FAR_SS', 'LOAD_FAR_FS', 'LOAD_FAR_GS', 'MOV_TO_DR', 'XSETBV', 'CLTS'],
+  ],
+  ['may make an interrupt deliverable, so the run loop has to look', 'STI', 'POPF', 'HLT'],
+  ['only raises an exception', 'UD2'],
+  [
+    'is rare beside what it would take',
+    ...[
+      'CPUID',
+      'RDMSR',
+      'MOV_FROM_CR',
+      'MOV_FROM_DR',
+      'SMSW',
+      'SLDT',
+      'STR',
+      'SGDT',
+      'SIDT',
+      'VERR',
+      'VERW',
+      'LAR',
+      'LSL',
+    ],
+    ...['XGETBV', 'WBINVD', 'CLFLUSH', 'ENTER', 'PUSH_SEG', 'LOOP', 'LOOPE', 'LOOPNE', 'JCXZ'],
+  ],
+  [
+    'goes a page at a time in the interpreter, and may be interrupted between pieces',
+    ...['MOVS', 'STOS', 'LODS', 'SCAS', 'CMPS'],
+  ],
+];
+
+/** Operations that are always interpreted, with the reason. */
+export const UNTRANSLATED: ReadonlyMap<string, string> = new Map(
+  REASONS.flatMap(([reason, ...operations]) => operations.map((operation) => [operation, reason] as const)),
+);
+
+interface UntranslatedForm {
+  /** All when left out. */
+  readonly operations?: ReadonlySet<string>;
+  when(instruction: Instruction): boolean;
+  readonly reason: string;
+}
+
+/** Forms of translated operations that are interpreted. */
+export const UNTRANSLATED_FORMS: readonly UntranslatedForm[] = [
+  {
+    operations: new Set(['JMP', 'CALL', 'RET', 'JMP_INDIRECT', 'CALL_INDIRECT']),
+    when: ({ size }) => size !== 3,
+    reason: 'cuts the target off at 16 bits',
+  },
+  {
+    when: ({ operation, size }) => operation.startsWith('JCC_') && size !== 3,
+    reason: 'cuts the target off at 16 bits',
+  },
+  {
+    operations: new Set(['LEAVE']),
+    when: ({ size }) => size !== 3,
+    reason: 'no compiler makes a 16-bit frame',
+  },
+  {
+    operations: new Set(['BT', 'BTS', 'BTR', 'BTC']),
+    when: ({ form, narrowAddress }) => form === 'MR' && narrowAddress,
+    reason: 'the bit index would wrap at 32 bits',
+  },
+  {
+    operations: new Set(['ADC', 'SBB', 'NEG']),
+    when: ({ form, destination }) => (form === 'M' || form === 'MR' || form === 'MI') && destination !== 0,
+    reason: 'LOCK with it has no single atomic operation, and nobody uses it',
+  },
+  {
+    operations: new Set(['MOV_FROM_SEG']),
+    when: ({ source }) => source > 5,
+    reason: 'there is no such segment register: it only raises an exception',
+  },
+];
