@@ -162,11 +162,24 @@ export class Random {
     return magnitude() | sign;
   }
 
+  /** Bits of a single or double of ordinary size, as programs have them. */
+  ordinarySingle(): number {
+    return ((this.chance(0.5) ? 0x80000000 : 0) | (0x3a000000 + this.below(0xa000000))) >>> 0;
+  }
+  ordinaryDouble(): bigint {
+    const few = this.chance(0.3) ? 0xffff_ff00_0000_0000n : MASK64;
+    return ((this.chance(0.5) ? 1n << 63n : 0n) | (0x3f40_0000_0000_0000n + (this.bits64() >> 7n))) & few;
+  }
+
   /** Writes 16 bytes: two doubles, four singles, or integers. */
-  vector(bytes: DataView, at: number): void {
-    const kind = this.below(8);
+  vector(bytes: DataView, at: number, kind = this.below(10)): void {
     for (let lane = 0; lane < 16; lane += 8) {
-      if (kind < 3) {
+      if (kind === 8) {
+        bytes.setUint32(at + lane, this.ordinarySingle(), true);
+        bytes.setUint32(at + lane + 4, this.ordinarySingle(), true);
+      } else if (kind === 9) {
+        bytes.setBigUint64(at + lane, this.ordinaryDouble(), true);
+      } else if (kind < 3) {
         bytes.setUint32(at + lane, this.single(), true);
         bytes.setUint32(at + lane + 4, this.single(), true);
       } else if (kind < 6) {

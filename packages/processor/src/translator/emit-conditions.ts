@@ -90,6 +90,23 @@ interface Flags {
   readonly less?: Emit;
   readonly lessOrEqual?: Emit;
 }
+/** After a comparison of floating-point numbers: SF, OF, AF and PF are clear. */
+const compareFloats =
+  (bytes: 4 | 8, opcode: number): Emit =>
+  ({ code, vectors }) => {
+    for (const local of vectors.compared(bytes)) code.get(local);
+    code.op(opcode);
+  };
+const ofFloats = (bytes: 4 | 8, lt: number, eq: number, le: number): Flags => ({
+  overflow: never,
+  sign: never,
+  parity: never,
+  carry: compareFloats(bytes, lt),
+  zero: compareFloats(bytes, eq),
+  belowOrEqual: compareFloats(bytes, le),
+  less: never,
+  lessOrEqual: compareFloats(bytes, eq),
+});
 const ofResult = { zero: zeroResult, sign: negativeResult, parity: parityOfResult };
 const FLAGS: Readonly<Record<number, Flags>> = {
   [KIND.explicit]: { overflow: bitOf(11), carry: bitOf(0), zero: bitOf(6), sign: bitOf(7), parity: bitOf(2) },
@@ -114,7 +131,11 @@ const FLAGS: Readonly<Record<number, Flags>> = {
     less: negativeResult,
     lessOrEqual: compare('ccResult', 0, OP.i64_le_s),
   },
+  [KIND.single]: ofFloats(4, OP.f32_lt, OP.f32_eq, OP.f32_le),
+  [KIND.double]: ofFloats(8, OP.f64_lt, OP.f64_eq, OP.f64_le),
 };
+/** Kinds whose auxiliary flag is clear. */
+const WITHOUT_AUXILIARY = new Set<number | undefined>([KIND.result, KIND.logic, KIND.single, KIND.double]);
 
 /** Pushes whether the kind, looked at when the code runs, is one of the given ones. */
 const kindIs =
@@ -224,7 +245,7 @@ export function emitFlags(emitter: RegionEmitter, mask: number): void {
     if (pushed) code.op(OP.i64_or);
     pushed = true;
   }
-  if ((mask & FLAG.auxiliary) !== 0 && emitter.kind !== KIND.result && emitter.kind !== KIND.logic) {
+  if ((mask & FLAG.auxiliary) !== 0 && !WITHOUT_AUXILIARY.has(emitter.kind)) {
     emitAuxiliary(emitter);
     if (pushed) code.op(OP.i64_or);
     pushed = true;

@@ -44,7 +44,7 @@ import {
   translateByte,
   writeBase,
 } from './emit-system.ts';
-import { emitVector, vectorTranslatable } from './emit-vector.ts';
+import { emitVector } from './emit-vector.ts';
 import { KIND } from './flag-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import type { RegionEmitter } from './region-emitter.ts';
@@ -217,8 +217,7 @@ export function translatable(instruction: Instruction): boolean {
   const { operation } = instruction;
   if (untranslatedReason(instruction) !== undefined) return false;
   if (operation.startsWith('JCC_') || TRANSFERS.has(operation)) return true;
-  if (emitOf(instruction) === undefined) return false;
-  return !usesVectors(operation) || vectorTranslatable(instruction);
+  return emitOf(instruction) !== undefined;
 }
 
 /** Why an instruction is left to the interpreter, when that is on purpose (untranslated.ts). */
@@ -235,4 +234,5 @@ export function emitInstruction(emitter: RegionEmitter, instruction: Instruction
   const emit = emitOf(instruction);
   if (emit === undefined) throw new RangeError(`no translation of ${instruction.operation}`);
   emit(emitter, instruction);
+  emitter.vectors.after(instruction);
 }

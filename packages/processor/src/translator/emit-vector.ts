@@ -1,77 +1,64 @@
 /**
- * SSE and SSE2 moves and integer operations as v128 instructions. XMM registers stay in the processor's block: they are loaded and stored
- * where they are used. Floating-point arithmetic is left to the interpreter, which keeps MXCSR exact.
+ * SSE and SSE2 moves and integer operations as v128 instructions over the locals of XMM registers (region-vectors.ts).
  *
  * That vectors are available (CR0.EM, CR0.TS, CR4.OSFXSR) is checked once at a region's entry, see region-emitter.ts.
  * Answers to: AMD64 manual volume 4; WebAssembly core specification, section 5.4.8. Called by: emit-instructions.ts.
  */
-import { STATE } from '../state-layout.ts';
+import { emitFloat } from './emit-float.ts';
 import type { Emit } from './emit-operands.ts';
-import type { Instruction } from './instruction.ts';
-import type { RegionEmitter } from './region-emitter.ts';
+import { pushGeneral, pushLow, pushVector, vectorPointer, wideGeneral } from './emit-vector-operands.ts';
+import { V } from './vector-opcodes.ts';
 import { OP } from './wasm-encoder.ts';
-
-/** Opcodes behind the vector prefix. */
-const V = {
-  load: 0x00,
-  load32_zero: 0x5c,
-  load64_zero: 0x5d,
-  store: 0x0b,
-  shuffle: 0x0d,
-  and: 0x4e,
-  andnot: 0x4f,
-  or: 0x50,
-  xor: 0x51,
-  i8x16_bitmask: 0x64,
-  i32x4_bitmask: 0xa4,
-  i64x2_bitmask: 0xc4,
-} as const;
 
 /** Two operands to one, destination first. */
 const BINARY: Readonly<Record<string, number>> = {
   PAND: V.and,
   POR: V.or,
   PXOR: V.xor,
-  PADDB: 0x6e,
-  PADDW: 0x8e,
-  PADDD: 0xae,
-  PADDQ: 0xce,
-  PSUBB: 0x71,
-  PSUBW: 0x91,
-  PSUBD: 0xb1,
-  PSUBQ: 0xd1,
-  PADDSB: 0x6f,
-  PADDUSB: 0x70,
-  PSUBSB: 0x72,
-  PSUBUSB: 0x73,
-  PADDSW: 0x8f,
-  PADDUSW: 0x90,
-  PSUBSW: 0x92,
-  PSUBUSW: 0x93,
-  PCMPEQB: 0x23,
-  PCMPEQW: 0x2d,
-  PCMPEQD: 0x37,
-  PCMPGTB: 0x27,
-  PCMPGTW: 0x31,
-  PCMPGTD: 0x3b,
-  PMINUB: 0x77,
-  PMAXUB: 0x79,
-  PMINSW: 0x96,
-  PMAXSW: 0x98,
-  PMULLW: 0x95,
-  PAVGB: 0x7b,
-  PAVGW: 0x9b,
+  PADDB: V.i8x16_add,
+  PADDW: V.i16x8_add,
+  PADDD: V.i32x4_add,
+  PADDQ: V.i64x2_add,
+  PSUBB: V.i8x16_sub,
+  PSUBW: V.i16x8_sub,
+  PSUBD: V.i32x4_sub,
+  PSUBQ: V.i64x2_sub,
+  PADDSB: V.i8x16_add_sat_s,
+  PADDUSB: V.i8x16_add_sat_u,
+  PSUBSB: V.i8x16_sub_sat_s,
+  PSUBUSB: V.i8x16_sub_sat_u,
+  PADDSW: V.i16x8_add_sat_s,
+  PADDUSW: V.i16x8_add_sat_u,
+  PSUBSW: V.i16x8_sub_sat_s,
+  PSUBUSW: V.i16x8_sub_sat_u,
+  PCMPEQB: V.i8x16_eq,
+  PCMPEQW: V.i16x8_eq,
+  PCMPEQD: V.i32x4_eq,
+  PCMPGTB: V.i8x16_gt_s,
+  PCMPGTW: V.i16x8_gt_s,
+  PCMPGTD: V.i32x4_gt_s,
+  PMINUB: V.i8x16_min_u,
+  PMAXUB: V.i8x16_max_u,
+  PMINSW: V.i16x8_min_s,
+  PMAXSW: V.i16x8_max_s,
+  PMULLW: V.i16x8_mul,
+  PMADDWD: V.i32x4_dot,
+  PAVGB: V.i8x16_avgr_u,
+  PAVGW: V.i16x8_avgr_u,
+  PACKSSWB: V.i8x16_narrow_s,
+  PACKUSWB: V.i8x16_narrow_u,
+  PACKSSDW: V.i16x8_narrow_s,
 };
-/** Shifts by a constant: opcode, element bits, whether the sign comes in. */
+/** Shifts: opcode, element bits, whether the sign comes in. */
 const SHIFTS: Readonly<Record<string, readonly [number, number, boolean]>> = {
-  PSLLW_IMM: [0x8b, 16, false],
-  PSRAW_IMM: [0x8c, 16, true],
-  PSRLW_IMM: [0x8d, 16, false],
-  PSLLD_IMM: [0xab, 32, false],
-  PSRAD_IMM: [0xac, 32, true],
-  PSRLD_IMM: [0xad, 32, false],
-  PSLLQ_IMM: [0xcb, 64, false],
-  PSRLQ_IMM: [0xcd, 64, false],
+  PSLLW: [V.i16x8_shl, 16, false],
+  PSRAW: [V.i16x8_shr_s, 16, true],
+  PSRLW: [V.i16x8_shr_u, 16, false],
+  PSLLD: [V.i32x4_shl, 32, false],
+  PSRAD: [V.i32x4_shr_s, 32, true],
+  PSRLD: [V.i32x4_shr_u, 32, false],
+  PSLLQ: [V.i64x2_shl, 64, false],
+  PSRLQ: [V.i64x2_shr_u, 64, false],
 };
 /** Lanes of source bytes: 0..15 the destination's, 16..31 the source's. */
 const SHUFFLES: Readonly<Record<string, readonly number[]>> = {
@@ -84,190 +71,267 @@ const SHUFFLES: Readonly<Record<string, readonly number[]>> = {
   PUNPCKLQDQ: [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23],
   PUNPCKHQDQ: [8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31],
 };
+/** High halves of 32-bit products. */
+const ODD_WORDS = [2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31] as const;
 
-const xmm = (place: number): number => STATE.XMM + place * 2;
-const wideGeneral = ({ immediate }: Instruction): boolean => (immediate & 0x40000000) !== 0;
-
-function vectorMemory({ code }: RegionEmitter, opcode: number, offset: number): void {
-  code.byte(0xfd);
-  code.unsigned(opcode);
-  code.byte(0);
-  code.unsigned(offset);
-}
-function vectorOp({ code }: RegionEmitter, opcode: number): void {
-  code.byte(0xfd);
-  code.unsigned(opcode);
-}
-function shuffle(emitter: RegionEmitter, lanes: readonly number[]): void {
-  vectorOp(emitter, V.shuffle);
-  for (const lane of lanes) emitter.code.byte(lane);
-}
-
-/** Pushes the host pointer of the memory operand; a misaligned one that must not be is the interpreter's. */
-function vectorPointer(
-  emitter: RegionEmitter,
-  instruction: Instruction,
-  access: 'read' | 'write',
-  bytes: number,
-): void {
-  const { code, address } = emitter;
-  emitter.effectiveAddress(instruction);
-  if ((instruction.immediate & 0x10000) !== 0) {
-    code.tee(address);
-    code.i64(15);
-    code.op(OP.i64_and);
-    code.i64(0);
-    code.op(OP.i64_ne);
-    emitter.sideExitIf();
-    code.get(address);
-  }
-  emitter.operandPointer(access, bytes);
-}
-
-/** Pushes the 16-byte source operand. */
-function pushVector(emitter: RegionEmitter, instruction: Instruction): void {
-  if (instruction.form === 'RM') {
-    vectorPointer(emitter, instruction, 'read', 16);
-    vectorMemory(emitter, V.load, 0);
-  } else {
-    emitter.code.get(0);
-    vectorMemory(emitter, V.load, xmm(instruction.source));
-  }
-}
-/** Stores what `value` pushes into the destination register. The source must have been fetched before, for its fault. */
-function storeVector(emitter: RegionEmitter, place: number, value: () => void): void {
-  emitter.code.get(0);
-  value();
-  vectorMemory(emitter, V.store, xmm(place));
-}
+/** The bytes of elements: `bytes` each, by their numbers over both operands. */
+const lanesOf = (bytes: number, elements: readonly number[]): number[] =>
+  elements.flatMap((element) => Array.from({ length: bytes }, (_, byte) => element * bytes + byte));
+/** The four two-bit fields of an immediate. */
+const fields = (immediate: number): number[] => [0, 2, 4, 6].map((at) => (immediate >> at) & 3);
 
 const binary =
   (opcode: number): Emit =>
   (emitter, instruction) => {
-    storeVector(emitter, instruction.destination, () => {
-      emitter.code.get(0);
-      vectorMemory(emitter, V.load, xmm(instruction.destination));
+    const { code, vectors } = emitter;
+    if (opcode === V.xor && instruction.form === 'RR' && instruction.destination === instruction.source) {
+      code.splat32(0);
+    } else {
+      vectors.get(instruction.destination);
       pushVector(emitter, instruction);
-      vectorOp(emitter, opcode);
-    });
+      code.vector(opcode);
+    }
+    vectors.set(instruction.destination);
   };
 
 const shift =
   ([opcode, bits, signed]: readonly [number, number, boolean]): Emit =>
   (emitter, instruction) => {
-    const { code } = emitter;
+    const { code, vectors } = emitter;
     const count = instruction.immediate & 0xff;
-    storeVector(emitter, instruction.destination, () => {
-      code.get(0);
-      vectorMemory(emitter, V.load, xmm(instruction.destination));
-      if (count >= bits && !signed) {
-        // Everything is shifted out.
-        code.get(0);
-        vectorMemory(emitter, V.load, xmm(instruction.destination));
-        vectorOp(emitter, V.xor);
-      } else {
-        code.i32(Math.min(count, bits - 1));
-        vectorOp(emitter, opcode);
-      }
+    // Everything is shifted out.
+    if (count >= bits && !signed) code.splat32(0);
+    else {
+      vectors.get(instruction.destination);
+      code.i32(Math.min(count, bits - 1));
+      code.vector(opcode);
+    }
+    vectors.set(instruction.destination);
+  };
+/** Shifts by the low 64 bits of the source. */
+const shiftByRegister =
+  ([opcode, bits, signed]: readonly [number, number, boolean]): Emit =>
+  (emitter, instruction) => {
+    const { code, vectors, wide } = emitter;
+    const count = wide[0];
+    pushVector(emitter, instruction);
+    code.lane(V.i64x2_extract, 0);
+    code.set(count);
+    vectors.get(instruction.destination);
+    code.get(count);
+    if (signed) {
+      code.i64(bits - 1);
+      code.get(count);
+      code.i64(bits);
+      code.op(OP.i64_lt_u, OP.select);
+    }
+    code.op(OP.i32_wrap);
+    code.vector(opcode);
+    vectors.set(instruction.destination);
+    if (signed) return;
+    code.get(count);
+    code.i64(bits);
+    code.op(OP.i64_ge_u);
+    emitter.when(() => {
+      code.splat32(0);
+      vectors.set(instruction.destination);
     });
   };
+/** Shifts of the whole register by bytes: indices beyond 15 give zero. */
+const shiftBytes =
+  (left: boolean): Emit =>
+  ({ code, vectors }, { destination, immediate }) => {
+    const count = Math.min(immediate & 0xff, 16);
+    vectors.get(destination);
+    code.vectorBytes(
+      V.const,
+      Array.from({ length: 16 }, (_, at) => {
+        const from = left ? at - count : at + count;
+        return from < 0 || from > 15 ? 0x80 : from;
+      }),
+    );
+    code.vector(V.swizzle);
+    vectors.set(destination);
+  };
 
-/** A load of 4 or 8 bytes that clears the rest of the register, from memory, or MOVQ between registers. */
+/** Destination and source, shuffled. */
+const shuffle =
+  (lanes: (immediate: number) => readonly number[]): Emit =>
+  (emitter, instruction) => {
+    const { code, vectors } = emitter;
+    vectors.get(instruction.destination);
+    pushVector(emitter, instruction);
+    code.vectorBytes(V.shuffle, lanes(instruction.immediate));
+    vectors.set(instruction.destination);
+  };
+/** The source alone, shuffled. */
+const shuffleSource =
+  (lanes: (immediate: number) => readonly number[]): Emit =>
+  (emitter, instruction) => {
+    const { code, vectors } = emitter;
+    const scratch = vectors.vector(0);
+    pushVector(emitter, instruction);
+    code.tee(scratch);
+    code.get(scratch);
+    code.vectorBytes(V.shuffle, lanes(instruction.immediate));
+    vectors.set(instruction.destination);
+  };
+
+/** MULHW and PMULHUW. */
+const multiplyHigh =
+  (low: number, high: number): Emit =>
+  (emitter, instruction) => {
+    const { code, vectors } = emitter;
+    const scratch = vectors.vector(0);
+    pushVector(emitter, instruction);
+    code.set(scratch);
+    for (const opcode of [low, high]) {
+      vectors.get(instruction.destination);
+      code.get(scratch);
+      code.vector(opcode);
+    }
+    code.vectorBytes(V.shuffle, ODD_WORDS);
+    vectors.set(instruction.destination);
+  };
+
+/** The source's low element into the destination's: from memory the rest is cleared, from a register it stays. */
 const loadLow =
-  (bytes: number): Emit =>
+  (bytes: 4 | 8): Emit =>
   (emitter, instruction) => {
-    storeVector(emitter, instruction.destination, () => {
-      const opcode = bytes === 4 ? V.load32_zero : V.load64_zero;
-      if (instruction.form === 'RM') {
-        vectorPointer(emitter, instruction, 'read', bytes);
-        vectorMemory(emitter, opcode, 0);
-      } else {
-        emitter.code.get(0);
-        vectorMemory(emitter, opcode, xmm(instruction.source));
-      }
-    });
+    const { code, vectors } = emitter;
+    if (instruction.form === 'RM') pushLow(emitter, instruction, bytes);
+    else {
+      vectors.get(instruction.destination);
+      vectors.get(instruction.source);
+      code.lane(bytes === 4 ? V.f32x4_extract : V.f64x2_extract, 0);
+      code.lane(bytes === 4 ? V.f32x4_replace : V.f64x2_replace, 0);
+    }
+    vectors.set(instruction.destination);
   };
-
-/** Stores 4 or 8 bytes of a register, `from` bytes into it. */
-const storePart =
-  (bytes: number, from: number): Emit =>
+/** MOVQ: the rest is cleared in either form. */
+const loadQuad: Emit = (emitter, instruction) => {
+  const { code, vectors } = emitter;
+  if (instruction.form === 'RM') pushLow(emitter, instruction, 8);
+  else {
+    code.splat32(0);
+    vectors.get(instruction.source);
+    code.lane(V.f64x2_extract, 0);
+    code.lane(V.f64x2_replace, 0);
+  }
+  vectors.set(instruction.destination);
+};
+/** Stores an element of 4 or 8 bytes. */
+const storeLane =
+  (bytes: 4 | 8, lane: number): Emit =>
   (emitter, instruction) => {
-    const { code } = emitter;
     vectorPointer(emitter, instruction, 'write', bytes);
-    code.get(0);
-    code.memory(bytes === 4 ? OP.i64_load32_u : OP.i64_load, xmm(instruction.source) + from);
-    code.memory(bytes === 4 ? OP.i64_store32 : OP.i64_store, 0);
+    emitter.vectors.get(instruction.source);
+    emitter.code.vectorMemory(bytes === 4 ? V.store32_lane : V.store64_lane, 0);
+    emitter.code.byte(lane);
   };
 /** Loads 8 bytes into half of a register. */
 const loadHalf =
-  (to: number): Emit =>
+  (lane: number): Emit =>
   (emitter, instruction) => {
-    const { code, wide } = emitter;
+    const { code, vectors } = emitter;
     vectorPointer(emitter, instruction, 'read', 8);
-    code.memory(OP.i64_load, 0);
-    code.set(wide[0]);
-    code.get(0);
-    code.get(wide[0]);
-    code.memory(OP.i64_store, xmm(instruction.destination) + to);
+    vectors.get(instruction.destination);
+    code.vectorMemory(V.load64_lane, 0);
+    code.byte(lane);
+    vectors.set(instruction.destination);
+  };
+/** Half of one register to half of another. */
+const moveHalf =
+  (from: number, to: number): Emit =>
+  ({ code, vectors }, { source, destination }) => {
+    vectors.get(destination);
+    vectors.get(source);
+    code.lane(V.f64x2_extract, from);
+    code.lane(V.f64x2_replace, to);
+    vectors.set(destination);
   };
 
 const mask =
   (opcode: number): Emit =>
   (emitter, instruction) => {
-    emitter.code.get(0);
-    vectorMemory(emitter, V.load, xmm(instruction.source));
-    vectorOp(emitter, opcode);
+    emitter.vectors.get(instruction.source);
+    emitter.code.vector(opcode);
     emitter.code.op(OP.i64_extend_u);
     emitter.writeRegister(instruction.destination, 3);
   };
 
-const MOVES: Readonly<Record<string, Emit>> = {
-  MOV_X: (emitter, instruction) =>
-    storeVector(emitter, instruction.destination, () => pushVector(emitter, instruction)),
+const OTHERS: Readonly<Record<string, Emit>> = {
+  MOV_X: (emitter, instruction) => {
+    pushVector(emitter, instruction);
+    emitter.vectors.set(instruction.destination);
+  },
   MOV_X_STORE: (emitter, instruction) => {
     if (instruction.form === 'RR') {
-      storeVector(emitter, instruction.destination, () => pushVector(emitter, instruction));
+      emitter.vectors.get(instruction.source);
+      emitter.vectors.set(instruction.destination);
       return;
     }
     vectorPointer(emitter, instruction, 'write', 16);
-    emitter.code.get(0);
-    vectorMemory(emitter, V.load, xmm(instruction.source));
-    vectorMemory(emitter, V.store, 0);
+    emitter.vectors.get(instruction.source);
+    emitter.code.vectorMemory(V.store, 0);
   },
-  MOVQ_LOAD: loadLow(8),
+  MOVQ_LOAD: loadQuad,
   MOVSS_LOAD: loadLow(4),
   MOVSD_LOAD: loadLow(8),
-  MOVQ_STORE: storePart(8, 0),
-  MOVSS_STORE: storePart(4, 0),
-  MOVSD_STORE: storePart(8, 0),
-  MOVLPS_STORE: storePart(8, 0),
-  MOVHPS_STORE: storePart(8, 8),
+  MOVQ_STORE: (emitter, instruction) => (instruction.form === 'RR' ? loadQuad : storeLane(8, 0))(emitter, instruction),
+  MOVSS_STORE: (emitter, instruction) =>
+    (instruction.form === 'RR' ? loadLow(4) : storeLane(4, 0))(emitter, instruction),
+  MOVSD_STORE: (emitter, instruction) =>
+    (instruction.form === 'RR' ? loadLow(8) : storeLane(8, 0))(emitter, instruction),
+  MOVLPS_STORE: storeLane(8, 0),
+  MOVHPS_STORE: storeLane(8, 1),
   MOVLPS_LOAD: loadHalf(0),
-  MOVHPS_LOAD: loadHalf(8),
+  MOVHPS_LOAD: loadHalf(1),
+  MOVHLPS: moveHalf(1, 0),
+  MOVLHPS: moveHalf(0, 1),
   MOVD_TO_X: (emitter, instruction) => {
-    const { code, wide } = emitter;
+    const { code, vectors, wide } = emitter;
     const bytes = wideGeneral(instruction) ? 8 : 4;
     if (instruction.form === 'RM') {
       vectorPointer(emitter, instruction, 'read', bytes);
-      code.memory(bytes === 8 ? OP.i64_load : OP.i64_load32_u, 0);
-    } else emitter.readRegister(instruction.source, bytes === 8 ? 3 : 2, false);
-    code.set(wide[0]);
-    code.get(0);
-    code.get(wide[0]);
-    code.memory(OP.i64_store, xmm(instruction.destination));
-    code.get(0);
-    code.i64(0);
-    code.memory(OP.i64_store, xmm(instruction.destination) + 8);
+      code.vectorMemory(bytes === 8 ? V.load64_zero : V.load32_zero, 0);
+    } else {
+      emitter.readRegister(instruction.source, bytes === 8 ? 3 : 2, false);
+      code.set(wide[0]);
+      code.splat32(0);
+      code.get(wide[0]);
+      code.lane(V.i64x2_replace, 0);
+    }
+    vectors.set(instruction.destination);
   },
   MOVD_FROM_X: (emitter, instruction) => {
-    const { code } = emitter;
-    const bytes = wideGeneral(instruction) ? 8 : 4;
+    const wide = wideGeneral(instruction);
     if (instruction.form === 'MR') {
-      storePart(bytes, 0)(emitter, instruction);
+      storeLane(wide ? 8 : 4, 0)(emitter, instruction);
       return;
     }
-    code.get(0);
-    code.memory(bytes === 8 ? OP.i64_load : OP.i64_load32_u, xmm(instruction.source));
+    emitter.vectors.get(instruction.source);
+    if (wide) emitter.code.lane(V.i64x2_extract, 0);
+    else {
+      emitter.code.lane(V.i32x4_extract, 0);
+      emitter.code.op(OP.i64_extend_u);
+    }
+    emitter.writeRegister(instruction.destination, 3);
+  },
+  PINSRW: (emitter, instruction) => {
+    const { code, vectors, narrow } = emitter;
+    pushGeneral(emitter, instruction, 1, false);
+    code.op(OP.i32_wrap);
+    code.set(narrow[0]);
+    vectors.get(instruction.destination);
+    code.get(narrow[0]);
+    code.lane(V.i16x8_replace, instruction.immediate & 7);
+    vectors.set(instruction.destination);
+  },
+  PEXTRW: (emitter, instruction) => {
+    emitter.vectors.get(instruction.source);
+    emitter.code.lane(V.i16x8_extract_u, instruction.immediate & 7);
+    emitter.code.op(OP.i64_extend_u);
     emitter.writeRegister(instruction.destination, 3);
   },
   PMOVMSKB: mask(V.i8x16_bitmask),
@@ -275,48 +339,79 @@ const MOVES: Readonly<Record<string, Emit>> = {
   MOVMSKPD: mask(V.i64x2_bitmask),
   PANDN: (emitter, instruction) => {
     // The complement is the destination's.
-    storeVector(emitter, instruction.destination, () => {
-      pushVector(emitter, instruction);
-      emitter.code.get(0);
-      vectorMemory(emitter, V.load, xmm(instruction.destination));
-      vectorOp(emitter, V.andnot);
-    });
+    pushVector(emitter, instruction);
+    emitter.vectors.get(instruction.destination);
+    emitter.code.vector(V.andnot);
+    emitter.vectors.set(instruction.destination);
   },
-  PSHUFD: (emitter, instruction) => {
-    const { immediate } = instruction;
-    storeVector(emitter, instruction.destination, () => {
-      pushVector(emitter, instruction);
-      emitter.code.get(0);
-      vectorMemory(emitter, V.load, xmm(instruction.destination));
-      const lanes = [0, 2, 4, 6].flatMap((at) => [0, 1, 2, 3].map((byte) => ((immediate >> at) & 3) * 4 + byte));
-      shuffle(emitter, lanes);
-    });
+  PMULHW: multiplyHigh(V.i32x4_extmul_low_s, V.i32x4_extmul_high_s),
+  PMULHUW: multiplyHigh(V.i32x4_extmul_low_u, V.i32x4_extmul_high_u),
+  PMULUDQ: (emitter, instruction) => {
+    const { code, vectors } = emitter;
+    // The even elements; V8 knows the pattern of a zero-extending multiplication.
+    pushVector(emitter, instruction);
+    code.vectorBytes(V.const, EVEN);
+    code.vector(V.and);
+    vectors.get(instruction.destination);
+    code.vectorBytes(V.const, EVEN);
+    code.vector(V.and, V.i64x2_mul);
+    vectors.set(instruction.destination);
   },
+  PSADBW: (emitter, instruction) => {
+    const { code, vectors } = emitter;
+    const scratch = vectors.vector(0);
+    pushVector(emitter, instruction);
+    code.set(scratch);
+    vectors.get(instruction.destination);
+    code.get(scratch);
+    code.vector(V.i8x16_sub_sat_u);
+    code.get(scratch);
+    vectors.get(instruction.destination);
+    code.vector(V.i8x16_sub_sat_u, V.or, V.i16x8_extadd_i8x16_u, V.i32x4_extadd_i16x8_u);
+    code.tee(scratch);
+    code.i32(32);
+    code.vector(V.i64x2_shr_u);
+    code.get(scratch);
+    code.vectorBytes(V.const, EVEN);
+    code.vector(V.and, V.i64x2_add);
+    vectors.set(instruction.destination);
+  },
+  PSHUFD: shuffleSource((immediate) => lanesOf(4, fields(immediate))),
+  PSHUFLW: shuffleSource((immediate) => lanesOf(2, [...fields(immediate), 4, 5, 6, 7])),
+  PSHUFHW: shuffleSource((immediate) => lanesOf(2, [0, 1, 2, 3, ...fields(immediate).map((field) => field + 4)])),
+  SHUFPS: shuffle((immediate) =>
+    lanesOf(
+      4,
+      fields(immediate).map((field, at) => field + (at < 2 ? 0 : 4)),
+    ),
+  ),
+  SHUFPD: shuffle((immediate) => lanesOf(8, [immediate & 1, 2 + ((immediate >> 1) & 1)])),
+  PSLLDQ_IMM: shiftBytes(true),
+  PSRLDQ_IMM: shiftBytes(false),
 };
+/** Ones in the even 32-bit elements. */
+const EVEN = [255, 255, 255, 255, 0, 0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0] as const;
+
+/** All of them by operation, made once. */
+const EMITTERS: ReadonlyMap<string, Emit> = new Map<string, Emit>([
+  ...Object.entries(OTHERS),
+  ...Object.entries(BINARY).map(([operation, opcode]): [string, Emit] => [operation, binary(opcode)]),
+  ...Object.entries(SHIFTS).flatMap(([operation, parts]): [string, Emit][] => [
+    [operation, shiftByRegister(parts)],
+    [`${operation}_IMM`, shift(parts)],
+  ]),
+  ...Object.entries(SHUFFLES).map(([operation, lanes]): [string, Emit] => [operation, shuffle(() => lanes)]),
+]);
+
+/** What was looked up: this is asked of every instruction. */
+const known = new Map<string, Emit | undefined>();
 
 /** The emitter of a vector operation, if it has one. */
 export function emitVector(operation: string): Emit | undefined {
-  const move = MOVES[operation];
-  if (move !== undefined) return move;
-  const opcode = BINARY[operation];
-  if (opcode !== undefined) return binary(opcode);
-  const shifted = SHIFTS[operation];
-  if (shifted !== undefined) return shift(shifted);
-  const lanes = SHUFFLES[operation];
-  if (lanes === undefined) return undefined;
-  return (emitter, instruction) => {
-    storeVector(emitter, instruction.destination, () => {
-      emitter.code.get(0);
-      vectorMemory(emitter, V.load, xmm(instruction.destination));
-      pushVector(emitter, instruction);
-      shuffle(emitter, lanes);
-    });
-  };
+  if (!known.has(operation)) known.set(operation, EMITTERS.get(operation) ?? emitFloat(operation));
+  return known.get(operation);
 }
-
-/** Whether the form has a translation: what merges into a register from another one is left to the interpreter. */
-export function vectorTranslatable({ operation, form }: Instruction): boolean {
-  if (operation === 'MOVSS_LOAD' || operation === 'MOVSD_LOAD') return form === 'RM';
-  if (operation === 'MOVQ_STORE' || operation === 'MOVSS_STORE' || operation === 'MOVSD_STORE') return form === 'MR';
-  return true;
+/** Whether the operation works on XMM registers and has a translation. */
+export function isVectorOperation(operation: string): boolean {
+  return emitVector(operation) !== undefined;
 }

@@ -1,13 +1,25 @@
 /**
  * What is known about lazy flags before code is emitted: how they were made at each block's entry, and where they can be seen.
- * Kinds are those of assembly/flags.ts; LOGIC is ADD with first operand = result and second = 0, known statically.
+ * Kinds are those of assembly/flags.ts. Known only statically: LOGIC is ADD with first operand = result and second = 0; SINGLE and DOUBLE are
+ * EXPLICIT after a comparison whose operands, never NaN, are in the locals of `RegionVectors.compared`.
  * Called by: region-emitter.ts.
  */
 import { CONDITIONS } from '../table/index.ts';
+import { mayRaise } from './float-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import type { Region } from './region.ts';
 
-export const KIND = { explicit: 0, add: 1, sub: 2, inc: 3, dec: 4, result: 5, logic: 17 } as const;
+export const KIND = {
+  explicit: 0,
+  add: 1,
+  sub: 2,
+  inc: 3,
+  dec: 4,
+  result: 5,
+  logic: 17,
+  single: 18,
+  double: 19,
+} as const;
 
 const KIND_AFTER: Readonly<Record<string, number>> = {
   ADD: KIND.add,
@@ -40,6 +52,10 @@ const KIND_AFTER: Readonly<Record<string, number>> = {
   SAHF: KIND.explicit,
   CMPXCHG8B: KIND.explicit,
   POPCNT: KIND.explicit,
+  COMISS: KIND.single,
+  UCOMISS: KIND.single,
+  COMISD: KIND.double,
+  UCOMISD: KIND.double,
 };
 /** The six arithmetic flags as RFLAGS bits. */
 export const FLAG = { carry: 0x1, parity: 0x4, auxiliary: 0x10, zero: 0x40, sign: 0x80, overflow: 0x800 } as const;
@@ -63,6 +79,7 @@ const WRITTEN: Readonly<Record<string, number>> = {
       ALL_FLAGS,
     ]),
   ),
+  ...Object.fromEntries(['COMISS', 'COMISD', 'UCOMISS', 'UCOMISD'].map((name) => [name, ALL_FLAGS])),
   ...Object.fromEntries(['IMUL2', 'IMUL3', 'MUL', 'IMUL1', ...SHIFTS].map((name) => [name, ALL_FLAGS])),
   ...Object.fromEntries([...ROTATES].map((name) => [name, FLAG.carry | FLAG.overflow])),
   ...Object.fromEntries(['BT', 'BTS', 'BTR', 'BTC', 'CLC', 'STC', 'CMC'].map((name) => [name, FLAG.carry])),
@@ -149,7 +166,7 @@ const MAY_LEAVE = new Set([
 /** Flags that an instruction looks at, or that must be right because it may leave for the interpreter. */
 function flagsSeen(instruction: Instruction): number {
   const { operation, form } = instruction;
-  if (MAY_LEAVE.has(operation)) return ALL_FLAGS;
+  if (MAY_LEAVE.has(operation) || mayRaise(operation)) return ALL_FLAGS;
   if (form.includes('M') && operation !== 'LEA' && operation !== 'NOP_MODRM') return ALL_FLAGS;
   if (operation.startsWith('JCC_')) return conditionReads(operation.slice(4));
   if (operation.startsWith('SETCC_')) return conditionReads(operation.slice(6));

@@ -18,6 +18,7 @@ import { ALL_FLAGS, flagNeeds, flagsWritten, kindAfter, kindsAtEntry } from './f
 import type { Instruction } from './instruction.ts';
 import type { Region, RegionNode } from './region.ts';
 import { registersOf } from './region-registers.ts';
+import { RegionVectors } from './region-vectors.ts';
 import { CHAIN, FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
 
 /** What a region's code needs of the run loop: addresses relative to the processor's block, and exits to direct targets. */
@@ -57,6 +58,7 @@ export class RegionEmitter {
   /** Scratch locals for instructions. */
   readonly wide: readonly [number, number, number, number];
   readonly narrow: readonly [number, number, number];
+  readonly vectors: RegionVectors;
   readonly #ripBase: number;
   readonly #budget: number;
   /** Where a side exit is: offset from the entry times 1024, plus the charged instructions that did not run. */
@@ -95,6 +97,7 @@ export class RegionEmitter {
     this.#result = local32();
     this.#tlbRead = local32();
     this.#tlbWrite = local32();
+    this.vectors = new RegionVectors(this.code, region);
     this.#needs = flagNeeds(region);
     this.#kinds = kindsAtEntry(region, this.#needs);
   }
@@ -157,6 +160,7 @@ export class RegionEmitter {
     load(OP.i32_load, STATE.BUDGET, this.#budget);
     load(OP.i32_load, STATE.TLB_READ, this.#tlbRead);
     load(OP.i32_load, STATE.TLB_WRITE, this.#tlbWrite);
+    this.vectors.load();
   }
 
   /** A region with vector operations starts only where they are available: CR0.EM and CR0.TS clear, CR4.OSFXSR set. */
@@ -189,6 +193,7 @@ export class RegionEmitter {
     for (const [register, local] of this.#registers) {
       if (this.#written.has(register)) store(OP.i64_store, register * 8, local);
     }
+    this.vectors.store();
     store(OP.i32_store, STATE.CC_KIND, this.ccKind);
     store(OP.i64_store, STATE.CC_RESULT, this.ccResult);
     store(OP.i64_store, STATE.CC_A, this.ccA);
@@ -237,6 +242,7 @@ export class RegionEmitter {
     const { code } = this;
     const { block } = node;
     this.kind = this.#kinds.get(node.order);
+    this.vectors.enterBlock(node.order);
     const needs = this.#needs.get(node.order) ?? [];
     const count = block.instructions.length;
     code.get(this.#budget);
@@ -379,11 +385,31 @@ export class RegionEmitter {
   }
   /** Takes the i32 on the stack: when it is not zero, leaves at the current instruction. */
   sideExitIf(): void {
+    this.when(() => this.sideExit());
+  }
+  /** Takes the i32 on the stack: when it is not zero, what `body` emits runs. */
+  when(body: () => void): void {
     this.code.op(OP.if, VOID);
     this.#labels.push({ kind: 'plain', target: -3 });
-    this.sideExit();
+    body();
     this.#labels.pop();
     this.code.op(OP.end);
+  }
+  /** What `body` emits has one side exit for all its conditions: `leaveIf` takes an i32 and leaves when it is not zero. */
+  withSideExit(body: (leaveIf: () => void) => void): void {
+    const { code } = this;
+    code.op(OP.block, VOID);
+    this.#labels.push({ kind: 'plain', target: -3 });
+    code.op(OP.block, VOID);
+    this.#labels.push({ kind: 'plain', target: -3 });
+    const depth = this.#labels.length;
+    body(() => code.branch(OP.br_if, this.#labels.length - depth));
+    code.branch(OP.br, 1);
+    this.#labels.pop();
+    code.op(OP.end);
+    this.sideExit();
+    this.#labels.pop();
+    code.op(OP.end);
   }
 
   /** Leaves for the interpreter when the target is not canonical: it raises what a bad address raises. */

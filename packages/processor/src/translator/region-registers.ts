@@ -1,6 +1,25 @@
-/** Which general registers a region needs locals for. Called by: region-emitter.ts. */
+/**
+ * Which registers a region needs locals for, and which operands of vector operations are general registers.
+ * Called by: region-emitter.ts, the emit-vector*.ts and emit-float*.ts files.
+ */
 import { STATE } from '../state-layout.ts';
+import { isVectorOperation } from './emit-vector.ts';
+import type { Instruction } from './instruction.ts';
 import type { Region } from './region.ts';
+
+/** Vector operations with a general register as destination, or as source. */
+const GENERAL_DESTINATION = new Set([
+  'MOVD_FROM_X',
+  'PMOVMSKB',
+  'MOVMSKPS',
+  'MOVMSKPD',
+  'PEXTRW',
+  'CVTSS2SI',
+  'CVTTSS2SI',
+  'CVTSD2SI',
+  'CVTTSD2SI',
+]);
+const GENERAL_SOURCE = new Set(['MOVD_TO_X', 'PINSRW', 'CVTSI2SS', 'CVTSI2SD']);
 
 /** General registers that a region reads or writes, by number. */
 export function registersOf(region: Region): Set<number> {
@@ -10,14 +29,24 @@ export function registersOf(region: Region): Set<number> {
   };
   for (const { block } of region.nodes) {
     for (const { base, index, destination, source, operation, form } of block.instructions) {
+      const vector = isVectorOperation(operation);
       add(base);
       add(index);
-      if (form.startsWith('R')) add(destination);
-      if (form === 'RR' || form === 'MR') add(source);
+      if (form.startsWith('R') && (!vector || GENERAL_DESTINATION.has(operation))) add(destination);
+      if ((form === 'RR' || form === 'MR') && (!vector || GENERAL_SOURCE.has(operation))) add(source);
       for (const register of IMPLICIT[operation] ?? []) used.add(register);
     }
   }
   return used;
+}
+
+/** The places (16 times the number) of the XMM registers that an instruction names, destination first where it is one. */
+export function vectorPlaces({ operation, form, destination, source }: Instruction): number[] {
+  if (!isVectorOperation(operation)) return [];
+  const places: number[] = [];
+  if (form.startsWith('R') && !GENERAL_DESTINATION.has(operation)) places.push(destination);
+  if ((form === 'RR' || form === 'MR') && !GENERAL_SOURCE.has(operation)) places.push(source);
+  return places;
 }
 
 const RSP_ONLY = [4];

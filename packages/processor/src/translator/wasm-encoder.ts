@@ -2,9 +2,13 @@
  * A small WebAssembly encoder: bytes of instructions, and modules of functions over one imported shared memory.
  * Answers to: WebAssembly core specification 2.0, section 5. Called by: region-emitter.ts and the translator.
  */
+import { V } from './vector-opcodes.ts';
 
 export const I32 = 0x7f;
 export const I64 = 0x7e;
+export const F32 = 0x7d;
+export const F64 = 0x7c;
+export const V128 = 0x7b;
 export const VOID = 0x40;
 
 /** Opcodes by the specification's names. */
@@ -26,6 +30,8 @@ export const OP = {
   local_tee: 0x22,
   i32_load: 0x28,
   i64_load: 0x29,
+  f32_load: 0x2a,
+  f64_load: 0x2b,
   i32_load16_u: 0x2f,
   i64_load8_s: 0x30,
   i64_load8_u: 0x31,
@@ -40,12 +46,15 @@ export const OP = {
   i64_store32: 0x3e,
   i32_const: 0x41,
   i64_const: 0x42,
+  f32_const: 0x43,
+  f64_const: 0x44,
   i32_eqz: 0x45,
   i32_eq: 0x46,
   i32_ne: 0x47,
   i32_lt_s: 0x48,
   i32_lt_u: 0x49,
   i32_gt_u: 0x4b,
+  i32_ge_u: 0x4f,
   i64_eqz: 0x50,
   i64_eq: 0x51,
   i64_ne: 0x52,
@@ -57,6 +66,18 @@ export const OP = {
   i64_le_u: 0x58,
   i64_ge_s: 0x59,
   i64_ge_u: 0x5a,
+  f32_eq: 0x5b,
+  f32_ne: 0x5c,
+  f32_lt: 0x5d,
+  f32_gt: 0x5e,
+  f32_le: 0x5f,
+  f32_ge: 0x60,
+  f64_eq: 0x61,
+  f64_ne: 0x62,
+  f64_lt: 0x63,
+  f64_gt: 0x64,
+  f64_le: 0x65,
+  f64_ge: 0x66,
   i32_add: 0x6a,
   i32_sub: 0x6b,
   i32_mul: 0x6c,
@@ -86,9 +107,35 @@ export const OP = {
   i64_shr_u: 0x88,
   i64_rotl: 0x89,
   i64_rotr: 0x8a,
+  f32_abs: 0x8b,
+  f32_nearest: 0x90,
+  f32_sqrt: 0x91,
+  f32_add: 0x92,
+  f32_sub: 0x93,
+  f32_mul: 0x94,
+  f32_div: 0x95,
+  f64_abs: 0x99,
+  f64_nearest: 0x9e,
+  f64_sqrt: 0x9f,
+  f64_add: 0xa0,
+  f64_sub: 0xa1,
+  f64_mul: 0xa2,
+  f64_div: 0xa3,
   i32_wrap: 0xa7,
+  i32_trunc_f32: 0xa8,
+  i32_trunc_f64: 0xaa,
   i64_extend_s: 0xac,
   i64_extend_u: 0xad,
+  i64_trunc_f32: 0xae,
+  i64_trunc_f64: 0xb0,
+  f32_convert_i32: 0xb2,
+  f32_convert_i64: 0xb4,
+  f32_demote: 0xb6,
+  f64_convert_i32: 0xb7,
+  f64_convert_i64: 0xb9,
+  f64_promote: 0xbb,
+  i32_reinterpret: 0xbc,
+  i64_reinterpret: 0xbd,
   i64_extend8: 0xc2,
   i64_extend16: 0xc3,
   i64_extend32: 0xc4,
@@ -228,6 +275,46 @@ export class FunctionWriter extends ByteWriter {
   /** An atomic i64 operation on 2^size bytes; the address must be aligned. */
   atomic(operation: number, size: number): void {
     for (const byte of [0xfe, operation + (ATOMIC_WIDTH[size] ?? 1), size, 0]) this.byte(byte);
+  }
+  f32(value: number): void {
+    const bytes = new DataView(new ArrayBuffer(4));
+    bytes.setFloat32(0, value, true);
+    this.byte(OP.f32_const);
+    for (let at = 0; at < 4; at++) this.byte(bytes.getUint8(at));
+  }
+  f64(value: number): void {
+    const bytes = new DataView(new ArrayBuffer(8));
+    bytes.setFloat64(0, value, true);
+    this.byte(OP.f64_const);
+    for (let at = 0; at < 8; at++) this.byte(bytes.getUint8(at));
+  }
+  /** Vector instructions without an immediate. */
+  vector(...opcodes: readonly number[]): void {
+    for (const opcode of opcodes) {
+      this.byte(0xfd);
+      this.unsigned(opcode);
+    }
+  }
+  lane(opcode: number, lane: number): void {
+    this.vector(opcode);
+    this.byte(lane);
+  }
+  vectorMemory(opcode: number, offset: number): void {
+    this.vector(opcode);
+    this.byte(0);
+    this.unsigned(offset);
+  }
+  /** A constant, or the lanes of a shuffle (0..15 the first operand's bytes, 16..31 the second's). */
+  vectorBytes(opcode: number, bytes: readonly number[]): void {
+    this.vector(opcode);
+    for (const value of bytes) this.byte(value);
+  }
+  /** A constant of four equal 32-bit elements. */
+  splat32(value: number): void {
+    this.vectorBytes(
+      V.const,
+      Array.from({ length: 16 }, (_, at) => (value >>> ((at & 3) * 8)) & 0xff),
+    );
   }
   branch(opcode: number, depth: number): void {
     this.byte(opcode);

@@ -1,0 +1,199 @@
+/**
+ * Checks that native floating-point arithmetic gives the processor's result and raises nothing but PE, which is set already.
+ *
+ * An element is ordinary when its exponent is neither all ones (infinite, NaN) nor 0 (denormal) nor 1, where tininess would have to be
+ * judged. Zeros fail the first comparison and pass a second one, so ordinary numbers cost one. Everything that fails leaves the region at
+ * the instruction, and the interpreter executes it.
+ * Answers to: AMD64 manual volume 1, section 4.10. Called by: emit-float.ts, emit-float-packed.ts, emit-convert.ts.
+ */
+import { CLEAN } from './float-analysis.ts';
+import type { Instruction } from './instruction.ts';
+import type { RegionEmitter } from './region-emitter.ts';
+import { V } from './vector-opcodes.ts';
+import { OP } from './wasm-encoder.ts';
+
+/** Leaves when the i32 on the stack is not zero. */
+export type LeaveIf = () => void;
+
+/** Pushes whether the f64 in a local is not ordinary. */
+function notOrdinaryDouble({ code }: RegionEmitter, value: number): void {
+  code.get(value);
+  code.op(OP.i64_reinterpret);
+  code.i64(52);
+  code.op(OP.i64_shr_u, OP.i32_wrap);
+  code.i32(0x7ff);
+  code.op(OP.i32_and);
+  code.i32(2);
+  code.op(OP.i32_sub);
+  code.i32(0x7fd);
+  code.op(OP.i32_ge_u);
+}
+/** Pushes whether the f32 in a local is not ordinary. */
+function notOrdinarySingle({ code }: RegionEmitter, value: number): void {
+  code.get(value);
+  code.op(OP.i32_reinterpret);
+  code.i32(23);
+  code.op(OP.i32_shr_u);
+  code.i32(0xff);
+  code.op(OP.i32_and);
+  code.i32(2);
+  code.op(OP.i32_sub);
+  code.i32(0xfd);
+  code.op(OP.i32_ge_u);
+}
+
+/** What differs between singles and doubles. */
+export interface Format {
+  readonly bytes: 4 | 8;
+  readonly load: number;
+  readonly extract: number;
+  readonly replace: number;
+  readonly abs: number;
+  readonly eq: number;
+  readonly ne: number;
+  readonly lt: number;
+  readonly constant: (emitter: RegionEmitter, value: number) => void;
+  readonly notOrdinary: (emitter: RegionEmitter, value: number) => void;
+  /** Scratch local by number. */
+  readonly local: (emitter: RegionEmitter, number: number) => number;
+  readonly vectorAbs: number;
+  readonly vectorEq: number;
+}
+export const SINGLE: Format = {
+  bytes: 4,
+  load: OP.f32_load,
+  extract: V.f32x4_extract,
+  replace: V.f32x4_replace,
+  abs: OP.f32_abs,
+  eq: OP.f32_eq,
+  ne: OP.f32_ne,
+  lt: OP.f32_lt,
+  constant: ({ code }, value) => code.f32(value),
+  notOrdinary: notOrdinarySingle,
+  local: ({ vectors }, number) => vectors.single(number),
+  vectorAbs: V.f32x4_abs,
+  vectorEq: V.f32x4_eq,
+};
+export const DOUBLE: Format = {
+  bytes: 8,
+  load: OP.f64_load,
+  extract: V.f64x2_extract,
+  replace: V.f64x2_replace,
+  abs: OP.f64_abs,
+  eq: OP.f64_eq,
+  ne: OP.f64_ne,
+  lt: OP.f64_lt,
+  constant: ({ code }, value) => code.f64(value),
+  notOrdinary: notOrdinaryDouble,
+  local: ({ vectors }, number) => vectors.double(number),
+  vectorAbs: V.f64x2_abs,
+  vectorEq: V.f64x2_eq,
+};
+
+/** Leaves unless MXCSR allows native arithmetic; once is enough on a way through the region. */
+export function checkFast(emitter: RegionEmitter, leaveIf: LeaveIf): void {
+  if (emitter.vectors.isFast) return;
+  emitter.code.get(emitter.vectors.fast);
+  emitter.code.op(OP.i32_eqz);
+  leaveIf();
+}
+
+/** Leaves unless the scalar in a local is ordinary or zero. */
+export function checkScalar(emitter: RegionEmitter, format: Format, value: number, leaveIf: LeaveIf): void {
+  checkResult(emitter, format, value, leaveIf, () => {
+    emitter.code.get(value);
+    format.constant(emitter, 0);
+    emitter.code.op(format.ne);
+  });
+}
+/** Leaves unless the scalar in a local is ordinary, or what `otherwise` pushes is zero. */
+export function checkResult(
+  emitter: RegionEmitter,
+  format: Format,
+  value: number,
+  leaveIf: LeaveIf,
+  otherwise: () => void,
+): void {
+  format.notOrdinary(emitter, value);
+  emitter.when(() => {
+    otherwise();
+    leaveIf();
+  });
+}
+/** Leaves when the scalar is NaN or denormal (or next to it): what a comparison or an extreme would note. */
+export function checkComparable(emitter: RegionEmitter, format: Format, value: number, leaveIf: LeaveIf): void {
+  const { code } = emitter;
+  checkResult(emitter, format, value, leaveIf, () => {
+    code.get(value);
+    format.constant(emitter, 0);
+    code.op(format.ne);
+    code.get(value);
+    code.op(format.abs);
+    format.constant(emitter, Infinity);
+    code.op(format.ne, OP.i32_and);
+  });
+}
+
+/** Pushes a vector whose elements have their sign bit set where those of the vector in a local are not ordinary. */
+export function notOrdinaryVector({ code }: RegionEmitter, format: Format, value: number): void {
+  // Of doubles the upper words are looked at. An addition makes the range's start the least signed number.
+  code.get(value);
+  code.i32(1);
+  code.vector(V.i32x4_shl);
+  code.splat32(format.bytes === 4 ? 0x7e000000 : 0x7fc00000);
+  code.vector(V.i32x4_add);
+  code.splat32(format.bytes === 4 ? 0x7cffffff : 0x7f9fffff);
+  code.vector(V.i32x4_gt_s);
+}
+/** Takes a vector and pushes an i32 of the sign bits that matter to the format, of the lowest `elements`. */
+export function signBits({ code }: RegionEmitter, format: Format, elements: number): void {
+  if (format.bytes === 8) code.vector(V.i64x2_bitmask);
+  else code.vector(V.i32x4_bitmask);
+  if (elements * format.bytes < 16) {
+    code.i32((1 << elements) - 1);
+    code.op(OP.i32_and);
+  }
+}
+
+/** Reads the scalar source into a local: a number in memory, or the lowest element. */
+export function scalarSource(emitter: RegionEmitter, instruction: Instruction, format: Format, local: number): void {
+  const { code, vectors } = emitter;
+  if (instruction.form === 'RM') {
+    emitter.effectiveAddress(instruction);
+    emitter.operandPointer('read', format.bytes);
+    code.memory(format.load, 0);
+  } else {
+    vectors.get(instruction.source);
+    code.lane(format.extract, 0);
+  }
+  code.set(local);
+}
+
+/** The fact that makes a check of the lowest element needless. */
+export const cleanBit = ({ bytes }: Format): number => (bytes === 4 ? CLEAN.single : CLEAN.double);
+/** Whether the source's lowest element needs no check. */
+export const cleanSource = (emitter: RegionEmitter, { form, source }: Instruction, format: Format): boolean =>
+  form === 'RR' && emitter.vectors.isClean(source, cleanBit(format));
+
+/** Reads destination and source into locals 0 and 1 of the format. */
+export function readBoth(emitter: RegionEmitter, instruction: Instruction, format: Format): readonly [number, number] {
+  const { code, vectors } = emitter;
+  const [left, right] = [format.local(emitter, 0), format.local(emitter, 1)];
+  scalarSource(emitter, instruction, format, right);
+  vectors.get(instruction.destination);
+  code.lane(format.extract, 0);
+  code.set(left);
+  return [left, right];
+}
+/** Writes a local to the destination's lowest element. */
+export function writeLow(
+  { code, vectors }: RegionEmitter,
+  { destination }: Instruction,
+  format: Format,
+  value: number,
+): void {
+  vectors.get(destination);
+  code.get(value);
+  code.lane(format.replace, 0);
+  vectors.set(destination);
+}

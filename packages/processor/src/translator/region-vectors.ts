@@ -1,0 +1,137 @@
+/**
+ * The XMM registers of a region: v128 locals from entry to exit, and scratch locals for vector and floating-point instructions.
+ *
+ * Loaded once at the entry, stored once at the exit where the region writes them. `fast` is a local that tells whether arithmetic may be
+ * native: rounding to nearest, exceptions masked, no FTZ or DAZ, and PE set already, so that an ordinary result changes no flag. MXCSR
+ * changes only by instructions that leave the region.
+ * Answers to: AMD64 manual volume 1, section 4.2.2 (MXCSR). Called by: region-emitter.ts and the emitters of vector instructions.
+ */
+import { STATE } from '../state-layout.ts';
+import { isVectorOperation } from './emit-vector.ts';
+import { applyFacts, FAST, type Facts, factsAtEntry, mayRaise, needsFast } from './float-analysis.ts';
+import type { Instruction } from './instruction.ts';
+import type { Region } from './region.ts';
+import { vectorPlaces } from './region-registers.ts';
+import { V } from './vector-opcodes.ts';
+import { F32, F64, type FunctionWriter, I32, OP, V128 } from './wasm-encoder.ts';
+
+/** MXCSR without the sticky flags below PE, and what it must be. */
+const MXCSR_MASK = 0xffe0;
+const MXCSR_FAST = 0x1fa0;
+
+/** Offset in the processor's block of the register at a place (16 times its number). */
+const slot = (place: number): number => STATE.XMM + place * 2;
+
+export class RegionVectors {
+  readonly #code: FunctionWriter;
+  readonly #locals = new Map<number, number>();
+  readonly #written = new Set<number>();
+  readonly #scratch = new Map<string, number>();
+  readonly #fast: number | undefined;
+  readonly #atEntry: readonly Facts[] | undefined;
+  /** What is known of the registers at the current point. */
+  #facts: Facts = new Uint8Array(FAST + 1);
+
+  constructor(code: FunctionWriter, region: Region) {
+    this.#code = code;
+    const some = (test: (instruction: Instruction) => boolean): boolean =>
+      region.nodes.some(({ block }) => block.instructions.some(test));
+    for (const { block } of region.nodes) {
+      for (const instruction of block.instructions) {
+        for (const place of vectorPlaces(instruction)) {
+          if (!this.#locals.has(place)) this.#locals.set(place, code.local(V128));
+        }
+      }
+    }
+    if (!some(({ operation }) => mayRaise(operation))) return;
+    this.#atEntry = factsAtEntry(region, isVectorOperation);
+    if (some(needsFast)) this.#fast = code.local(I32);
+  }
+
+  /** Code of the block with that order follows. */
+  enterBlock(order: number): void {
+    const facts = this.#atEntry?.[order];
+    if (facts !== undefined) this.#facts = Uint8Array.from(facts);
+  }
+  /** The instruction has been emitted. */
+  after(instruction: Instruction): void {
+    if (this.#atEntry !== undefined && isVectorOperation(instruction.operation)) applyFacts(this.#facts, instruction);
+  }
+  /** Whether elements of a register (CLEAN, or'ed) are known to be zero or ordinary. */
+  isClean(place: number, elements: number): boolean {
+    return ((this.#facts[place >> 4] ?? 0) & elements) === elements;
+  }
+  /** Whether MXCSR is known to allow native arithmetic. */
+  get isFast(): boolean {
+    return this.#facts[FAST] !== 0;
+  }
+
+  /** At the entry. */
+  load(): void {
+    const code = this.#code;
+    for (const [place, local] of this.#locals) {
+      code.get(0);
+      code.vectorMemory(V.load, slot(place));
+      code.set(local);
+    }
+    if (this.#fast === undefined) return;
+    code.get(0);
+    code.memory(OP.i32_load, STATE.MXCSR);
+    code.i32(MXCSR_MASK);
+    code.op(OP.i32_and);
+    code.i32(MXCSR_FAST);
+    code.op(OP.i32_eq);
+    code.set(this.#fast);
+  }
+  /** At the exit. */
+  store(): void {
+    const code = this.#code;
+    for (const [place, local] of this.#locals) {
+      if (!this.#written.has(place)) continue;
+      code.get(0);
+      code.get(local);
+      code.vectorMemory(V.store, slot(place));
+    }
+  }
+
+  get fast(): number {
+    if (this.#fast === undefined) throw new RangeError('region: no flag for floating-point arithmetic');
+    return this.#fast;
+  }
+  #local(place: number): number {
+    const local = this.#locals.get(place);
+    if (local === undefined) throw new RangeError(`region: vector register ${place} has no local`);
+    return local;
+  }
+  /** Pushes a register. */
+  get(place: number): void {
+    this.#code.get(this.#local(place));
+  }
+  /** Takes a v128 and writes it to a register. */
+  set(place: number): void {
+    this.#written.add(place);
+    this.#code.set(this.#local(place));
+  }
+  /** Scratch locals by number. */
+  vector(number: number): number {
+    return this.#temporary(V128, number);
+  }
+  single(number: number): number {
+    return this.#temporary(F32, number);
+  }
+  double(number: number): number {
+    return this.#temporary(F64, number);
+  }
+  /** Locals of the operands that the last comparison for flags had, by their bytes. */
+  compared(bytes: 4 | 8): readonly [number, number] {
+    return bytes === 4 ? [this.single(3), this.single(4)] : [this.double(3), this.double(4)];
+  }
+  #temporary(type: number, number: number): number {
+    const key = `${type}.${number}`;
+    const found = this.#scratch.get(key);
+    if (found !== undefined) return found;
+    const local = this.#code.local(type);
+    this.#scratch.set(key, local);
+    return local;
+  }
+}
