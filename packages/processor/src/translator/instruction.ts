@@ -62,9 +62,12 @@ export interface Instruction {
   readonly narrowAddress: boolean;
   readonly displacement: number;
   readonly immediate: number;
-  /** The 64-bit immediate of the one operation that has such; 0 elsewhere. */
+  /** The 64-bit immediate or address of the operations that have such (WIDE); 0 elsewhere. */
   readonly wide: bigint;
 }
+
+/** Operations whose last eight bytes are one number. */
+const WIDE = new Set(['MOV_IMM64', 'MOV_LOAD_OFFSET', 'MOV_STORE_OFFSET']);
 
 /** Reads the operation at `at`. `offset` is where the instruction starts in its page, `length` its bytes. */
 export function readInstruction(view: DataView, at: number, offset: number, length: number): Instruction {
@@ -86,6 +89,6 @@ export function readInstruction(view: DataView, at: number, offset: number, leng
     narrowAddress: (flags & 0x80) !== 0,
     displacement: view.getInt32(at + 8, true),
     immediate: view.getInt32(at + 12, true),
-    wide: operation === 'MOV_IMM64' ? view.getBigInt64(at + 8, true) : 0n,
+    wide: WIDE.has(operation) ? view.getBigInt64(at + 8, true) : 0n,
   };
 }
