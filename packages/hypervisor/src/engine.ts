@@ -19,8 +19,13 @@ export interface InterceptHandlers {
   mmioWrite(gpa: number, size: AccessSize, value: number): void;
   /** @returns the value, or undefined for #GP. Asked for MSRs that the engine itself does not know. */
   msrRead(index: number): bigint | undefined;
-  /** @returns false for #GP. */
+  /** @returns false for #GP. Also told of the TSC's new offset, as a write of IA32_TSC_ADJUST, whichever way it was set. */
   msrWrite(index: number, value: bigint): boolean;
+  /**
+   * The processor's instruction for hypercalls at privilege level 0, its parameters in the registers, RIP behind it.
+   * `absent`: there is no such interface, #UD; `again`: not finished, RIP goes back to the instruction.
+   */
+  hypercall(): 'absent' | 'completed' | 'again';
   /** The processor passed its deadline word; devices with due deadlines run now. */
   deadline(): void;
   /** INTA cycle: the vector from the i8259 pair. */
@@ -81,6 +86,17 @@ export interface VirtualProcessor {
   translatorCounts?(): TranslatorCounts;
   /** Linear (virtual) to guest-physical without side effects; undefined when not mapped. */
   translate(address: bigint): number | undefined;
+}
+
+/** What the hypervisor's interface to guests needs of a processor beyond running it. On the processor's own thread only. */
+export interface EnlightenedProcessor extends VirtualProcessor {
+  /** A register of the local APIC by its offset in the xAPIC page, in either of the APIC's modes. */
+  readApicRegister(offset: number): number;
+  writeApicRegister(offset: number, value: number): void;
+  /** Forgets every translation of linear addresses. */
+  flushTlb(): void;
+  /** Whether a vector needs no EOI, and whether `endOfInterrupt` of the handlers is wanted for it though it is edge-triggered. */
+  setVectorAssist(vector: number, assist: { readonly automaticEoi: boolean; readonly eoiNotice: boolean }): void;
 }
 
 /** An interrupt message as the IOAPIC, MSI or SynIC send it: destination and delivery as in the APIC's registers. */

@@ -132,6 +132,12 @@ export class GpaSpace {
     this.#change((slots) => [slots.filter((slot) => slot.identifier !== identifier), undefined]);
   }
 
+  /** Makes every processor forget its translations, at the latest at its next poll. */
+  flushTranslations(): void {
+    // By 2: an odd generation would say that the table is being rewritten.
+    Atomics.add(this.#words, GENERATION, 2);
+  }
+
   /** Makes a slot answer as RAM or ROM, as chipsets do with shadowed firmware ranges. */
   setKind(identifier: number, kind: 'ram' | 'rom'): void {
     this.#change((slots) => [

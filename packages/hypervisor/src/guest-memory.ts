@@ -7,7 +7,7 @@
  * exception: the caller decides what its protocol answers.
  *
  * Page records and the host-write ring are numbered by RAM page: (host offset - ramOffset) / 4096, which with the PC's map
- * is the guest page number. Overlay pages outside RAM have no record.
+ * is the guest page number. Overlay pages follow RAM and have records too, so that code in them is never stale.
  *
  * Invariant: every piece lies inside RAM or an overlay page of this partition. Called by: VSPs, devices with DMA, loaders.
  */
@@ -58,7 +58,7 @@ export class GuestMemory {
     this.#space = space;
     this.#pages = layout.ramBytes / PAGE_BYTES;
     this.#view = new DataView(buffer);
-    this.#records = new Uint32Array(buffer, layout.pagesOffset, this.#pages * RECORD_WORDS);
+    this.#records = new Uint32Array(buffer, layout.pagesOffset, (this.#pages + layout.overlayPages) * RECORD_WORDS);
     this.#hostWrites = new Uint32Array(buffer, SHARED_OFFSET + SHARED.hostWrites, HOST_WRITE_RING);
     this.#header = new Uint32Array(buffer, SHARED_OFFSET, 64);
     this.#lock = new SharedLock(new Int32Array(buffer, SHARED_OFFSET, 64), SHARED.hostLock >> 2, 'host writes');
@@ -194,6 +194,15 @@ export class GuestMemory {
     return pages * PAGE_BYTES;
   }
 
+  /** One of the partition's overlay pages, for whoever keeps it; what was decoded from it counts as stale. */
+  overlayPage(page: number, access: GuestAccess): Uint8Array {
+    const { ramOffset, ramBytes, overlayPages } = this.#layout;
+    if (page >= overlayPages) throw new RangeError(`overlay page ${page} of ${overlayPages}`);
+    const offset = ramOffset + ramBytes + page * PAGE_BYTES;
+    if (access === 'write') this.#noteWrite(offset, PAGE_BYTES);
+    return new Uint8Array(this.#buffer, offset, PAGE_BYTES);
+  }
+
   /** Offset of `bytes` bytes that lie in one slot; -1 when they do not, or are not memory. */
   #offset(gpa: number, bytes: number, access: GuestAccess): number {
     if (!Number.isSafeInteger(gpa) || gpa < 0) return -1;
@@ -218,9 +227,10 @@ export class GuestMemory {
   }
 
   #noteWrite(offset: number, bytes: number): void {
-    const { ramOffset, ramBytes } = this.#layout;
+    const { ramOffset, ramBytes, overlayPages } = this.#layout;
+    const recordedEnd = ramOffset + ramBytes + overlayPages * PAGE_BYTES;
     const first = Math.floor((Math.max(offset, ramOffset) - ramOffset) / PAGE_BYTES);
-    const end = Math.ceil((Math.min(offset + bytes, ramOffset + ramBytes) - ramOffset) / PAGE_BYTES);
+    const end = Math.ceil((Math.min(offset + bytes, recordedEnd) - ramOffset) / PAGE_BYTES);
     for (let page = first; page < end; page++) {
       const at = page * RECORD_WORDS;
       Atomics.or(this.#records, at + RECORD_FLAGS, PAGE_FLAG.dirty | PAGE_FLAG.touched);

@@ -11,6 +11,7 @@ export type {
   PortRange,
 } from './device.ts';
 export type {
+  EnlightenedProcessor,
   Exit,
   GuestFault,
   InterceptHandlers,
@@ -53,3 +54,10 @@ export {
   SharedState,
   type StateDescription,
 } from './shared-state.ts';
+export { hypervisorLeaves } from './tlfs/cpuid-leaves.ts';
+export type { GuestCrash } from './tlfs/guest-crash.ts';
+export { GuestInterface } from './tlfs/guest-interface.ts';
+export type { PortInfo, ReceivedMessage } from './tlfs/ports.ts';
+export { CHILD_PRIVILEGES, type PrivilegeName, privilegeMask, ROOT_PRIVILEGES } from './tlfs/privileges.ts';
+export { HV_STATUS, type HvStatus, statusName } from './tlfs/status.ts';
+export type { GuestInterfaceHost } from './tlfs/virtual-processor.ts';

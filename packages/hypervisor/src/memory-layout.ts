@@ -6,6 +6,7 @@
  *     PAGES        one 16-byte record per RAM page: code lines, dirty and host-write flags
  *     PROCESSORS   one block per virtual processor: registers, TLBs, decoded code
  *     RAM          guest RAM, at a 2 MiB boundary
+ *     OVERLAYS     the hypervisor's overlay pages (TLFS 5.2.1); they have page records and hold code as RAM does
  *
  * Invariant: everything that changes lies at offsets computed here and passed in, never in an instance's static data,
  * so that several engine instances (one per virtual processor's worker) can share the memory.
@@ -51,6 +52,13 @@ export const SHARED = {
   physicalAddressBits: 0x34,
   /** u32: lock of the writers of the slot table and of the host-write ring (shared-state.ts has its protocol). */
   hostLock: 0x38,
+  /** u32: number of overlay pages, which lie directly behind RAM. */
+  overlayPages: 0x3c,
+  /** u64: the partition's id; u64: its privileges (HV_PARTITION_PRIVILEGE_MASK); u64: those of the root on its behalf; u32: its state. */
+  partitionId: 0x40,
+  privileges: 0x48,
+  rootPrivileges: 0x50,
+  partitionState: 0x58,
   /** Slot table: 64 entries of 32 bytes {u64 start, u64 end, u32 kind, u32 host offset, u32 identifier, u32 reserved}. */
   slots: 0x400,
   /** CPUID table: 128 entries of 32 bytes {u32 leaf, u32 subleaf (0xffffffff: any), u32 eax, ebx, ecx, edx, u32 x2}. */
@@ -88,9 +96,15 @@ export const RAM_LIMIT_BYTES = 3072 * MIB;
 /** Fixed part of a virtual processor's block; the per-page table of decoded blocks follows it. */
 const PROCESSOR_FIXED_BYTES = 24 * MIB;
 
+/** Overlay pages of a partition: those of all of it, and those of each virtual processor. */
+const PARTITION_OVERLAYS = 2;
+const PROCESSOR_OVERLAYS = 3;
+
 export interface MemoryLayout {
   readonly processors: number;
   readonly ramBytes: number;
+  /** Pages behind RAM that overlays show; see overlay-pages.ts. */
+  readonly overlayPages: number;
   readonly pagesOffset: number;
   readonly processorsOffset: number;
   readonly processorStride: number;
@@ -107,12 +121,13 @@ const alignUp = (value: number, alignment: number): number => Math.ceil(value / 
  * @throws RangeError when the whole would pass 4 GiB (callers check sizes first and say it better)
  */
 export function layoutMemory(ramBytes: number, processors: number): MemoryLayout {
-  const pages = ramBytes / 4096;
+  const overlayPages = PARTITION_OVERLAYS + PROCESSOR_OVERLAYS * processors;
+  const pages = ramBytes / 4096 + overlayPages;
   const pagesOffset = alignUp(SHARED_OFFSET + SHARED_BYTES, 64 * KIB);
   const processorsOffset = alignUp(pagesOffset + pages * PAGE_RECORD_BYTES, 64 * KIB);
   const processorStride = alignUp(PROCESSOR_FIXED_BYTES + pages * 4, 64 * KIB);
   const ramOffset = alignUp(processorsOffset + processors * processorStride, 2 * MIB);
-  const totalBytes = alignUp(ramOffset + ramBytes, 64 * KIB);
+  const totalBytes = alignUp(ramOffset + ramBytes + overlayPages * 4096, 64 * KIB);
   if (totalBytes > 4096 * MIB) throw new RangeError(`layout of ${totalBytes} bytes passes 4 GiB`);
-  return { processors, ramBytes, pagesOffset, processorsOffset, processorStride, ramOffset, totalBytes };
+  return { processors, ramBytes, overlayPages, pagesOffset, processorsOffset, processorStride, ramOffset, totalBytes };
 }

@@ -95,6 +95,10 @@ export class Partition implements InterceptHandlers {
   onDeadlineChange: (deadline: number) => void = () => {};
   /** What answers INTA and EOI; an absent pair answers with vector 0xff, as a floating bus does. */
   interruptControllers: InterruptControllers = { acknowledge: () => 0xff, endOfInterrupt: () => {} };
+  /** What answers hypercalls; without it there are none. */
+  hypercallHandler: InterceptHandlers['hypercall'] = () => 'absent';
+  /** Told of an EOI for a vector that somebody wanted to hear of; it may be a level-triggered one too. */
+  onEndOfInterrupt: (vector: number) => void = () => {};
 
   readonly #devices: Device[] = [];
   readonly #timed: Device[] = [];
@@ -132,6 +136,7 @@ export class Partition implements InterceptHandlers {
     header.setUint32(SHARED.pagesOffset, layout.pagesOffset, true);
     header.setUint32(SHARED.ramOffset, layout.ramOffset, true);
     header.setUint32(SHARED.ramBytes, layout.ramBytes, true);
+    header.setUint32(SHARED.overlayPages, layout.overlayPages, true);
     header.setUint32(SHARED.processorsOffset, layout.processorsOffset, true);
     header.setUint32(SHARED.processorStride, layout.processorStride, true);
     header.setUint32(SHARED.physicalAddressBits, physicalAddressBits, true);
@@ -146,6 +151,29 @@ export class Partition implements InterceptHandlers {
     const ramBytes = header.getUint32(SHARED.ramBytes, true);
     const processors = header.getUint32(SHARED.processorCount, true);
     return new Partition(memory, layoutMemory(ramBytes, processors), clock);
+  }
+
+  get physicalAddressBits(): number {
+    return this.#header.getUint32(SHARED.physicalAddressBits, true);
+  }
+
+  /** Whether CPUID tells the guest of the hypervisor. */
+  get isEnlightened(): boolean {
+    return this.readCpuid().some(({ leaf }) => leaf === 0x40000000);
+  }
+
+  /** The id that the hypervisor gave it; 0 before. */
+  get partitionId(): bigint {
+    return this.#header.getBigUint64(SHARED.partitionId, true);
+  }
+
+  /** HV_PARTITION_PRIVILEGE_MASK: what the guest may use. */
+  get privileges(): bigint {
+    return this.#header.getBigUint64(SHARED.privileges, true);
+  }
+
+  set privileges(mask: bigint) {
+    this.#header.setBigUint64(SHARED.privileges, mask, true);
   }
 
   get devices(): readonly Device[] {
@@ -280,7 +308,18 @@ export class Partition implements InterceptHandlers {
   }
 
   msrWrite(index: number, value: bigint): boolean {
-    return this.#msrs.get(index)?.write(index, value) ?? false;
+    const handler = this.#msrs.get(index);
+    if (handler === undefined) return false;
+    const accepted = handler.write(index, value);
+    // It may have been a timer's.
+    this.refreshDeadline();
+    return accepted;
+  }
+
+  hypercall(): 'absent' | 'completed' | 'again' {
+    const outcome = this.hypercallHandler();
+    this.refreshDeadline();
+    return outcome;
   }
 
   /** Runs the devices whose deadline has passed, each once: one that is far behind catches up or skips by itself. */
@@ -300,6 +339,7 @@ export class Partition implements InterceptHandlers {
 
   endOfInterrupt(vector: number): void {
     this.interruptControllers.endOfInterrupt(vector);
+    this.onEndOfInterrupt(vector);
   }
 
   // ------------------------------------------------------------------------------------------------------------------

@@ -118,8 +118,11 @@ export function deliverableVector(): i32 {
 export function acceptVector(vector: u32): void {
   const bit: u32 = 1 << (vector & 31);
   atomic.and<u32>(vp + L.APIC + ((IRR + (vector >> 5)) << 2), ~bit);
-  const isr = ISR + (vector >> 5);
-  set(isr, get(isr) | bit);
+  // A vector with automatic EOI is never in service.
+  if (!(load<u32>(vp + L.APIC_AUTOMATIC_EOI + ((vector >> 5) << 2)) & bit)) {
+    const isr = ISR + (vector >> 5);
+    set(isr, get(isr) | bit);
+  }
   store<u32>(vp, 1, L.APIC_ATTENTION);
 }
 
@@ -137,7 +140,7 @@ function endOfInterrupt(): void {
   const bit: u32 = 1 << (vector & 31);
   const word = <u32>vector >> 5;
   set(ISR + word, get(ISR + word) & ~bit);
-  if (get(TMR + word) & bit) hostEndOfInterrupt(vector);
+  if ((get(TMR + word) | load<u32>(vp + L.APIC_EOI_NOTICE + (word << 2))) & bit) hostEndOfInterrupt(vector);
   store<u32>(vp, 1, L.APIC_ATTENTION);
   // Something of lower priority may have waited.
   forcePoll();

@@ -18,6 +18,7 @@ import { decodeInstruction, decodedLength, decodedEnds, RESULT_LONG, RESULT_SHOR
 import { hostTranslate } from './host';
 import { fetchPointer, mayExecute } from './memory';
 import { walkedGpa } from './page-walk';
+import { readablePointer } from './physical-memory';
 import { protectCodePage, dropLinks, noteExecuted } from './tlb';
 
 const HEADER: u32 = 64;
@@ -74,7 +75,7 @@ function resetArena(): void {
   store<u32>(vp + L.HOT_QUEUE, 0);
   store<u32>(vp + L.FREED_SLOTS, 0);
   memory.fill(vp + L.BLOCK_HASH, 0, HASH_ENTRIES * 4);
-  const pages = load<u32>(L.SHARED + L.SHARED_RAM_BYTES) >> 12;
+  const pages = (load<u32>(L.SHARED + L.SHARED_RAM_BYTES) >> 12) + load<u32>(L.SHARED + L.SHARED_OVERLAY_PAGES);
   memory.fill(vp + L.PAGE_BLOCKS_OFFSET, 0, pages * 4);
   // Code lines are shared by all processors; while there is one, they can be cleared with its blocks.
   if (load<u32>(L.SHARED + L.SHARED_PROCESSOR_COUNT) == 1) {
@@ -229,7 +230,8 @@ export function lookUpSlow(rip: u64, kind: u32): usize {
   const key = modeKey() | kind;
   let block: usize = load<u32>(vp + L.BLOCK_HASH + hashOf(gpa) * 4);
   while (block != 0) {
-    if (load<u64>(block, 16) == gpa && load<u32>(block, 36) == key) {
+    // An overlay may have come over the page, or gone, since the block was decoded.
+    if (load<u64>(block, 16) == gpa && load<u32>(block, 36) == key && (!inRam(host) || load<u32>(block, 48) == pageOf(host))) {
       const second = load<u32>(block, 44);
       if (second == 0) break;
       const nextPage = (linear & ~0xfff) + 0x1000;
@@ -393,9 +395,10 @@ export function describePage(host: usize, blocks: usize, regions: usize): bool {
 
 /** The block of ordinary 64-bit code at a GPA, or 0. */
 export function blockAt(gpa: u64): usize {
+  const host = readablePointer(gpa);
   let block: usize = load<u32>(vp + L.BLOCK_HASH + hashOf(gpa) * 4);
   while (block != 0) {
-    if (load<u64>(block, 16) == gpa && load<u32>(block, 36) == MODE_64) return block;
+    if (load<u64>(block, 16) == gpa && load<u32>(block, 36) == MODE_64 && inRam(host) && load<u32>(block, 48) == pageOf(host)) return block;
     block = load<u32>(block, 12);
   }
   return 0;

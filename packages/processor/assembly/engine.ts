@@ -7,7 +7,7 @@ import { vp, setProcessor, segment, NO_VECTOR, SEG_CS, SEG_LDTR, SEG_TR } from '
 import { initializeTlb, flushAll, switchAddressSpace } from './tlb';
 import { walk, walkedGpa, ACCESS_READ } from './page-walk';
 import { initializeBlocks } from './blocks';
-import { apicReset, readCr8, writeCr8 } from './apic';
+import { apicRead, apicReset, apicWrite, readCr8, writeCr8 } from './apic';
 import { getFlags } from './flags';
 import { putFlags } from './interrupts';
 import { putSegment, updateMode } from './segments';
@@ -80,6 +80,16 @@ export function readTaskPriority(): u64 {
 }
 export function writeTaskPriority(value: u64): void {
   writeCr8(value);
+}
+/** A register of the local APIC by its xAPIC offset. */
+export function readApic(offset: u32): u32 {
+  return <u32>apicRead(offset, 4);
+}
+export function writeApic(offset: u32, value: u32): void {
+  apicWrite(offset, value);
+}
+export function flushTlb(): void {
+  flushAll();
 }
 export function readTsc(): u64 {
   return guestTsc();

@@ -26,6 +26,10 @@ export declare function hostMsrRead(index: u32, result: usize): u32;
 // @ts-ignore: decorator
 @external("host", "msrWrite")
 export declare function hostMsrWrite(index: u32, low: u32, high: u32): u32;
+/** A hypercall with its parameters in the registers; L.RIP is behind the instruction. @returns HYPERCALL_* of system.ts */
+// @ts-ignore: decorator
+@external("host", "hypercall")
+export declare function hostHypercall(): u32;
 /** The device deadline has passed. */
 // @ts-ignore: decorator
 @external("host", "deadline")

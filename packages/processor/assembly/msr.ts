@@ -3,13 +3,14 @@
  * Answers to: AMD64 manual volume 2, appendix A. Called by system.ts.
  */
 import * as L from './generated/layout';
-import { vp, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, CR0_PG, SEG_FS, SEG_GS, segment } from './state';
+import { vp, forcePoll, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, CR0_PG, SEG_FS, SEG_GS, segment } from './state';
 import { isCanonical } from './memory';
 import { flushAll } from './tlb';
 import { guestTsc } from './system';
 import { x2apicRead, x2apicValue, x2apicWrite, writeApicBase, tscDeadline, setTscDeadline } from './apic';
 import { hostMsrRead, hostMsrWrite } from './host';
 
+const TSC_ADJUST: u32 = 0x3b;
 const HARDWARE_CONFIGURATION: u32 = 0xc0010015;
 /** HWCR bit 24: the TSC counts at the rate of the highest performance state. */
 const TSC_AT_FULL_FREQUENCY: u64 = 0x1000000;
@@ -80,7 +81,7 @@ export function readMsr(index: u32): bool {
     case 0x1b:
       msrValue = load<u64>(vp, L.APIC_BASE);
       return true;
-    case 0x3b:
+    case TSC_ADJUST:
       msrValue = load<u64>(vp, L.TSC_OFFSET);
       return true;
     case 0xfe:
@@ -113,6 +114,13 @@ export function readMsr(index: u32): bool {
   return true;
 }
 
+/** Whoever computes time from this TSC is told of its new offset. */
+function setTscOffset(value: u64): bool {
+  store<u64>(vp, value, L.TSC_OFFSET);
+  hostMsrWrite(TSC_ADJUST, <u32>value, <u32>(value >> 32));
+  return true;
+}
+
 function validPat(value: u64): bool {
   for (let i: u32 = 0; i < 8; i++) {
     const type = <u32>(value >> (i * 8)) & 0xff;
@@ -124,11 +132,9 @@ function validPat(value: u64): bool {
 export function writeMsr(index: u32, value: u64): bool {
   switch (index) {
     case 0x10:
-      store<u64>(vp, load<u64>(vp, L.TSC_OFFSET) + (value - guestTsc()), L.TSC_OFFSET);
-      return true;
-    case 0x3b:
-      store<u64>(vp, value, L.TSC_OFFSET);
-      return true;
+      return setTscOffset(load<u64>(vp, L.TSC_OFFSET) + (value - guestTsc()));
+    case TSC_ADJUST:
+      return setTscOffset(value);
     case 0x1b:
       return writeApicBase(value, load<u32>(vp + L.APIC + 8) >> 24);
     case 0x6e0:
@@ -177,5 +183,8 @@ export function writeMsr(index: u32, value: u64): bool {
     return true;
   }
   if (index >= 0x800 && index <= 0x83f) return x2apicWrite(index - 0x800, value);
-  return hostMsrWrite(index, <u32>value, <u32>(value >> 32)) != 0;
+  if (hostMsrWrite(index, <u32>value, <u32>(value >> 32)) == 0) return false;
+  // It may have set a timer, asked for an interrupt, or laid an overlay over code.
+  forcePoll();
+  return true;
 }

@@ -144,7 +144,7 @@ function takeHostWrites(): void {
   if (seen == count) return;
   if (count - seen > L.HOST_WRITE_RING) {
     // The ring ran over: every page may have changed.
-    const pages = load<u32>(L.SHARED + L.SHARED_RAM_BYTES) >> 12;
+    const pages = (load<u32>(L.SHARED + L.SHARED_RAM_BYTES) >> 12) + load<u32>(L.SHARED + L.SHARED_OVERLAY_PAGES);
     for (let page: u32 = 0; page < pages; page++) invalidateCode(page, 0, 0x1000);
   } else {
     for (; seen != count; seen++) {

@@ -13,13 +13,13 @@ import {
 import { getFlags, setExplicit, overflow } from './flags';
 import { readPointer, effectiveAddress, isCanonical } from './memory';
 import { flushAll, flushPage, flushPcid, selectContext } from './tlb';
-import { fault, raiseAt, nextRip, go, sizeOf, putRegister, loadSigned } from './operands';
+import { fault, raiseAt, nextRip, startRip, go, sizeOf, putRegister, loadSigned } from './operands';
 import { pushSized, stackLinear, setStack, stackFault } from './stack';
 import { leaveOperation, LEAVE_EXIT, LEAVE_DELIVER, LEAVE_POLL } from './blocks';
 import { interruptPending } from './run';
 import { putFlags, interruptReturn, farReturn, farTransfer } from './interrupts';
 import { readMsr, writeMsr, msrValue } from './msr';
-import { hostNow, hostRandom } from './host';
+import { hostHypercall, hostNow, hostRandom } from './host';
 import { moveToControl, moveFromControl, moveFromDebug, moveToDebug } from './control-registers';
 import {
   storeTable, loadTable, storeSelector, loadAccess, verify, moveToSegment, loadSystemSelector, loadMachineStatus, adjustRequestedLevel,
@@ -34,6 +34,10 @@ export const EXIT_BUDGET: u32 = 4;
 export const EXIT_UNSUPPORTED: u32 = 5;
 
 export const UNSUPPORTED_X87: u32 = 1;
+
+/** Answers to a hypercall: there is none (#UD); done; not finished, the instruction is to be executed again. */
+const HYPERCALL_ABSENT: u32 = 0;
+const HYPERCALL_AGAIN: u32 = 2;
 
 /** Stops the run with a reason that says what this processor has not got. RIP is the instruction's own. */
 export function unsupported(u: usize, what: u32): usize {
@@ -235,6 +239,16 @@ export function executeSystem(u: usize, number: u32): usize {
         return raiseAt(u, VECTOR_GP, 0);
       }
       return go(nextRip(u));
+    case Operation.VMMCALL: {
+      if (!privileged()) return raiseAt(u, VECTOR_UD, 0);
+      const start = startRip(u);
+      store<u64>(vp, nextRip(u), L.RIP);
+      const answer = hostHypercall();
+      if (answer == HYPERCALL_ABSENT) return raiseAt(u, VECTOR_UD, 0);
+      // Any register, and what stands behind an address, may be another one now.
+      forcePoll();
+      return go(answer == HYPERCALL_AGAIN ? start : load<u64>(vp, L.RIP));
+    }
     case Operation.MOV_TO_CR:
       return moveToControl(u);
     case Operation.MOV_FROM_CR:

@@ -6,6 +6,7 @@
  * Called by: the worker of each virtual processor (vmwp) and the tests.
  */
 import {
+  type EnlightenedProcessor,
   type Exit,
   GENERAL_REGISTERS,
   type GuestFault,
@@ -19,7 +20,6 @@ import {
   type TableValue,
   type TranslatorCounts,
   VECTOR_REGISTERS,
-  type VirtualProcessor,
 } from '@plinth/hypervisor';
 import { kickProcessor, requestInterrupt } from './interrupt-request.ts';
 import { SEGMENT, SEGMENT_BYTES, STATE } from './state-layout.ts';
@@ -50,12 +50,17 @@ interface EngineExports extends TranslationExports, DecoderExports {
   readTaskPriority(): bigint;
   writeTaskPriority(value: bigint): void;
   readTsc(): bigint;
+  readApic(offset: number): number;
+  writeApic(offset: number, value: number): void;
+  flushTlb(): void;
   translateLinear(address: bigint): bigint;
 }
 
 const EXIT = { halt: 1, shutdown: 2, kicked: 3, budget: 4, unsupported: 5 } as const;
 /** What EXIT_UNSUPPORTED names (assembly/system.ts). */
 const UNSUPPORTED: Readonly<Record<number, string>> = { 1: 'x87 arithmetic' };
+/** Answers to a hypercall (assembly/system.ts). */
+const HYPERCALL = { absent: 0, completed: 1, again: 2 } as const;
 const EXCEPTION_BYTES = 48;
 const EXCEPTION_RING = 16;
 
@@ -95,7 +100,7 @@ export const TRANSLATE_AT_ONCE = 0xffffffff;
 /** Measured on boots: half as many cost 10 MiB for modules and no less CPU, for code that is hardly run again. */
 const DEFAULT_TRANSLATE_AFTER = 2000;
 
-class SoftwareProcessor implements VirtualProcessor {
+class SoftwareProcessor implements EnlightenedProcessor {
   readonly index: number;
   readonly #memory: WebAssembly.Memory;
   readonly #layout: MemoryLayout;
@@ -152,6 +157,7 @@ class SoftwareProcessor implements VirtualProcessor {
         },
         msrWrite: (index: number, low: number, high: number) =>
           handlers.msrWrite(index >>> 0, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)) ? 1 : 0,
+        hypercall: () => this.#hypercall(handlers),
         deadline: () => handlers.deadline(),
         acknowledgeExternalInterrupt: () => handlers.acknowledgeExternalInterrupt(),
         endOfInterrupt: (vector: number) => handlers.endOfInterrupt(vector),
@@ -160,6 +166,19 @@ class SoftwareProcessor implements VirtualProcessor {
         random: () => globalThis.crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
       },
     };
+  }
+
+  #hypercall(handlers: InterceptHandlers): number {
+    const outcome = HYPERCALL[handlers.hypercall()];
+    this.#settleState();
+    return outcome;
+  }
+
+  /** After registers were written that alter translation or mode. */
+  #settleState(): void {
+    if (!this.#stale) return;
+    this.#engine.stateChanged();
+    this.#stale = false;
   }
 
   /** An interprocessor interrupt from this processor's ICR. */
@@ -176,10 +195,7 @@ class SoftwareProcessor implements VirtualProcessor {
   }
 
   run(instructions: number): Exit {
-    if (this.#stale) {
-      this.#engine.stateChanged();
-      this.#stale = false;
-    }
+    this.#settleState();
     const reason = this.#engine.run(instructions);
     switch (reason) {
       case EXIT.halt:
@@ -326,15 +342,35 @@ class SoftwareProcessor implements VirtualProcessor {
     return { interpreted: Number(this.#view.getBigUint64(STATE.INSTRUCTIONS, true)) - translated, translated };
   }
 
+  readApicRegister(offset: number): number {
+    return this.#engine.readApic(offset) >>> 0;
+  }
+
+  writeApicRegister(offset: number, value: number): void {
+    this.#engine.writeApic(offset, value);
+  }
+
+  flushTlb(): void {
+    this.#engine.flushTlb();
+  }
+
+  setVectorAssist(vector: number, assist: { readonly automaticEoi: boolean; readonly eoiNotice: boolean }): void {
+    const set = (bitmap: number, on: boolean): void => {
+      const at = bitmap + (vector >>> 5) * 4;
+      const bit = 1 << (vector & 31);
+      const before = this.#view.getUint32(at, true);
+      this.#view.setUint32(at, on ? before | bit : before & ~bit, true);
+    };
+    set(STATE.APIC_AUTOMATIC_EOI, assist.automaticEoi);
+    set(STATE.APIC_EOI_NOTICE, assist.eoiNotice);
+  }
+
   translatorCounts(): TranslatorCounts {
     return { ...this.#translator.statistics };
   }
 
   translate(address: bigint): number | undefined {
-    if (this.#stale) {
-      this.#engine.stateChanged();
-      this.#stale = false;
-    }
+    this.#settleState();
     const gpa = BigInt.asUintN(64, this.#engine.translateLinear(address));
     return gpa === 0xffff_ffff_ffff_ffffn ? undefined : Number(gpa);
   }

@@ -131,6 +131,9 @@ export const STATE = {
   APIC_TIMER_START: 0x1410,
   /** u32: an interrupt may be deliverable; set by whoever sets an IRR bit. */
   APIC_ATTENTION: 0x1418,
+  /** 8 u32 each: vectors that are never in service; vectors whose EOI the host is told of. */
+  APIC_AUTOMATIC_EOI: 0x1420,
+  APIC_EOI_NOTICE: 0x1440,
   /** Pre-made operations {DELIVER, RESYNC, EXIT}, 16 bytes each. */
   LEAVE_OPERATIONS: 0x1500,
   /** TLB sets: see assembly/tlb.ts. */

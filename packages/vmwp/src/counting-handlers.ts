@@ -7,6 +7,7 @@ export function countingHandlers(handlers: InterceptHandlers, counters: Counters
   const [portReads, portWrites, mmioReads, mmioWrites] = (
     ['portReads', 'portWrites', 'mmioReads', 'mmioWrites'] as const
   ).map(counterIndex) as [number, number, number, number];
+  const hypercalls = counterIndex('hypercalls');
   const [msrReads, msrWrites, deadlines, acknowledgements, endsOfInterrupt] = (
     ['msrReads', 'msrWrites', 'deadlines', 'acknowledgements', 'endsOfInterrupt'] as const
   ).map(counterIndex) as [number, number, number, number, number];
@@ -38,6 +39,10 @@ export function countingHandlers(handlers: InterceptHandlers, counters: Counters
     msrWrite(index, value) {
       count(msrWrites);
       return handlers.msrWrite(index, value);
+    },
+    hypercall() {
+      count(hypercalls);
+      return handlers.hypercall();
     },
     deadline() {
       count(deadlines);

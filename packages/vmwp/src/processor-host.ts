@@ -5,7 +5,7 @@
  * Called by: run-virtual-machine.ts.
  */
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import type { InspectTree } from '@plinth/hypervisor';
+import type { GuestCrash, InspectTree } from '@plinth/hypervisor';
 import type { Outcome, ProcessorCommand, ProcessorEvent, ProcessorSetup } from './processor-protocol.ts';
 import type { ProcessorSnapshot } from './processor-snapshot.ts';
 
@@ -16,6 +16,9 @@ export interface ProcessorEvents {
   output(): void;
   reset(): void;
   errorRecord(record: Uint8Array): void;
+  guestCrashed(crash: GuestCrash): void;
+  /** The root partition has something to take. */
+  synic(): void;
   ended(outcome: Outcome, snapshot: ProcessorSnapshot): void;
   /** Plinth's fault, with what is known. */
   fault(message: string, stack: string, snapshot: ProcessorSnapshot | undefined): void;
@@ -121,6 +124,12 @@ export class ProcessorHost {
         return;
       case 'error-record':
         this.#events.errorRecord(event.record);
+        return;
+      case 'guest-crash':
+        this.#events.guestCrashed(event.crash);
+        return;
+      case 'synic':
+        this.#events.synic();
         return;
       case 'inspected':
         this.#inspections.get(event.id)?.(event.tree);

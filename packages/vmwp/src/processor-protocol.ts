@@ -5,7 +5,7 @@
  * the processor look. Events are posted to the main thread. Called by: run-virtual-machine.ts, processor-thread.ts.
  */
 import type { MessagePort } from 'node:worker_threads';
-import type { InspectTree, RegisterName, RegisterValue } from '@plinth/hypervisor';
+import type { GuestCrash, InspectTree, RegisterName, RegisterValue } from '@plinth/hypervisor';
 import type { TraceTopic } from './configuration.ts';
 import type { ProcessorSnapshot } from './processor-snapshot.ts';
 
@@ -53,6 +53,10 @@ export type ProcessorEvent =
   | { readonly kind: 'reset' }
   | { readonly kind: 'inspected'; readonly id: number; readonly tree: InspectTree }
   | { readonly kind: 'error-record'; readonly record: Uint8Array }
+  /** The guest told of its own crash, by the hypervisor's crash registers. */
+  | { readonly kind: 'guest-crash'; readonly crash: GuestCrash }
+  /** The root partition has messages or event flags to take, or room to post messages again. Sent once until it acknowledges. */
+  | { readonly kind: 'synic' }
   | { readonly kind: 'ended'; readonly outcome: Outcome; readonly snapshot: ProcessorSnapshot }
   /** A fault of Plinth on the processor's thread. */
   | { readonly kind: 'fault'; readonly message: string; readonly stack: string; readonly snapshot?: ProcessorSnapshot };

@@ -8,12 +8,13 @@ import { writeSync } from 'node:fs';
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { DebugExit } from '@plinth/chipset';
 import {
+  type EnlightenedProcessor,
   type Exit,
   type GuestFault,
+  GuestInterface,
   type InterceptHandlers,
   type InterruptMessage,
   Partition,
-  type VirtualProcessor,
 } from '@plinth/hypervisor';
 import { assembleChipset } from './chipset-assembly.ts';
 import type { TraceTopic } from './configuration.ts';
@@ -27,7 +28,7 @@ import { type TraceWriter, traceHandlers } from './trace.ts';
 
 /** An engine's processor and the words it shares with other threads. */
 export interface ThreadEngine {
-  readonly processor: VirtualProcessor;
+  readonly processor: EnlightenedProcessor;
   /** The last exceptions that the processor raised, the newest last. */
   lastExceptions(): readonly GuestFault[];
   /** How many exceptions it has raised in all. */
@@ -44,6 +45,8 @@ export interface ThreadEngine {
  * activation, so a run without end would stay in the first, slow version of the engine (a twentieth of the speed).
  */
 const RUN_SLICE = 2_000_000;
+/** The longest sleep in the guest idle register, in nanoseconds: commands to the thread wait for it. */
+const IDLE_NANOSECONDS = 10_000_000;
 /** Instructions in one run of a processor whose exceptions are traced. */
 const TRACE_SLICE = 64;
 
@@ -93,9 +96,32 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
     const device = new DebugExit(setup.debugExitPort, (status) => thread?.request({ kind: 'debug-exit', status }));
     partition.addDevice(device);
   }
+  const { words, index } = engine.kickWord;
+  let sleptMilliseconds = 0;
+  const sleep = (nanoseconds: number): void => {
+    const start = performance.now();
+    Atomics.wait(words, index, 0, nanoseconds === Number.POSITIVE_INFINITY ? nanoseconds : nanoseconds / 1e6);
+    sleptMilliseconds += performance.now() - start;
+  };
+  if (partition.isEnlightened) {
+    const guestInterface = new GuestInterface(partition, {
+      deliver,
+      reset() {
+        power('the guest asked the hypervisor for a reset');
+        thread?.request({ kind: 'reset' });
+      },
+      guestCrashed(crash) {
+        power(`the guest reported its crash: ${crash.parameters.map(hexadecimal).join(' ')}`);
+        post({ kind: 'guest-crash', crash });
+      },
+      wakeRoot: () => post({ kind: 'synic' }),
+      idle: () => sleep(Math.min(Math.max(processor.nextDeadline() - clock.now(), 0), IDLE_NANOSECONDS)),
+      runTime: () => clock.now() - sleptMilliseconds * 1e6,
+    });
+    guestInterface.attach(partition, processor);
+  }
   processor.setDeviceDeadline(partition.nextDeadline());
 
-  const { words, index } = engine.kickWord;
   thread = new ProcessorThread({
     processor,
     lastExceptions: () => engine.lastExceptions(),
@@ -103,9 +129,7 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
     counters,
     takeCommand: () => receiveMessageOnPort(setup.commands)?.message as ProcessorCommand | undefined,
     post,
-    sleep(nanoseconds) {
-      Atomics.wait(words, index, 0, nanoseconds === Number.POSITIVE_INFINITY ? nanoseconds : nanoseconds / 1e6);
-    },
+    sleep,
     clearKick: () => Atomics.store(words, index, 0),
     monotonic: monotonicNanoseconds,
     // Exceptions are read from a ring of the last 16, so a traced processor runs in slices too short to fill it.

@@ -16,7 +16,7 @@ import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Chipset, memoryLimits, type Uart16550, warmStartFlag } from '@plinth/chipset';
 import { PlinthError } from '@plinth/errors';
-import { type CpuidEntry, Partition } from '@plinth/hypervisor';
+import { CHILD_PRIVILEGES, type CpuidEntry, type GuestCrash, hypervisorLeaves, Partition } from '@plinth/hypervisor';
 import { clearGuestMemory, loadGuest } from './boot-loader.ts';
 import { assembleChipset, firmwareTables } from './chipset-assembly.ts';
 import type { EndReason, RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
@@ -25,6 +25,7 @@ import { type ControlRequest, type ControlServer, serveControl, treeAt } from '.
 import { ConsoleTail, writeCrashReport } from './crash-report.ts';
 import { crashReason, isCrash, readErrorRecord } from './error-record.ts';
 import { ExecSession } from './exec-session.ts';
+import { guestCrashReason } from './guest-crash-reason.ts';
 import { MarkWatcher } from './marks.ts';
 import { monotonicNanoseconds, peakResidentBytes, processTimes } from './process-times.ts';
 import { ProcessorHost } from './processor-host.ts';
@@ -130,7 +131,11 @@ class MachineRun {
     });
     const epoch = monotonicNanoseconds();
     this.#partition = createPartition(configuration, epoch);
-    this.#partition.writeCpuid(engine.cpuid(configuration.processors));
+    this.#partition.privileges = CHILD_PRIVILEGES;
+    this.#partition.writeCpuid([
+      ...engine.cpuid(configuration.processors),
+      ...hypervisorLeaves({ privileges: this.#partition.privileges }),
+    ]);
     // Before the other thread does the same: the first one sets the power-on state.
     this.#chipset = this.#assembleHostSide();
     // The thread comes next: it loads its modules and compiles the engine while this one reads the files.
@@ -149,6 +154,8 @@ class MachineRun {
         output: () => this.#drainPorts(),
         reset: () => this.#handleReset(),
         errorRecord: (record) => this.#handleErrorRecord(record),
+        guestCrashed: (crash) => this.#handleGuestCrash(crash),
+        synic: () => {},
         ended: (outcome, snapshot) => this.#handleOutcome(outcome, snapshot),
         fault: (message, stack, snapshot) => this.#handleFault(message, stack, snapshot),
       },
@@ -312,6 +319,13 @@ class MachineRun {
     if (record === undefined || !isCrash(record) || this.#crash !== undefined) return;
     this.#crash = { reason: crashReason(record), log: record.text };
     // It may still print its last lines, reset, power off or halt; each of these ends the wait.
+    this.#timers.push(setTimeout(() => this.#endCrashed(), LAST_WORDS_MILLISECONDS));
+  }
+
+  /** The guest's own words by the crash registers. What an error record has told stands. */
+  #handleGuestCrash(crash: GuestCrash): void {
+    if (this.#crash !== undefined) return;
+    this.#crash = { reason: guestCrashReason(crash), log: crash.message };
     this.#timers.push(setTimeout(() => this.#endCrashed(), LAST_WORDS_MILLISECONDS));
   }
 

@@ -11,6 +11,7 @@ const handlers: InterceptHandlers = {
   mmioWrite: () => {},
   msrRead: (index) => (index === 0x10 ? 0x1234n : undefined),
   msrWrite: () => false,
+  hypercall: () => 'absent',
   deadline: () => {},
   acknowledgeExternalInterrupt: () => 0x30,
   endOfInterrupt: () => {},

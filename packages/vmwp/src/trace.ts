@@ -25,6 +25,7 @@ export function traceHandlers(
     mmioWrite: (gpa, size, value) => handlers.mmioWrite(gpa, size, value),
     msrRead: (index) => handlers.msrRead(index),
     msrWrite: (index, value) => handlers.msrWrite(index, value),
+    hypercall: () => handlers.hypercall(),
     deadline: () => handlers.deadline(),
     acknowledgeExternalInterrupt: () => handlers.acknowledgeExternalInterrupt(),
     endOfInterrupt: (vector) => handlers.endOfInterrupt(vector),

@@ -23,6 +23,7 @@ const EXCLUDED_OPERATIONS: Readonly<Record<string, string>> = {
   SIDT: 'Linux emulates it where UMIP forbids it',
   SMSW: 'Linux emulates it where UMIP forbids it',
   INT1: 'hypervisors disagree on the address that it reports',
+  VMMCALL: "calls the hypervisor of the host's own machine",
   RDPMC: "whether a user may is the kernel's choice",
 };
 

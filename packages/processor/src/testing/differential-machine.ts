@@ -102,6 +102,7 @@ export class DifferentialMachine {
       mmioWrite: () => undefined,
       msrRead: () => undefined,
       msrWrite: () => false,
+      hypercall: () => 'absent',
       deadline: () => undefined,
       acknowledgeExternalInterrupt: () => 0xff,
       endOfInterrupt: () => undefined,

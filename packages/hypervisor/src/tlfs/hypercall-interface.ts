@@ -1,0 +1,213 @@
+/**
+ * The hypercall interface: from the registers to a row of the table, with every check that is common to all calls.
+ *
+ *     control word ──> row ──> reserved bits, rep counts, header size ──> privilege ──> input ──> handler ──> output, result
+ *
+ * A rep call does its elements in order until TIME_SLICE is used up; then the instruction is executed again with the new start index, so
+ * interrupts come through. At least one element is done each time. Invariant: nothing a guest passes makes a handler read or write
+ * outside the parameters it named, and none throws.
+ * Answers to: TLFS, "Hypercall interface". Called by: guest-interface.ts.
+ */
+import { isGpaFault } from '../guest-memory.ts';
+import { FAST_BYTES, FAST_GENERAL_BYTES, HypercallRegisters } from './hypercall-registers.ts';
+import type { Ports } from './ports.ts';
+import { hasPrivilege, type PrivilegeName } from './privileges.ts';
+import { HV_STATUS, type HvStatus } from './status.ts';
+import type { VirtualProcessorState } from './virtual-processor.ts';
+
+/** One invocation, as its handler sees it. */
+export interface HypercallCall {
+  readonly vp: VirtualProcessorState;
+  /** All processors of the partition. */
+  readonly processors: readonly VirtualProcessorState[];
+  readonly ports: Ports;
+  /** Header, fixed and variable; a copy. */
+  readonly header: DataView;
+  /** Bytes of the header's variable part. */
+  readonly variableBytes: number;
+}
+
+interface Common {
+  readonly code: number;
+  readonly name: string;
+  /** Bytes of the fixed header; a multiple of 8. */
+  readonly headerBytes: number;
+  /** The header may be longer than its fixed part. */
+  readonly variableHeader?: boolean;
+  /** Smallest input of the slow form, where callers may leave out what follows (a message's payload). */
+  readonly privilege?: PrivilegeName;
+}
+
+/** A call that does one thing. @returns its status; output is filled where it succeeds */
+export interface SimpleHypercall extends Common {
+  readonly outputBytes: number;
+  readonly call: (call: HypercallCall, output: DataView) => HvStatus;
+}
+
+/** A call for a list of elements. */
+export interface RepHypercall extends Common {
+  readonly elementBytes: number;
+  readonly outputElementBytes: number;
+  /** Checked once before the elements of each invocation. */
+  readonly begin?: (call: HypercallCall) => HvStatus;
+  readonly element: (call: HypercallCall, input: DataView, output: DataView) => HvStatus;
+}
+
+export type Hypercall = SimpleHypercall | RepHypercall;
+
+/** How long a rep call may take before the guest may take interrupts, in nanoseconds. */
+const TIME_SLICE = 50_000;
+
+const FIELD = {
+  fast: 1n << 16n,
+  variableShift: 17n,
+  variableMask: 0x3ffn,
+  repCountShift: 32n,
+  repStartShift: 48n,
+  repMask: 0xfffn,
+} as const;
+/** Bits 30:27, 31 (nested), 47:44, 63:60. */
+const RESERVED = 0xf000_f000_f800_0000n;
+const REP_START_FIELD = FIELD.repMask << FIELD.repStartShift;
+const PAGE_BYTES = 4096;
+
+const roundUp = (value: number, multiple: number): number => Math.ceil(value / multiple) * multiple;
+
+/** Parts of a decoded control word. */
+interface Control {
+  readonly isFast: boolean;
+  readonly variableBytes: number;
+  readonly repCount: number;
+  readonly repStart: number;
+}
+
+export class HypercallInterface {
+  readonly #rows: ReadonlyMap<number, Hypercall>;
+  readonly #processors: readonly VirtualProcessorState[];
+  readonly #ports: Ports;
+  /** Calls by name, for inspection. */
+  readonly #counts = new Map<string, number>();
+
+  constructor(rows: readonly Hypercall[], processors: readonly VirtualProcessorState[], ports: Ports) {
+    this.#rows = new Map(rows.map((row) => [row.code, row]));
+    this.#processors = processors;
+    this.#ports = ports;
+  }
+
+  get counts(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#counts);
+  }
+
+  /** Answers the instruction of a processor; see InterceptHandlers.hypercall. */
+  execute(vp: VirtualProcessorState): 'absent' | 'completed' | 'again' {
+    if (!vp.shared.hypercallsEnabled) return 'absent';
+    const registers = new HypercallRegisters(vp.processor);
+    const value = registers.control;
+    const row = this.#rows.get(Number(value & 0xffffn));
+    const finish = (status: HvStatus, completed = 0): 'completed' => {
+      registers.setResult(BigInt(status) | (BigInt(completed) << FIELD.repCountShift));
+      return 'completed';
+    };
+    if (row === undefined) return finish(HV_STATUS.INVALID_HYPERCALL_CODE);
+    this.#counts.set(row.name, (this.#counts.get(row.name) ?? 0) + 1);
+    if (row.privilege !== undefined && !hasPrivilege(vp.shared.privileges, row.privilege)) {
+      return finish(HV_STATUS.ACCESS_DENIED);
+    }
+    const control = decode(value, row);
+    if (control === undefined) return finish(HV_STATUS.INVALID_HYPERCALL_INPUT);
+    const bytes = parameterBytes(row, control);
+    if (control.isFast && bytes.input > FAST_BYTES) return finish(HV_STATUS.INVALID_HYPERCALL_INPUT);
+    const input = control.isFast ? registers.readFast(bytes.input) : this.#readInput(vp, registers.input, bytes.input);
+    if (input === undefined) return finish(HV_STATUS.INVALID_ALIGNMENT);
+    const outputStart = roundUp(bytes.input, FAST_GENERAL_BYTES);
+    if (
+      control.isFast ? outputStart + bytes.output > FAST_BYTES : !this.#isWritable(vp, registers.output, bytes.output)
+    ) {
+      return finish(control.isFast ? HV_STATUS.INVALID_HYPERCALL_INPUT : HV_STATUS.INVALID_ALIGNMENT);
+    }
+    const output = new Uint8Array(bytes.output);
+    const headerBytes = row.headerBytes + control.variableBytes;
+    const call: HypercallCall = {
+      vp,
+      processors: this.#processors,
+      ports: this.#ports,
+      header: new DataView(input.buffer, input.byteOffset, headerBytes),
+      variableBytes: control.variableBytes,
+    };
+    const put = (from: number, end: number): void => {
+      if (end <= from) return;
+      if (control.isFast) registers.writeFast(outputStart, output);
+      else vp.shared.partition.guestMemory.write(Number(registers.output) + from, output.subarray(from, end));
+    };
+
+    if ('call' in row) {
+      const status = row.call(call, new DataView(output.buffer));
+      if (status === HV_STATUS.SUCCESS) put(0, output.length);
+      return finish(status);
+    }
+    const elements = new DataView(input.buffer, input.byteOffset + headerBytes);
+    const { status, done } = this.#repeat(row, call, control, elements, new DataView(output.buffer));
+    put(control.repStart * row.outputElementBytes, done * row.outputElementBytes);
+    if (status !== HV_STATUS.SUCCESS || done === control.repCount) return finish(status, done);
+    registers.control = (value & ~REP_START_FIELD) | (BigInt(done) << FIELD.repStartShift);
+    return 'again';
+  }
+
+  /** Elements from the start index on, until all are done, one fails, or the time is up. @returns how many are done in all */
+  #repeat(
+    row: RepHypercall,
+    call: HypercallCall,
+    { repStart, repCount }: Control,
+    elements: DataView,
+    output: DataView,
+  ): { readonly status: HvStatus; readonly done: number } {
+    const begun = row.begin?.(call) ?? HV_STATUS.SUCCESS;
+    if (begun !== HV_STATUS.SUCCESS) return { status: begun, done: repStart };
+    const { clock } = call.vp.shared.partition;
+    const end = clock.now() + TIME_SLICE;
+    const part = (view: DataView, index: number, bytes: number): DataView =>
+      new DataView(view.buffer, view.byteOffset + index * bytes, bytes);
+    for (let index = repStart; index < repCount; index++) {
+      const status = row.element(
+        call,
+        part(elements, index, row.elementBytes),
+        part(output, index, row.outputElementBytes),
+      );
+      if (status !== HV_STATUS.SUCCESS) return { status, done: index };
+      if (clock.now() >= end) return { status: HV_STATUS.SUCCESS, done: index + 1 };
+    }
+    return { status: HV_STATUS.SUCCESS, done: repCount };
+  }
+
+  /** The slow form's parameters, as a copy; undefined where they are misaligned, cross a page, or lie in no memory. */
+  #readInput(vp: VirtualProcessorState, gpa: bigint, bytes: number): Uint8Array | undefined {
+    if (bytes === 0) return new Uint8Array(0);
+    return inOnePage(gpa, bytes) ? vp.shared.partition.guestMemory.read(Number(gpa), bytes) : undefined;
+  }
+
+  #isWritable(vp: VirtualProcessorState, gpa: bigint, bytes: number): boolean {
+    if (bytes === 0) return true;
+    return inOnePage(gpa, bytes) && !isGpaFault(vp.shared.partition.guestMemory.range(Number(gpa), bytes, 'write'));
+  }
+}
+
+function decode(value: bigint, row: Hypercall): Control | undefined {
+  const variable = Number((value >> FIELD.variableShift) & FIELD.variableMask);
+  const repCount = Number((value >> FIELD.repCountShift) & FIELD.repMask);
+  const repStart = Number((value >> FIELD.repStartShift) & FIELD.repMask);
+  if ((value & RESERVED) !== 0n) return undefined;
+  if (variable !== 0 && row.variableHeader !== true) return undefined;
+  if ('call' in row ? repCount !== 0 || repStart !== 0 : repStart >= repCount) return undefined;
+  return { isFast: (value & FIELD.fast) !== 0n, variableBytes: variable * 8, repCount, repStart };
+}
+
+function parameterBytes(row: Hypercall, { variableBytes, repCount }: Control): { input: number; output: number } {
+  const header = row.headerBytes + variableBytes;
+  if ('call' in row) return { input: header, output: row.outputBytes };
+  return { input: header + repCount * row.elementBytes, output: repCount * row.outputElementBytes };
+}
+
+/** 8-byte aligned, within a page, and a number that can be an address. */
+function inOnePage(gpa: bigint, bytes: number): boolean {
+  return gpa % 8n === 0n && gpa < 2n ** 52n && Number(gpa % BigInt(PAGE_BYTES)) + bytes <= PAGE_BYTES;
+}
