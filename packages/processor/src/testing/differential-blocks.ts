@@ -53,7 +53,7 @@ const SHORT_JUMP = INSTRUCTIONS.find((row) => row.operation === 'JMP' && row.ope
 const RESERVE = 40;
 const LIMIT = SLOT_STRIDE - 40;
 
-const helper = (bytes: number[], flagsDefined = 0): Item => ({
+export const helper = (bytes: number[], flagsDefined = 0): Item => ({
   row: undefined,
   bytes,
   size: 32,
@@ -64,7 +64,7 @@ const helper = (bytes: number[], flagsDefined = 0): Item => ({
 });
 
 /** cmp register,register: defines all flags. */
-function defineFlags(builder: CaseBuilder): void {
+export function defineFlags(builder: CaseBuilder): void {
   builder.append(helper([0x39, 0xc0 | builder.random.below(64)], ARITHMETIC_FLAGS));
 }
 
@@ -74,7 +74,7 @@ function emit(builder: CaseBuilder, item: Item): void {
   builder.append(item);
 }
 
-const moveImmediate = (register: number, value: number): Item =>
+export const moveImmediate = (register: number, value: number): Item =>
   helper([
     ...(register >= 8 ? [0x41] : []),
     0xb8 + (register & 7),
@@ -91,7 +91,7 @@ function setLastByte(item: Item, value: number): void {
   (item.bytes as number[])[item.bytes.length - 1] = value & 0xff;
 }
 
-function emitPlain(builder: CaseBuilder, stack: boolean): void {
+export function emitPlain(builder: CaseBuilder, stack: boolean): void {
   const { random, mode } = builder;
   const pool = random.chance(0.68) ? POOLS[mode].general : POOLS[mode].vector;
   let row = random.pick(pool);
@@ -117,7 +117,7 @@ function indexRegister(builder: CaseBuilder): number {
   throw new RangeError('a block has an index register');
 }
 
-function emitString(builder: CaseBuilder): void {
+export function emitString(builder: CaseBuilder): void {
   const { random } = builder;
   const row = random.pick(STRINGS);
   const repeat = random.pick([0, 0xf3, 0xf3, 0xf2] as const);
@@ -130,7 +130,7 @@ function emitString(builder: CaseBuilder): void {
   emit(builder, encodeInstruction(builder, row, { repeat, plain: true }).item);
 }
 
-function emitDivision(builder: CaseBuilder): void {
+export function emitDivision(builder: CaseBuilder): void {
   const { random } = builder;
   if (random.chance(0.8)) builder.append(helper([0x31, 0xd2], ARITHMETIC_FLAGS));
   emit(builder, encodeInstruction(builder, random.pick(DIVISIONS)).item);
