@@ -11,13 +11,15 @@ const layers = {
   hypervisor: ['errors'],
   processor: ['errors', 'hypervisor'],
   chipset: ['errors', 'hypervisor'],
+  vmbus: ['errors', 'hypervisor'],
+  'vsp-integration': ['errors', 'hypervisor', 'vmbus'],
   images: ['errors'],
-  vmwp: ['errors', 'hypervisor', 'processor', 'chipset', 'images'],
+  vmwp: ['errors', 'hypervisor', 'processor', 'chipset', 'vmbus', 'vsp-integration', 'images'],
   cli: ['errors', 'vmwp', 'images'],
 };
 
 /** Packages that are to run in a browser's worker, too: their sources use no `node:` module (their tests may). */
-const withoutNode = ['errors', 'hypervisor', 'processor', 'chipset'];
+const withoutNode = ['errors', 'hypervisor', 'processor', 'chipset', 'vmbus', 'vsp-integration'];
 
 /** Of the hypervisor, the processor takes types, and values only from these modules: layouts and names, no behaviour. */
 const valuesForProcessor = ['memory-layout.ts', 'registers.ts'];

@@ -111,7 +111,8 @@ function sameVersions(lock, installed) {
   const [wanted, found] = [lock, installed].map((path) => JSON.parse(readFileSync(path, 'utf8')).packages);
   return Object.entries(wanted).every(
     ([path, entry]) =>
-      !path.startsWith('node_modules/') || (entry.optional && !found[path]) || found[path]?.version === entry.version,
+      !path.startsWith('node_modules/') ||
+      (found[path] === undefined ? entry.optional === true : found[path].version === entry.version),
   );
 }
 

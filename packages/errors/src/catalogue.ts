@@ -361,6 +361,12 @@ export const catalogue = {
     tryNext: 'the same command with --console file:console.log, and see why',
     exitStatus: 75,
   },
+  'PL-3101': {
+    what: 'The VM cannot be saved at this moment',
+    why: 'A device is still finishing work in memory that the guest has taken back',
+    tryNext: 'the same command again',
+    exitStatus: 1,
+  },
   // (append 3000s above this line)
 
   // ---- 4000s: guest crash, processor, hypervisor -------------------------------------------------------------------
