@@ -97,7 +97,7 @@ function placeOf(operand: Operand | undefined): number {
 }
 
 /** The form of a row when its ModRM operand is a register, and when it is memory. */
-function formsOf(row: InstructionRow): { readonly register: FormName; readonly memory: FormName } {
+export function formsOf(row: InstructionRow): { readonly register: FormName; readonly memory: FormName } {
   const [first, second] = row.operands;
   if (first === undefined || (isImmediate(first) && second === undefined)) return { register: 'N', memory: 'N' };
   if (first.kind === 'O' || second?.kind === 'O' || first.kind === 'I') return { register: 'N', memory: 'N' };

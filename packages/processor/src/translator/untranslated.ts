@@ -12,7 +12,7 @@ const REASONS: readonly (readonly [reason: string, ...operations: string[]])[] =
   ['calls a device', 'IN_IMM', 'IN_DX', 'OUT_IMM', 'OUT_DX', 'INS', 'OUTS'],
   [
     'changes the mode, the privilege level or the address space that the region was made for',
-    ...['SYSCALL', 'SYSRET', 'SYSENTER', 'SYSEXIT', 'IRET', 'RETF', 'INT', 'INT1', 'INT3'],
+    ...['SYSCALL', 'SYSRET', 'IRET', 'RETF', 'INT', 'INT1', 'INT3'],
     ...[
       'JMP_FAR_MEM',
       'CALL_FAR_MEM',
@@ -50,6 +50,15 @@ const REASONS: readonly (readonly [reason: string, ...operations: string[]])[] =
     ...['XGETBV', 'WBINVD', 'CLFLUSH', 'ENTER', 'PUSH_SEG', 'LOOP', 'LOOPE', 'LOOPNE', 'JCXZ'],
   ],
   [
+    'is the state of the x87 unit, which does no arithmetic here',
+    ...['FWAIT', 'FLDENV', 'FLDCW', 'FNSTENV', 'FNSTCW', 'FNOP', 'FRSTOR', 'FNSAVE', 'FNSTSW', 'FNSTSW_AX', 'FFREE'],
+    ...['FNCLEX', 'FNINIT', 'FINCSTP', 'FDECSTP', 'X87_ABSENT'],
+  ],
+  ['moves the whole vector state at once', 'FXSAVE', 'FXRSTOR', 'XSAVE', 'XRSTOR'],
+  ['changes how vectors are computed, which is looked at when a region is entered', 'LDMXCSR', 'STMXCSR'],
+  ['is an approximation that the interpreter looks up', 'RCPPS', 'RCPSS', 'RSQRTPS', 'RSQRTSS'],
+  ['stores up to sixteen pieces, each of which may fault', 'MASKMOVDQU'],
+  [
     'goes a page at a time in the interpreter, and may be interrupted between pieces',
     ...['MOVS', 'STOS', 'LODS', 'SCAS', 'CMPS'],
   ],
@@ -67,8 +76,12 @@ interface UntranslatedForm {
   readonly reason: string;
 }
 
-/** Forms of translated operations that are interpreted. */
+/** Kinds of operations, and forms of translated ones, that are interpreted. */
 export const UNTRANSLATED_FORMS: readonly UntranslatedForm[] = [
+  {
+    when: ({ operation }) => operation.startsWith('MMX_') || operation === 'EMMS',
+    reason: 'programs for 64-bit processors use SSE2 instead of MMX',
+  },
   {
     operations: new Set(['JMP', 'CALL', 'RET', 'JMP_INDIRECT', 'CALL_INDIRECT']),
     when: ({ size }) => size !== 3,
