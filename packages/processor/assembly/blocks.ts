@@ -254,6 +254,9 @@ export function lookUpSlow(rip: u64, kind: u32): usize {
       hostTranslate();
       const region = blockAt(gpa);
       if (region != 0) block = region;
+      // As when it is found: its second page counts as accessed.
+      const nextPage = (linear & ~0xfff) + 0x1000;
+      if (holdsRegion(block) && load<u32>(block, 44) != 0 && mayExecute(nextPage)) fetchPointer(nextPage);
     }
   }
   noteExecuted(linear);

@@ -31,6 +31,7 @@ const PRESENT = 1n;
 const WRITABLE = 2n;
 const USER = 4n;
 const NO_EXECUTE = 1n << 63n;
+const ACCESSED = 0x20;
 const CR4_PCIDE = 0x2_0000n;
 const ARITHMETIC = 0x8d5n;
 const FAULT_LIMIT = 150;
@@ -47,6 +48,8 @@ export interface ProgramEvent {
   readonly flags: bigint;
   readonly registers: readonly bigint[];
   /** Of vector and x87 registers, of the page table entries of its pages, and of all memory of the program. */
+  /** A bit for each executable page and root: whether it has been accessed. A processor may access code that it does not execute. */
+  readonly accessedCode: number;
   readonly hashes: { readonly vectors: number; readonly tables: number; readonly memory: number };
 }
 
@@ -123,14 +126,19 @@ export class ProgramMachine {
   readonly #machine: TinyMachine;
   readonly #otherRoot: number;
   /** Addresses of the entries of the program's pages, under both roots. */
-  readonly #entries: readonly number[];
+  readonly #entries: readonly { readonly at: number; readonly executable: boolean }[];
 
   constructor(translateAfter: number) {
     this.#machine = new TinyMachine('long', { translateAfter });
     this.#otherRoot = mapPrograms(this.#machine);
     const { tables } = this.#machine;
     this.#entries = [tables.root, this.#otherRoot].flatMap((root) =>
-      MAPPINGS.flatMap(({ linear }) => tables.entries(linear, root).slice(-1)),
+      MAPPINGS.flatMap(({ linear, executable }) =>
+        tables
+          .entries(linear, root)
+          .slice(-1)
+          .map((at) => ({ at, executable })),
+      ),
     );
   }
 
@@ -198,7 +206,16 @@ export class ProgramMachine {
     registers[4] = ram.getBigUint64(frame + 24, true);
     const flags = ram.getBigUint64(frame + 16, true);
     const address = vector === 14 ? (processor.readRegister('Cr2') as bigint) : 0n;
-    events.push({ vector, error, rip, address, flags, registers, hashes: this.#hashes() });
+    events.push({
+      vector,
+      error,
+      rip,
+      address,
+      flags,
+      registers,
+      accessedCode: this.#accessedCode(),
+      hashes: this.#hashes(),
+    });
     if (vector === 6 && rip === program.end) return 'end';
     if (events.length >= FAULT_LIMIT) return 'many faults';
     const again = vector === 14 && ((error & 0x10) !== 0 || events.length % 2 === 0) && this.#makeAccessible(address);
@@ -262,9 +279,24 @@ export class ProgramMachine {
     vectors = hash(words(processorsOffset + STATE.SEGMENTS, 6 * SEGMENT_BYTES), vectors);
     return {
       vectors,
-      tables: hash(Uint32Array.from(this.#entries.flatMap((at) => [...words(ramOffset + at, 8)])), 1),
+      tables: hash(
+        Uint32Array.from(
+          this.#entries.flatMap(({ at, executable }) => {
+            const [low = 0, high = 0] = words(ramOffset + at, 8);
+            return [executable ? low & ~ACCESSED : low, high];
+          }),
+        ),
+        1,
+      ),
       memory: hash(words(ramOffset + FRAMES.code, FRAMES.end - FRAMES.code), 1),
     };
+  }
+
+  #accessedCode(): number {
+    const { ram } = this.#machine;
+    return this.#entries
+      .filter(({ executable }) => executable)
+      .reduce((mask, { at }, bit) => mask | ((ram.getUint32(at, true) & ACCESSED) === 0 ? 0 : 1 << bit), 0);
   }
 
   #lay(program: Program): void {

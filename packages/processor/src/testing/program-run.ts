@@ -133,6 +133,7 @@ function compareEvents(one: ProgramEvent, other: ProgramEvent, undefinedFlags: b
     compare(NAMES[register] ?? '', value, other.registers[register] ?? 0n);
   });
   compare('hash of vector registers', one.hashes.vectors, other.hashes.vectors);
+  compare('accessed code pages', one.accessedCode, other.accessedCode & one.accessedCode);
   compare('hash of page tables', one.hashes.tables, other.hashes.tables);
   compare('hash of memory', one.hashes.memory, other.hashes.memory);
   return differences.length === 0 ? undefined : differences.join('; ');
