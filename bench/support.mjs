@@ -181,7 +181,7 @@ export const compared = (ours, theirs) => ({ plinth: ours, peer: theirs, ratio: 
 export async function benchImage() {
   const { resolveImage } = await import('../packages/images/dist/index.js');
   const { panicWords } = await import('../packages/chipset/dist/index.js');
-  const built = spawnSync(process.execPath, [join(root, 'plinth'), 'image', 'build', '--if-missing'], {
+  const built = spawnSync(join(root, 'plinth'), ['image', 'build', '--if-missing'], {
     stdio: ['ignore', 2, 2],
   });
   if (built.status !== 0) throw new StepFailure('the default image could not be built');
@@ -192,7 +192,6 @@ export async function benchImage() {
 /** The command that boots kernel and initrd in Plinth. */
 export function plinthCommand({ kernel, initrds, commandLine }, memory, ...more) {
   return [
-    process.execPath,
     join(root, 'plinth'),
     'run',
     ...['--kernel', kernel, ...initrds.flatMap((initrd) => ['--initrd', initrd])],

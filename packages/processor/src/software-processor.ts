@@ -23,10 +23,13 @@ import {
 } from '@plinth/hypervisor';
 import { kickProcessor, requestInterrupt } from './interrupt-request.ts';
 import { SEGMENT, SEGMENT_BYTES, STATE } from './state-layout.ts';
+import { DEFAULT_TRANSLATE_AFTER, TRANSLATE_AT_ONCE } from './translate-after.ts';
 import { LocalTranslation } from './translator/local-translation.ts';
 import { type DecoderExports, RegionCompiler } from './translator/region-compiler.ts';
 import type { TranslationService } from './translator/translation-messages.ts';
 import { TABLE_SLOTS, type TranslationExports, Translator } from './translator/translator.ts';
+
+export { TRANSLATE_AT_ONCE };
 
 export interface SoftwareProcessorOptions {
   readonly memory: WebAssembly.Memory;
@@ -94,11 +97,6 @@ const SCALARS: Readonly<Record<string, number>> = {
 };
 /** Registers whose change alters translation or mode. */
 const MODE_REGISTERS = new Set<RegisterName>(['Cr0', 'Cr3', 'Cr4', 'Efer', 'Cs', 'Ss']);
-
-/** `translateAfter` of a processor that translates all that it can before it executes it. */
-export const TRANSLATE_AT_ONCE = 0xffffffff;
-/** Measured on boots: half as many cost 10 MiB for modules and no less CPU, for code that is hardly run again. */
-const DEFAULT_TRANSLATE_AFTER = 2000;
 
 class SoftwareProcessor implements EnlightenedProcessor {
   readonly index: number;

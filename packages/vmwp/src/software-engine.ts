@@ -2,7 +2,7 @@
  * The software engine in a VM: which module runs on its processors' threads, and how they are kicked.
  * Called by: cli, through index.ts.
  */
-import { defaultCpuid, kickProcessor } from '@plinth/processor';
+import { defaultCpuid, kickProcessor } from '@plinth/processor/host';
 import type { RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
 import { type EngineParts, runMachine } from './run-virtual-machine.ts';
 import { translateAfter } from './translator-setting.ts';

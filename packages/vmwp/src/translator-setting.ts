@@ -3,7 +3,7 @@
  * Called by: software-engine.ts, before anything starts, and software-worker.ts.
  */
 import { PlinthError } from '@plinth/errors';
-import { TRANSLATE_AT_ONCE } from '@plinth/processor';
+import { TRANSLATE_AT_ONCE } from '@plinth/processor/host';
 
 const SETTINGS: Readonly<Record<string, number | undefined>> = { off: 0, on: undefined, force: TRANSLATE_AT_ONCE };
 

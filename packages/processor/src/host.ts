@@ -1,0 +1,8 @@
+/**
+ * The software engine as other threads than a processor's need it: what CPUID tells, interrupts and kicks through shared memory, and
+ * how eagerly to translate. It stays apart from index.ts because that loads decoder tables and translator, 8 MiB of a process's
+ * memory, and neither is of any use there. Called by: vmwp, on the main thread.
+ */
+export * from './cpuid.ts';
+export * from './interrupt-request.ts';
+export { TRANSLATE_AT_ONCE } from './translate-after.ts';
