@@ -407,6 +407,12 @@ export const catalogue = {
       'the last lines of the console, which are in the report too: they name the cause, such as too little --memory',
     exitStatus: 75,
   },
+  'PL-4006': {
+    what: 'The processor interprets {instruction} at {address}, which has a translation',
+    why: 'PLINTH_TRANSLATOR=force asks that all 64-bit code is translated before it runs, but for instructions that are listed with their reason',
+    tryNext: 'PLINTH_TRANSLATOR=on to go on, and a bug report with the instruction; this is a fault of Plinth',
+    exitStatus: 70,
+  },
   'PL-4101': {
     what: "The shared state '{state}' cannot be laid out: {problem}",
     why: 'Every thread of a VM must be of one build and agree on where its devices keep their state',

@@ -15,7 +15,7 @@
 import * as L from './generated/layout';
 import { vp, MODE_64, MODE_16, MODE_STACK32, raise, VECTOR_GP, SEG_CS, segment } from './state';
 import { decodeInstruction, decodedLength, decodedEnds, RESULT_LONG, RESULT_SHORT } from './decoder';
-import { hostTranslate } from './host';
+import { hostInterpreted, hostTranslate } from './host';
 import { fetchPointer, mayExecute } from './memory';
 import { walkedGpa } from './page-walk';
 import { readablePointer } from './physical-memory';
@@ -105,7 +105,7 @@ export function jumpSlot(rip: u64): usize {
   return vp + L.JUMP_CACHE + ((<u32>(rip ^ (rip >> 12)) & (JUMP_ENTRIES - 1)) << 2);
 }
 
-/** Bits of a mode key: the block is never translated; it is a single instruction and never translated. */
+/** Bits of a mode key: the block is never translated; it is a single instruction and never translated. Both: one behind a side exit. */
 export const INTERPRET_ONLY: u32 = 0x1000;
 export const INTERPRET_ONE: u32 = 0x2000;
 /** Slot of a block that is only interpreted. The kinds stand apart; finding the other one would do no harm. */
@@ -217,6 +217,22 @@ function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, key: u32, sin
   return block;
 }
 
+/**
+ * A block of 64-bit code before its first execution, where each is translated then. A single instruction behind a side exit is the
+ * interpreter's; the host is told of any other block that is not translated. @returns the block to enter
+ */
+function translateAtOnce(block: usize, gpa: u64, key: u32): usize {
+  if (key == MODE_64) {
+    store<u32>(vp + L.HOT_QUEUE + 4, <u32>block);
+    store<u32>(vp + L.HOT_QUEUE, 1);
+    hostTranslate();
+    const region = blockAt(gpa);
+    if (region != 0 && holdsRegion(region)) return region;
+  }
+  if ((key & INTERPRET_ONLY) == 0) hostInterpreted(block);
+  return block;
+}
+
 /** Finds or makes the block at RIP and enters it in the jump cache. @returns block or 0 after a recorded fault. */
 export function lookUpSlow(rip: u64, kind: u32): usize {
   if (arenaNext() + HEADER + (MAX_OPERATIONS + 2) * 16 > <u32>vp + L.ARENA_END) {
@@ -248,12 +264,8 @@ export function lookUpSlow(rip: u64, kind: u32): usize {
   if (block == 0) {
     block = decodeBlock(rip, linear, host, gpa, key, false);
     if (block == 0) return 0;
-    if (load<u32>(vp, L.HOT_THRESHOLD) == TRANSLATE_AT_ONCE && key == MODE_64) {
-      store<u32>(vp + L.HOT_QUEUE + 4, <u32>block);
-      store<u32>(vp + L.HOT_QUEUE, 1);
-      hostTranslate();
-      const region = blockAt(gpa);
-      if (region != 0) block = region;
+    if (load<u32>(vp, L.HOT_THRESHOLD) == TRANSLATE_AT_ONCE && key & MODE_64) {
+      block = translateAtOnce(block, gpa, key);
       // As when it is found: its second page counts as accessed.
       const nextPage = (linear & ~0xfff) + 0x1000;
       if (holdsRegion(block) && load<u32>(block, 44) != 0 && mayExecute(nextPage)) fetchPointer(nextPage);

@@ -12,7 +12,7 @@ import * as L from './generated/layout';
 import { vp, raise, SEG_SS, FLAG_IF, MODE_64, RSP, RBP, VECTOR_GP, VECTOR_SS, VECTOR_NMI } from './state';
 import { GENERAL_BASE } from './decoder';
 import {
-  INTERPRET_ONE, INTERPRET_ONLY, jumpSlot, interpretSlot, lookUpSlow, singleBlock, leaveOperation, LEAVE_DELIVER, LEAVE_EXIT, LEAVE_POLL,
+  INTERPRET_ONE, INTERPRET_ONLY, TRANSLATE_AT_ONCE, jumpSlot, interpretSlot, lookUpSlow, singleBlock, leaveOperation, LEAVE_DELIVER, LEAVE_EXIT, LEAVE_POLL,
   invalidateCode, arenaFlushes,
 } from './blocks';
 import { executeGeneral } from './general';
@@ -103,7 +103,9 @@ export function enterChecked(u: usize, target: u64): usize {
  */
 export function enterInterpreted(rip: u64, one: bool): usize {
   if (load<i32>(vp, L.BUDGET) < 0) return leaveOperation(LEAVE_POLL);
-  const kind: u32 = one ? INTERPRET_ONE : INTERPRET_ONLY;
+  let kind: u32 = one ? INTERPRET_ONE : INTERPRET_ONLY;
+  // What is behind the instruction is translated too.
+  if (!one && load<u32>(vp, L.HOT_THRESHOLD) == TRANSLATE_AT_ONCE) kind |= INTERPRET_ONE;
   let block: usize = load<u32>(interpretSlot(rip, kind));
   if (block == 0 || load<u64>(block) != rip || load<u32>(block, 8) != load<u32>(vp, L.GENERATION)) {
     block = lookUpSlow(rip, kind);
@@ -113,6 +115,8 @@ export function enterInterpreted(rip: u64, one: bool): usize {
     }
   }
   store<u64>(vp, rip, L.RIP_BASE);
+  const count = vp + (one ? L.UNTRANSLATED_COUNTS : L.SIDE_EXIT_COUNTS) + (<u32>load<u16>(block, 64) << 2);
+  store<u32>(count, load<u32>(count) + 1);
   return block + 64;
 }
 /** A block has been entered often enough: it waits for translation. */

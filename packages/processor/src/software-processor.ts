@@ -160,6 +160,7 @@ class SoftwareProcessor implements EnlightenedProcessor {
         acknowledgeExternalInterrupt: () => handlers.acknowledgeExternalInterrupt(),
         endOfInterrupt: (vector: number) => handlers.endOfInterrupt(vector),
         translate: () => this.#translator.run(),
+        interpreted: (block: number) => this.#translator.interpreted(block >>> 0),
         sendInterrupt: (icr: number, destination: number) => this.#sendInterrupt(icr >>> 0, destination >>> 0),
         random: () => globalThis.crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
       },

@@ -153,6 +153,9 @@ export const STATE = {
   /** A block as small as decoding needs, for the translator's own instance of the core, and its copy of two pages of code. */
   TRANSLATOR: 0x260000,
   TRANSLATOR_CODE: 0x262000,
+  /** u32 by operation number: how often a region was left because its next instruction has no translation; how often by a side exit. */
+  UNTRANSLATED_COUNTS: 0x268000,
+  SIDE_EXIT_COUNTS: 0x270000,
   /** Decoded code. */
   ARENA: 0x280000,
   ARENA_END: 0x1600000,

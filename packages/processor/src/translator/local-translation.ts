@@ -19,4 +19,7 @@ export class LocalTranslation implements TranslationService {
   receive(): TranslatedBatch | undefined {
     return this.#done.shift();
   }
+  interpreted(block: number): void {
+    this.#compiler.checkInterpreted(block);
+  }
 }

@@ -5,11 +5,13 @@
  * by which regions leave lie in a part of the processor's block that is the compiler's alone (REGION_EXITS), a run of them per module.
  * Called by: translator.ts (in place) and the translator's thread (vmwp).
  */
+import { PlinthError } from '@plinth/errors';
 import { FIRST_LEAVE, LEAVE_OPERATIONS as LEAVES } from '../build/run-loop.ts';
 import { STATE } from '../state-layout.ts';
 import { chainBody } from './chain.ts';
-import { translatable } from './emit-instructions.ts';
+import { translatable, untranslatedReason } from './emit-instructions.ts';
 import { ExitArea } from './exit-area.ts';
+import { formatInstruction } from './format-instruction.ts';
 import { readInstruction } from './instruction.ts';
 import { buildRegion, type Region, WINDOW } from './region.ts';
 import { RegionEmitter } from './region-emitter.ts';
@@ -24,6 +26,9 @@ export interface DecoderExports {
 const PAGE = 4096;
 const MAXIMUM_PAGES = 65536;
 const NOTHING = new Uint8Array(0);
+/** Fields of a block, and an operation's length when it is a block's first (assembly/blocks.ts, assembly/decoder.ts). */
+const BLOCK = { rip: 0, gpa: 16, operations: 64 } as const;
+const OPERATION_LENGTH = 7;
 /** Number of the operation that calls a region, and of a region's linked exit. */
 export const LEAVE_TRANSLATED = FIRST_LEAVE + LEAVES.indexOf('TRANSLATED');
 const LEAVE_LINK = FIRST_LEAVE + LEAVES.indexOf('LINK');
@@ -42,6 +47,8 @@ export class RegionCompiler {
   readonly #exits: ExitArea;
   #epoch = -1;
   #nextModule = 1;
+  /** The last region had no room for its exits. */
+  #full = false;
 
   /**
    * @param base address of the processor's block
@@ -104,6 +111,21 @@ export class RegionCompiler {
     return { epoch: this.#epoch, id, module, bytes: bytes.length, regions, left };
   }
 
+  /**
+   * A block is about to be interpreted where everything should be translated.
+   * @throws PlinthError PL-4006 unless its first instruction is untranslated on purpose, crosses its page's end, or found no room
+   */
+  checkInterpreted(block: number): void {
+    const offset = Number(this.#view.getBigUint64(block + BLOCK.gpa, true) & 0xfffn);
+    const operation = block + BLOCK.operations;
+    const length = this.#view.getUint8(operation + OPERATION_LENGTH);
+    if (this.#full || offset + length > PAGE) return;
+    const instruction = readInstruction(this.#view, operation, offset, length);
+    if (untranslatedReason(instruction) !== undefined) return;
+    const address = `0x${this.#view.getBigUint64(block + BLOCK.rip, true).toString(16)}`;
+    throw new PlinthError('PL-4006', { instruction: formatInstruction(instruction), address });
+  }
+
   /** Copies the pages of a block's window to where the decoder reads them. */
   #copyCode({ pages: [first, second] }: HotBlock): void {
     const code = this.#base + STATE.TRANSLATOR_CODE;
@@ -129,7 +151,7 @@ export class RegionCompiler {
 
   #emit(region: Region): Uint8Array | undefined {
     const exits = new Map<number, number>();
-    let full = false;
+    this.#full = false;
     const emitter = new RegionEmitter(region, {
       leaveInterpret: leaveOffset('INTERPRET'),
       leaveInterpretOne: leaveOffset('INTERPRET_ONE'),
@@ -139,7 +161,7 @@ export class RegionCompiler {
         if (at === undefined) {
           at = this.#exits.take();
           if (at === 0) {
-            full = true;
+            this.#full = true;
             return 0;
           }
           exits.set(delta, at);
@@ -153,7 +175,7 @@ export class RegionCompiler {
       },
     });
     const body = emitter.emit();
-    return full ? undefined : body;
+    return this.#full ? undefined : body;
   }
 
   #describe({ block, gpa, pages }: HotBlock, region: Region, index: number): TranslatedRegion {

@@ -50,9 +50,10 @@ const LOAD_RBX = [0x48, 0x8b, 0x1f];
 
 describe('system instructions in translated code', () => {
   it('CLI and PUSHF', () => {
-    const { registers, translated } = both([...CLI, ...PUSHFQ_POP_RAX], { flags: 0x202n });
+    // The first push finds no TLB entry: the interpreter's, and that alone.
+    const { registers, translated } = both([0x50, 0x58, ...CLI, ...PUSHFQ_POP_RAX], { flags: 0x202n });
     expect(registers.Rax).toBe(2n);
-    expect(translated).toBeGreaterThan(0);
+    expect(translated).toBe(4);
   });
 
   it('CLI is #GP for a user whose I/O privilege does not allow it, and nothing where it does', () => {

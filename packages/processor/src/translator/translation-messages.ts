@@ -54,4 +54,9 @@ export interface TranslationService {
   send(message: TranslatorMessage): void;
   /** The next batch that is ready; L.TRANSLATION_READY tells when there may be one. */
   receive(): TranslatedBatch | undefined;
+  /**
+   * Where each block is translated before it is executed: a block is about to be interpreted, though no side exit led to it.
+   * @throws PlinthError PL-4006 when its first instruction has a translation
+   */
+  interpreted?(block: number): void;
 }

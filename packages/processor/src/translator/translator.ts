@@ -91,6 +91,8 @@ export class Translator {
   #epoch = -1;
   #bytesInUse = 0;
   #watching = false;
+  /** Blocks that came back translated and found no room. */
+  readonly #withoutRoom = new Set<number>();
 
   /** @param limit bytes of WebAssembly that may be in use */
   constructor(
@@ -124,6 +126,12 @@ export class Translator {
     this.#takeBatches();
   }
 
+  /** A block is about to be interpreted where everything should be translated. */
+  interpreted(block: number): void {
+    if (this.#withoutRoom.delete(block)) return;
+    this.#service.interpreted?.(block);
+  }
+
   #takeBatches(): void {
     for (let batch = this.#service.receive(); batch !== undefined; batch = this.#service.receive()) {
       this.#install(batch);
@@ -143,6 +151,7 @@ export class Translator {
     this.#spare = [];
     this.#bytesInUse = 0;
     this.#watching = false;
+    this.#withoutRoom.clear();
   }
 
   /** Regions that were dropped since the last call: their bytes changed, or they were given up. */
@@ -201,6 +210,7 @@ export class Translator {
     if (valid.length > this.#spare.length + TABLE_SLOTS - this.#nextSlot) this.#makeRoom();
     if (valid.length === 0 || valid.length > this.#spare.length + TABLE_SLOTS - this.#nextSlot) {
       this.#service.send({ kind: 'free', epoch: this.#epoch, module: batch.id });
+      for (const { block } of valid) this.#withoutRoom.add(block);
       return;
     }
     const instance = new WebAssembly.Instance(batch.module, { env: { memory: this.#memory } });
@@ -211,6 +221,7 @@ export class Translator {
       const block = this.#engine.installRegion(region.block, slot, from, to, secondPage, secondTo, batch.id, index);
       if (block === 0) {
         this.#spare.push(slot);
+        this.#withoutRoom.add(region.block);
         continue;
       }
       this.#table.set(slot, instance.exports[String(index)]);

@@ -9,6 +9,7 @@ import type { Instruction } from './instruction.ts';
 const REASONS: readonly (readonly [reason: string, ...operations: string[]])[] = [
   ['reads the clock, which the host has', 'RDTSC', 'RDTSCP', 'RDPMC'],
   ['reads the host’s random numbers', 'RDRAND'],
+  ['calls the hypervisor', 'VMMCALL'],
   ['calls a device', 'IN_IMM', 'IN_DX', 'OUT_IMM', 'OUT_DX', 'INS', 'OUTS'],
   [
     'changes the mode, the privilege level or the address space that the region was made for',
