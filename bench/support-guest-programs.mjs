@@ -33,7 +33,7 @@ poweroff -f
  * @returns {Promise<{guest: {kernel: string, initrds: string[], commandLine: string}, expected: Map<string, {value: string, seconds: number}>}>}
  */
 export async function prepareGuestPrograms(folder, image, { names = 'all', scale }) {
-  const program = await compile(folder);
+  const program = await compileGuestPrograms(folder);
   const expected = await nativeResults(program, names.split(','), scale);
   const guest = {
     kernel: image.kernel,
@@ -44,7 +44,8 @@ export async function prepareGuestPrograms(folder, image, { names = 'all', scale
   return { guest, expected };
 }
 
-async function compile(folder) {
+/** Compiles the guest programs into one static program. @returns its path */
+export async function compileGuestPrograms(folder) {
   const program = join(folder, 'guest-programs');
   const command = `gcc ${compilerOptions.join(' ')} -o '${program}' *.c`;
   const { status, output } = await run(command, [], { capture: true, cwd: guestFolder, shell: true });

@@ -30,6 +30,7 @@ extern const struct program generated_code_programs[];
 extern const struct program hash_programs[];
 extern const struct program memory_programs[];
 extern const struct program process_programs[];
+extern const struct program ring_programs[];
 extern const struct program system_programs[];
 extern const struct program text_programs[];
 extern const struct program vector_programs[];
