@@ -10,6 +10,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createSoftwareProcessor, TRANSLATE_AT_ONCE } from '@plinth/processor';
+import { translateLocally } from '@plinth/processor/local-translation';
 import { describe, expect, it } from 'vitest';
 import { compareOutcomes } from '../../packages/processor/src/testing/differential-compare.ts';
 import { formatCoverage } from '../../packages/processor/src/testing/differential-coverage.ts';
@@ -49,7 +50,14 @@ const missing = await missingOracle();
 function engineProcessor(translateAfter: number): ProcessorFactory {
   const module = new WebAssembly.Module(readFileSync(engine));
   return ({ memory, layout, handlers }) =>
-    createSoftwareProcessor(module, { memory, layout, index: 0, handlers, translateAfter });
+    createSoftwareProcessor(module, {
+      memory,
+      layout,
+      index: 0,
+      handlers,
+      translateAfter,
+      translation: translateLocally,
+    });
 }
 
 async function tell(result: DifferentialResult, processor: ProcessorFactory, seed: number): Promise<string> {

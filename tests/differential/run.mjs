@@ -10,6 +10,7 @@ import { buildRunner, disassemble, missingOracle, runNative } from './oracle.mjs
 
 const dist = new URL('../../packages/processor/dist/', import.meta.url);
 const { createSoftwareProcessor, TRANSLATE_AT_ONCE } = await import(new URL('index.js', dist).href);
+const { translateLocally } = await import(new URL('translator/local-translation.js', dist).href);
 const { DifferentialPair, generatorOptions, runDifferential, unfitHost } = await import(
   new URL('testing/differential-run.js', dist).href
 );
@@ -46,6 +47,7 @@ const processor = ({ memory, layout, handlers }) =>
     layout,
     index: 0,
     handlers,
+    translation: translateLocally,
     translateAfter: values.translate ? TRANSLATE_AT_ONCE : 0,
   });
 const seed = Number(values.seed);

@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import asc from 'assemblyscript/asc';
 import { generateAssembly } from '../dist/build/generate.js';
+import { operationNames } from '../dist/build/operation-names.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const assembly = join(root, 'assembly');
@@ -22,6 +23,8 @@ for (const [name, text] of files) digest.update(name).update(text);
 for (const name of (await readdir(assembly)).filter((file) => file.endsWith('.ts')).sort()) {
   digest.update(name).update(await readFile(join(assembly, name)));
 }
+const names = JSON.stringify(operationNames());
+digest.update(names);
 const wanted = digest.digest('hex');
 const have = await readFile(stamp, 'utf8').catch((error) => {
   if (error.code === 'ENOENT') return '';
@@ -57,5 +60,6 @@ if (error !== null) {
   process.stderr.write(`${stderr.toString()}\n${error.message}\n`);
   process.exit(1);
 }
+await writeFile(join(root, 'dist', 'operations.json'), names);
 await writeFile(stamp, wanted);
 process.stdout.write(`engine: ${(await readFile(output)).length} bytes\n`);

@@ -5,8 +5,8 @@
 import { CHILD_PRIVILEGES, GuestInterface, type GuestInterfaceHost, type InterruptMessage } from '@plinth/hypervisor';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { kickWord, requestInterrupt } from './interrupt-request.ts';
-import { TRANSLATE_AT_ONCE } from './software-processor.ts';
 import { TinyMachine, type TinyMode } from './testing/tiny-machine.ts';
+import { TRANSLATE_AT_ONCE } from './translate-after.ts';
 
 const MSR = {
   guestOsId: 0x40000000,

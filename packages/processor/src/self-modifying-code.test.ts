@@ -3,8 +3,8 @@
  * by string instructions and from another thread. x86 shows a program its own stores at the next instruction.
  */
 import { describe, expect, it } from 'vitest';
-import { TRANSLATE_AT_ONCE } from './software-processor.ts';
 import { PLACE, TinyMachine } from './testing/tiny-machine.ts';
+import { TRANSLATE_AT_ONCE } from './translate-after.ts';
 
 const little = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
 /** mov eax, imm32 */

@@ -8,8 +8,8 @@ import {
   VECTOR_REGISTERS,
 } from '@plinth/hypervisor';
 import { describe, expect, it } from 'vitest';
-import { TRANSLATE_AT_ONCE } from './software-processor.ts';
 import { PLACE, TinyMachine } from './testing/tiny-machine.ts';
+import { TRANSLATE_AT_ONCE } from './translate-after.ts';
 
 describe('registers', () => {
   it.each([...GENERAL_REGISTERS, 'Rip', 'Cr2', 'Dr0', 'Dr1', 'Dr2', 'Dr3'] as const)('%s keeps 64 bits', (name) => {

@@ -24,12 +24,8 @@ import {
 import { kickProcessor, requestInterrupt } from './interrupt-request.ts';
 import { SEGMENT, SEGMENT_BYTES, STATE } from './state-layout.ts';
 import { DEFAULT_TRANSLATE_AFTER, TRANSLATE_AT_ONCE } from './translate-after.ts';
-import { LocalTranslation } from './translator/local-translation.ts';
-import { type DecoderExports, RegionCompiler } from './translator/region-compiler.ts';
-import type { TranslationService } from './translator/translation-messages.ts';
+import type { DecoderExports, TranslationFactory } from './translator/translation-messages.ts';
 import { TABLE_SLOTS, type TranslationExports, Translator } from './translator/translator.ts';
-
-export { TRANSLATE_AT_ONCE };
 
 export interface SoftwareProcessorOptions {
   readonly memory: WebAssembly.Memory;
@@ -39,8 +35,8 @@ export interface SoftwareProcessorOptions {
   readonly handlers: InterceptHandlers;
   /** Transfers to a block after which it is translated; 0: never. */
   readonly translateAfter?: number;
-  /** Where hot code is translated; on this processor's own thread when absent, or when it is translated before it is executed. */
-  readonly translation?: TranslationService;
+  /** Where hot code is translated; needed when anything is. */
+  readonly translation?: TranslationFactory;
 }
 
 interface EngineExports extends TranslationExports, DecoderExports {
@@ -98,6 +94,8 @@ const SCALARS: Readonly<Record<string, number>> = {
 /** Registers whose change alters translation or mode. */
 const MODE_REGISTERS = new Set<RegisterName>(['Cr0', 'Cr3', 'Cr4', 'Efer', 'Cs', 'Ss']);
 
+const NOT_TRANSLATING: TranslatorCounts = { regions: 0, modules: 0, bytes: 0, evicted: 0 };
+
 class SoftwareProcessor implements EnlightenedProcessor {
   readonly index: number;
   readonly #memory: WebAssembly.Memory;
@@ -105,7 +103,7 @@ class SoftwareProcessor implements EnlightenedProcessor {
   readonly #base: number;
   readonly #view: DataView;
   readonly #engine: EngineExports;
-  readonly #translator: Translator;
+  readonly #translator: Translator | undefined;
   readonly #translateAfter: number;
   #stale = false;
 
@@ -120,15 +118,14 @@ class SoftwareProcessor implements EnlightenedProcessor {
     const instance = new WebAssembly.Instance(module, this.#imports(memory, table, handlers));
     this.#engine = instance.exports as unknown as EngineExports;
     this.#translateAfter = options.translateAfter ?? DEFAULT_TRANSLATE_AFTER;
-    this.#translator = new Translator(memory, this.#base, this.#engine, table, this.#translation(options.translation));
+    if (this.#translateAfter !== 0) {
+      if (options.translation === undefined) throw new RangeError('a processor that translates needs a translator');
+      const always = this.#translateAfter === TRANSLATE_AT_ONCE;
+      const service = options.translation({ memory, base: this.#base, decoder: this.#engine, always });
+      this.#translator = new Translator(memory, this.#base, this.#engine, table, service);
+    }
     this.#engine.attach(this.#base);
     this.reset();
-  }
-
-  #translation(service: TranslationService | undefined): TranslationService {
-    const atOnce = this.#translateAfter === TRANSLATE_AT_ONCE;
-    if (service !== undefined && !atOnce) return service;
-    return new LocalTranslation(new RegionCompiler(this.#memory, this.#base, this.#engine, this.#base, atOnce));
   }
 
   #imports(memory: WebAssembly.Memory, table: WebAssembly.Table, handlers: InterceptHandlers): WebAssembly.Imports {
@@ -159,8 +156,8 @@ class SoftwareProcessor implements EnlightenedProcessor {
         deadline: () => handlers.deadline(),
         acknowledgeExternalInterrupt: () => handlers.acknowledgeExternalInterrupt(),
         endOfInterrupt: (vector: number) => handlers.endOfInterrupt(vector),
-        translate: () => this.#translator.run(),
-        interpreted: (block: number) => this.#translator.interpreted(block >>> 0),
+        translate: () => this.#translator?.run(),
+        interpreted: (block: number) => this.#translator?.interpreted(block >>> 0),
         sendInterrupt: (icr: number, destination: number) => this.#sendInterrupt(icr >>> 0, destination >>> 0),
         random: () => globalThis.crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
       },
@@ -365,7 +362,7 @@ class SoftwareProcessor implements EnlightenedProcessor {
   }
 
   translatorCounts(): TranslatorCounts {
-    return { ...this.#translator.statistics };
+    return this.#translator?.statistics ?? NOT_TRANSLATING;
   }
 
   translate(address: bigint): number | undefined {

@@ -1,12 +1,18 @@
 /**
  * The main thread's hold on a virtual processor's thread: starts it, sends commands (and kicks, as the thread has no event loop turns),
- * gives its events on, and ends it for certain.
+ * gives its events on, and ends it for certain; and the same of the thread that translates for it.
  *
  * Called by: run-virtual-machine.ts.
  */
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { GuestCrash, InspectTree } from '@plinth/hypervisor';
-import type { Outcome, ProcessorCommand, ProcessorEvent, ProcessorSetup } from './processor-protocol.ts';
+import type {
+  Outcome,
+  ProcessorCommand,
+  ProcessorEvent,
+  ProcessorSetup,
+  TranslationSetup,
+} from './processor-protocol.ts';
 import type { ProcessorSnapshot } from './processor-snapshot.ts';
 
 /** How long a thread may take to answer before it is taken for stuck, in milliseconds. */
@@ -24,10 +30,18 @@ export interface ProcessorEvents {
   fault(message: string, stack: string, snapshot: ProcessorSnapshot | undefined): void;
 }
 
+/** Modules of the threads that make up a processor. */
+export interface ProcessorModules {
+  readonly processor: URL;
+  /** The thread that translates for it; absent when nothing is translated there. */
+  readonly translation?: URL | undefined;
+}
+
 export class ProcessorHost {
   /** Settles when engine and devices stand on the thread; rejects never (faults are events). */
   readonly ready: Promise<void>;
   readonly #worker: Worker;
+  readonly #translator: Worker | undefined;
   readonly #commands: MessagePort;
   readonly #kick: () => void;
   readonly #inspections = new Map<number, (tree: InspectTree) => void>();
@@ -39,17 +53,26 @@ export class ProcessorHost {
   #finished: () => void = () => {};
 
   /**
-   * @param module URL of the thread's module
    * @param kick sets the processor's kick word and wakes it
    */
-  constructor(module: URL, setup: Omit<ProcessorSetup, 'commands'>, kick: () => void, events: ProcessorEvents) {
+  constructor(
+    modules: ProcessorModules,
+    setup: Omit<ProcessorSetup, 'commands' | 'translation'>,
+    kick: () => void,
+    events: ProcessorEvents,
+  ) {
     const { port1, port2 } = new MessageChannel();
+    const translation = modules.translation === undefined ? undefined : new MessageChannel();
     this.#commands = port1;
     this.#kick = kick;
     this.#events = events;
-    this.#worker = new Worker(module, {
-      workerData: { ...setup, commands: port2 },
-      transferList: [port2],
+    this.#worker = new Worker(modules.processor, {
+      workerData: {
+        ...setup,
+        commands: port2,
+        ...(translation === undefined ? {} : { translation: translation.port1 }),
+      },
+      transferList: translation === undefined ? [port2] : [port2, translation.port1],
       name: `processor ${setup.index}`,
       // Errors come as events, and the processor's thread prints nothing but traces.
       stdout: false,
@@ -58,6 +81,9 @@ export class ProcessorHost {
       resourceLimits: { maxYoungGenerationSizeMb: 12 },
     });
     port1.unref();
+    if (modules.translation !== undefined && translation !== undefined) {
+      this.#translator = this.#startTranslator(modules.translation, setup, translation.port2);
+    }
     this.ready = new Promise((resolve) => {
       this.#worker.on('message', (event: ProcessorEvent) => {
         if (event.kind === 'ready') resolve();
@@ -70,6 +96,28 @@ export class ProcessorHost {
       this.#finished();
       this.#fault(`the thread of processor ${setup.index} ended with ${code}`, '');
     });
+  }
+
+  #startTranslator(
+    module: URL,
+    { memory, index }: Pick<ProcessorSetup, 'memory' | 'index'>,
+    messages: MessagePort,
+  ): Worker {
+    const workerData: TranslationSetup = { memory, index, messages };
+    const translator = new Worker(module, {
+      workerData,
+      transferList: [messages],
+      name: `translator ${index}`,
+      stdout: false,
+      stderr: false,
+      resourceLimits: { maxYoungGenerationSizeMb: 12 },
+    });
+    translator.on('error', (error: Error) => this.#fault(error.message, error.stack ?? ''));
+    // It ends by itself, with 0, when the processor's thread has ended.
+    translator.on('exit', (code) => {
+      if (code !== 0) this.#fault(`the translator of processor ${index} ended with ${code}`, '');
+    });
+    return translator;
   }
 
   send(command: ProcessorCommand): void {
@@ -110,7 +158,7 @@ export class ProcessorHost {
       clearTimeout(timer);
     }
     this.#commands.close();
-    await this.#worker.terminate();
+    await Promise.all([this.#worker.terminate(), this.#translator?.terminate()]);
     return this.#snapshot;
   }
 

@@ -19,6 +19,16 @@ export interface ProcessorSetup {
   readonly epoch: number;
   readonly trace: readonly TraceTopic[];
   readonly debugExitPort: number | undefined;
+  /** To the thread that translates for this processor; absent when there is none. */
+  readonly translation?: MessagePort;
+}
+
+/** `workerData` of a processor's translator. */
+export interface TranslationSetup {
+  readonly memory: WebAssembly.Memory;
+  readonly index: number;
+  /** Hot blocks come, translated batches go. */
+  readonly messages: MessagePort;
 }
 
 /** Registers that a boot sets, over the power-on state. */

@@ -13,7 +13,11 @@ import * as guest from './testing/tiny-kernel.ts';
 
 const MIB = 1024 * 1024;
 /** Node runs no TypeScript, so the processor's thread runs the built module. */
-const engine = { ...softwareEngine, processorModule: new URL('../dist/software-worker.js', import.meta.url) };
+const engine = {
+  ...softwareEngine,
+  processorModule: new URL('../dist/software-worker.js', import.meta.url),
+  translationModule: () => new URL('../dist/translation-worker.js', import.meta.url),
+};
 let home: string;
 
 beforeEach(() => {
@@ -53,6 +57,7 @@ async function run(
   options: Partial<VirtualMachineConfiguration> = {},
   hooks: RunHooks = {},
   processorModule = engine.processorModule,
+  translationModule: () => URL | undefined = engine.translationModule,
 ): Promise<Run> {
   const kernel = join(home, 'kernel');
   writeFileSync(kernel, guest.tinyKernel(code));
@@ -70,7 +75,7 @@ async function run(
       ...options,
     },
     { stdin: new PassThrough(), stdout, stderr: new Collector(), ...hooks },
-    { ...engine, processorModule },
+    { ...engine, processorModule, translationModule },
   );
   if (options.name === undefined) expect(readdirSync(join(home, 'run'))).toEqual([]);
   return { ...result, output: stdout.text };
@@ -387,6 +392,12 @@ describe('a fault of Plinth', () => {
     expect(result).toMatchObject({ reason: 'fault', exitStatus: 70 });
   });
 
+  it('of the thread that translates ends the run as well', async () => {
+    const broken = new URL(`data:text/javascript,throw new Error('no translator')`);
+    const result = await run(guest.spin, { timeoutSeconds: 20 }, {}, engine.processorModule, () => broken);
+    expect(result).toMatchObject({ reason: 'fault', exitStatus: 70 });
+    expect(result.error?.message).toContain('no translator');
+  });
   it('that hangs the thread is ended by --timeout', async () => {
     const result = await run(guest.powerOff, { timeoutSeconds: 0.2 }, {}, module('for (;;);'));
     expect(result).toMatchObject({ reason: 'timeout', exitStatus: 124 });

@@ -51,6 +51,8 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 export interface EngineParts {
   /** Module of a processor's thread; it calls `runProcessorWorker`. */
   readonly processorModule: URL;
+  /** Module of the thread that translates for a processor; undefined when nothing is translated there. */
+  translationModule(): URL | undefined;
   /** What CPUID tells the guest. */
   cpuid(processors: number): readonly CpuidEntry[];
   /** Makes a processor's thread leave its run or its sleep; callable from any thread. */
@@ -140,7 +142,7 @@ class MachineRun {
     this.#chipset = this.#assembleHostSide();
     // The thread comes next: it loads its modules and compiles the engine while this one reads the files.
     this.#processor = new ProcessorHost(
-      engine.processorModule,
+      { processor: engine.processorModule, translation: engine.translationModule() },
       {
         memory: this.#partition.memory,
         index: 0,

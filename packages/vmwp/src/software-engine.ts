@@ -9,6 +9,9 @@ import { translateAfter } from './translator-setting.ts';
 
 export const softwareEngine: EngineParts = {
   processorModule: new URL('./software-worker.js', import.meta.url),
+  // Off: nothing is translated; forced: each block before it is executed, on its processor's thread.
+  translationModule: () =>
+    translateAfter() === undefined ? new URL('./translation-worker.js', import.meta.url) : undefined,
   cpuid: (processors) => defaultCpuid({ processors }),
   kick: (partition, index) => kickProcessor(partition.memory, partition.layout, index),
 };

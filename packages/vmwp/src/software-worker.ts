@@ -2,8 +2,16 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
-import { workerData } from 'node:worker_threads';
-import { createSoftwareProcessor, kickProcessor, kickWord, requestInterrupt, STATE } from '@plinth/processor';
+import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import {
+  createSoftwareProcessor,
+  kickProcessor,
+  kickWord,
+  requestInterrupt,
+  STATE,
+  type TranslatedBatch,
+  type TranslationFactory,
+} from '@plinth/processor';
 import type { ProcessorSetup } from './processor-protocol.ts';
 import { runProcessorWorker } from './processor-worker-main.ts';
 import { translateAfter } from './translator-setting.ts';
@@ -19,14 +27,28 @@ const module = new WebAssembly.Module(
 );
 
 // The setup comes from ProcessorHost, which is of the same build.
-runProcessorWorker(workerData as ProcessorSetup, ({ memory, layout }, index, handlers) => {
-  const threshold = translateAfter();
+const setup = workerData as ProcessorSetup;
+
+/** The translator's thread. This one has no event loop turns: batches are taken from the port when the engine asks. */
+function translatorAt(messages: MessagePort): TranslationFactory {
+  return () => ({
+    send: (message) => messages.postMessage(message),
+    receive: () => receiveMessageOnPort(messages)?.message as TranslatedBatch | undefined,
+  });
+}
+const threshold = translateAfter();
+let translation: TranslationFactory | undefined;
+if (setup.translation !== undefined) translation = translatorAt(setup.translation);
+else if (threshold !== 0) translation = (await import('@plinth/processor/local-translation')).translateLocally;
+
+runProcessorWorker(setup, ({ memory, layout }, index, handlers) => {
   const processor = createSoftwareProcessor(module, {
     memory,
     layout,
     index,
     handlers,
     ...(threshold === undefined ? {} : { translateAfter: threshold }),
+    ...(translation === undefined ? {} : { translation }),
   });
   const exceptions = new Uint32Array(
     memory.buffer,

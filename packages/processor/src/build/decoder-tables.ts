@@ -5,13 +5,10 @@
  * `operation * 8 + form`; the form says where destination and source are.
  */
 import { INSTRUCTIONS, type InstructionRow, type Operand } from '../table/index.ts';
+import { FORM, type FormName } from './forms.ts';
 import { HOT_OPERATIONS } from './hot-operations.ts';
 
 const ROW_BYTES = 24;
-
-/** Where the operands are: N none, R register, M memory, I immediate; destination first. */
-export const FORM = { N: 0, R: 1, M: 2, RR: 3, RI: 4, RM: 5, MR: 6, MI: 7 } as const;
-export type FormName = keyof typeof FORM;
 
 const PREFIX = { any: 0, NP: 1, '66': 2, F3: 3, F2: 4, NP66: 5 } as const;
 const SIZE: Readonly<Record<string, number>> = { b: 0, w: 1, d: 2, q: 3, v: 4, y: 5 };

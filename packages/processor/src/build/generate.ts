@@ -13,12 +13,12 @@ import {
   SLOT_BYTES,
 } from '@plinth/hypervisor';
 import { PAGE_BLOCKS_OFFSET, SEGMENT, SEGMENT_BYTES, STATE } from '../state-layout.ts';
-import { INSTRUCTIONS } from '../table/index.ts';
 import { decoderTables } from './decoder-tables.ts';
-import { FIRST_LEAVE, LEAVE_OPERATIONS, runLoopSource } from './run-loop.ts';
+import { LEAVE_OPERATIONS } from './leave-operations.ts';
+import { operationNames } from './operation-names.ts';
+import { FIRST_LEAVE, runLoopSource } from './run-loop.ts';
 
-/** Semantic operations in the order of their first row; their numbers are the same everywhere. */
-export const OPERATIONS: readonly string[] = [...new Set(INSTRUCTIONS.map((row) => row.operation))];
+const OPERATIONS = operationNames().general;
 
 function constants(prefix: string, values: Readonly<Record<string, number>>, skip: readonly string[] = []): string {
   return Object.entries(values)

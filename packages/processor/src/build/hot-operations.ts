@@ -8,7 +8,7 @@
  * Called by: decoder-tables.ts, run-loop.ts.
  */
 import { CONDITIONS } from '../table/index.ts';
-import type { FormName } from './decoder-tables.ts';
+import type { FormName } from './forms.ts';
 
 export interface HotOperation {
   readonly name: string;

@@ -5,6 +5,7 @@
  * calls, and what a poll and the LEAVE operations mean, stands in assembly/run.ts and assembly/blocks.ts.
  */
 import { HOT_OPERATIONS } from './hot-operations.ts';
+import { LEAVE_OPERATIONS } from './leave-operations.ts';
 
 const HEADER = `
 import * as L from './layout';
@@ -117,21 +118,6 @@ const FOOTER = `
 }
 `;
 
-/** The numbers of the LEAVE operations follow the hot ones, so that the switch is dense. */
-export const LEAVE_OPERATIONS = [
-  'DELIVER',
-  'RESYNC',
-  'EXIT',
-  'POLL',
-  'NEXT',
-  'GO',
-  'INTERPRET',
-  'INTERPRET_ONE',
-  'JUMP',
-  'LINK',
-  'RESTING',
-  'TRANSLATED',
-] as const;
 export const FIRST_LEAVE = HOT_OPERATIONS.length + 1;
 
 /** @returns AssemblyScript source. */

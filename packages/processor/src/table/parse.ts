@@ -15,6 +15,7 @@
  *
  * The decoder, the interpreter's dispatch, the disassembler, the generated tests and, later, the translator read these rows.
  */
+import { CONDITIONS } from './conditions.ts';
 import { GENERAL_ROWS } from './general.ts';
 import { MMX_ROWS } from './mmx.ts';
 import { VECTOR_ROWS } from './vector.ts';
@@ -45,6 +46,8 @@ export type OperandKind =
   | 'F'
   | 'fixed'
   | 'one';
+export { CONDITIONS };
+
 export interface Operand {
   readonly kind: OperandKind;
   /** b, w, d, q, v (16/32/64), y (32/64), z (16/32 immediate), x (128), p (far pointer), i (x87 stack); a name when fixed. */
@@ -81,24 +84,6 @@ export interface InstructionRow {
   readonly attributes: ReadonlySet<string>;
 }
 
-export const CONDITIONS = [
-  'O',
-  'NO',
-  'B',
-  'NB',
-  'Z',
-  'NZ',
-  'BE',
-  'NBE',
-  'S',
-  'NS',
-  'P',
-  'NP',
-  'L',
-  'NL',
-  'LE',
-  'NLE',
-] as const;
 const FIXED = new Set(['AL', 'AX', 'CL', 'DX', 'rAX', 'ES', 'CS', 'SS', 'DS', 'FS', 'GS']);
 
 function parseOperand(text: string): Operand {

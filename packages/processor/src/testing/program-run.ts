@@ -5,7 +5,7 @@
  * and what programs do beyond that (page tables, interrupts, stores into running code) no user program of the host can show.
  * Called by: tests/differential.
  */
-import { TRANSLATE_AT_ONCE } from '../software-processor.ts';
+import { TRANSLATE_AT_ONCE } from '../translate-after.ts';
 import { CODE_BASE } from './differential-layout.ts';
 import { mixSeed, Random } from './differential-random.ts';
 import { generateProgram } from './program-generator.ts';

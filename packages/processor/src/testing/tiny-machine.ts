@@ -12,6 +12,7 @@ import { type Exit, Partition, type RegisterValue } from '@plinth/hypervisor';
 import { defaultCpuid } from '../cpuid.ts';
 import { createSoftwareProcessor, type SoftwareProcessor } from '../software-processor.ts';
 import { STATE } from '../state-layout.ts';
+import { translateLocally } from '../translator/local-translation.ts';
 import { descriptorsOf, flatSegment, GDT_BYTES, gateOf, SELECTOR } from './tiny-descriptors.ts';
 import { type MapOptions, PageTables, type PagingKind } from './tiny-page-tables.ts';
 
@@ -130,6 +131,7 @@ export class TinyMachine {
       index: 0,
       handlers: this.partition,
       translateAfter,
+      translation: translateLocally,
     });
     const kind: PagingKind = isLong(mode) ? 'long' : mode === 'pae' ? 'pae' : 'legacy';
     this.#tables = new PageTables(this.ram, kind, PLACE.tables, PLACE.identityEnd);

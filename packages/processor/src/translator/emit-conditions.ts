@@ -2,7 +2,7 @@
  * Conditions and flags as expressions over the lazy-flag locals, by the statically known kind, or by the kind that the code finds when it runs.
  * Answers to: assembly/flags.ts, whose functions these are in line. Called by: region-emitter.ts and the emit-*.ts files of instructions.
  */
-import { CONDITIONS } from '../table/index.ts';
+import { CONDITIONS } from '../table/conditions.ts';
 import { FLAG, KIND } from './flag-analysis.ts';
 import type { RegionEmitter } from './region-emitter.ts';
 import { OP } from './wasm-encoder.ts';

@@ -4,7 +4,7 @@
  * EXPLICIT after a comparison whose operands, never NaN, are in the locals of `RegionVectors.compared`.
  * Called by: region-emitter.ts.
  */
-import { CONDITIONS } from '../table/index.ts';
+import { CONDITIONS } from '../table/conditions.ts';
 import { mayRaise } from './float-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import type { Region } from './region.ts';

@@ -2,12 +2,10 @@
  * A pre-decoded operation as the translator sees it: what assembly/decoder.ts wrote, with names instead of numbers.
  * Called by: region.ts.
  */
-import { FORM, type FormName } from '../build/decoder-tables.ts';
-import { HOT_OPERATIONS } from '../build/hot-operations.ts';
-import { INSTRUCTIONS } from '../table/index.ts';
+import { FORM, type FormName } from '../build/forms.ts';
+import type { OperationNames } from '../build/operation-names.ts';
 
 const GENERAL_BASE = 1024;
-const OPERATIONS: readonly string[] = [...new Set(INSTRUCTIONS.map((row) => row.operation))];
 const FORM_NAMES = Object.keys(FORM) as FormName[];
 
 /** What an instruction does to the flow of control. */
@@ -25,21 +23,8 @@ interface Shape {
   readonly operation: string;
   readonly form: FormName;
   readonly flow: number;
+  readonly wide: boolean;
 }
-const SHAPES: (Shape | undefined)[] = [];
-function shapeOf(number: number): Shape {
-  let shape = SHAPES[number];
-  if (shape === undefined) {
-    const hot = HOT_OPERATIONS[number - 1];
-    const general = number - GENERAL_BASE;
-    const operation = hot?.operation ?? OPERATIONS[general >> 3] ?? '';
-    const flow = operation.startsWith('JCC_') ? FLOW.branch : (FLOWS[operation] ?? FLOW.plain);
-    shape = { operation, form: hot?.form ?? FORM_NAMES[general & 7] ?? 'N', flow };
-    SHAPES[number] = shape;
-  }
-  return shape;
-}
-
 export interface Instruction {
   /** Offset of its first byte within the page. */
   readonly offset: number;
@@ -69,26 +54,47 @@ export interface Instruction {
 /** Operations whose last eight bytes are one number. */
 const WIDE = new Set(['MOV_IMM64', 'MOV_LOAD_OFFSET', 'MOV_STORE_OFFSET']);
 
-/** Reads the operation at `at`. `offset` is where the instruction starts in its page, `length` its bytes. */
-export function readInstruction(view: DataView, at: number, offset: number, length: number): Instruction {
-  const { operation, form, flow } = shapeOf(view.getUint16(at, true));
-  const flags = view.getUint8(at + 6);
-  return {
-    offset,
-    next: offset + length,
-    operation,
-    form,
-    flow,
-    size: (flags >> 2) & 3,
-    destination: view.getUint8(at + 2),
-    source: view.getUint8(at + 3),
-    base: view.getUint8(at + 4),
-    index: view.getUint8(at + 5),
-    scale: flags & 3,
-    segment: (flags >> 4) & 7,
-    narrowAddress: (flags & 0x80) !== 0,
-    displacement: view.getInt32(at + 8, true),
-    immediate: view.getInt32(at + 12, true),
-    wide: WIDE.has(operation) ? view.getBigInt64(at + 8, true) : 0n,
-  };
+/** Reads decoded operations. */
+export class InstructionReader {
+  readonly #names: OperationNames;
+  readonly #shapes: (Shape | undefined)[] = [];
+
+  constructor(names: OperationNames) {
+    this.#names = names;
+  }
+
+  /** The operation at `at`. `offset` is where the instruction starts in its window, `length` its bytes. */
+  read(view: DataView, at: number, offset: number, length: number): Instruction {
+    const number = view.getUint16(at, true);
+    const { operation, form, flow, wide } = this.#shapes[number] ?? this.#learn(number);
+    const flags = view.getUint8(at + 6);
+    return {
+      offset,
+      next: offset + length,
+      operation,
+      form,
+      flow,
+      size: (flags >> 2) & 3,
+      destination: view.getUint8(at + 2),
+      source: view.getUint8(at + 3),
+      base: view.getUint8(at + 4),
+      index: view.getUint8(at + 5),
+      scale: flags & 3,
+      segment: (flags >> 4) & 7,
+      narrowAddress: (flags & 0x80) !== 0,
+      displacement: view.getInt32(at + 8, true),
+      immediate: view.getInt32(at + 12, true),
+      wide: wide ? view.getBigInt64(at + 8, true) : 0n,
+    };
+  }
+
+  #learn(number: number): Shape {
+    const hot = this.#names.hot[number - 1];
+    const general = number - GENERAL_BASE;
+    const operation = hot?.[0] ?? this.#names.general[general >> 3] ?? '';
+    const flow = operation.startsWith('JCC_') ? FLOW.branch : (FLOWS[operation] ?? FLOW.plain);
+    const shape = { operation, form: hot?.[1] ?? FORM_NAMES[general & 7] ?? 'N', flow, wide: WIDE.has(operation) };
+    this.#shapes[number] = shape;
+    return shape;
+  }
 }

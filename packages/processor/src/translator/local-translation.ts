@@ -2,10 +2,16 @@
  * A translator on the processor's own thread: the batch is there when `send` returns. For tests, and where each block is translated
  * before it is executed. Called by: software-processor.ts.
  */
-import type { RegionCompiler } from './region-compiler.ts';
-import type { TranslatedBatch, TranslationService, TranslatorMessage } from './translation-messages.ts';
+import { operationNames } from '../build/operation-names.ts';
+import { RegionCompiler } from './region-compiler.ts';
+import type {
+  TranslatedBatch,
+  TranslationFactory,
+  TranslationService,
+  TranslatorMessage,
+} from './translation-messages.ts';
 
-export class LocalTranslation implements TranslationService {
+class LocalTranslation implements TranslationService {
   readonly #compiler: RegionCompiler;
   readonly #done: TranslatedBatch[] = [];
 
@@ -23,3 +29,6 @@ export class LocalTranslation implements TranslationService {
     this.#compiler.checkInterpreted(block);
   }
 }
+
+export const translateLocally: TranslationFactory = ({ memory, base, decoder, always }) =>
+  new LocalTranslation(new RegionCompiler(memory, base, decoder, base, operationNames(), always));

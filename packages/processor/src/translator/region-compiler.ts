@@ -6,22 +6,24 @@
  * Called by: translator.ts (in place) and the translator's thread (vmwp).
  */
 import { PlinthError } from '@plinth/errors';
-import { FIRST_LEAVE, LEAVE_OPERATIONS as LEAVES } from '../build/run-loop.ts';
+import { LEAVE_OPERATIONS as LEAVES, type LeaveName } from '../build/leave-operations.ts';
+import type { OperationNames } from '../build/operation-names.ts';
 import { STATE } from '../state-layout.ts';
 import { chainBody } from './chain.ts';
 import { translatable, untranslatedReason } from './emit-instructions.ts';
 import { ExitArea } from './exit-area.ts';
 import { formatInstruction } from './format-instruction.ts';
-import { readInstruction } from './instruction.ts';
+import { InstructionReader } from './instruction.ts';
 import { buildRegion, type Region, WINDOW } from './region.ts';
 import { RegionEmitter } from './region-emitter.ts';
-import type { HotBlock, TranslatedBatch, TranslatedRegion, TranslatorMessage } from './translation-messages.ts';
+import type {
+  DecoderExports,
+  HotBlock,
+  TranslatedBatch,
+  TranslatedRegion,
+  TranslatorMessage,
+} from './translation-messages.ts';
 import { encodeModule } from './wasm-encoder.ts';
-
-/** What the compiler needs of the engine core. */
-export interface DecoderExports {
-  decodeAt(host: number, room: number): number;
-}
 
 const PAGE = 4096;
 const MAXIMUM_PAGES = 65536;
@@ -29,11 +31,8 @@ const NOTHING = new Uint8Array(0);
 /** Fields of a block, and an operation's length when it is a block's first (assembly/blocks.ts, assembly/decoder.ts). */
 const BLOCK = { rip: 0, gpa: 16, operations: 64 } as const;
 const OPERATION_LENGTH = 7;
-/** Number of the operation that calls a region, and of a region's linked exit. */
-export const LEAVE_TRANSLATED = FIRST_LEAVE + LEAVES.indexOf('TRANSLATED');
-const LEAVE_LINK = FIRST_LEAVE + LEAVES.indexOf('LINK');
 /** Address of a LEAVE operation relative to the processor's block (assembly/blocks.ts, leaveOperation). */
-function leaveOffset(name: (typeof LEAVES)[number]): number {
+function leaveOffset(name: LeaveName): number {
   return STATE.LEAVE_OPERATIONS + LEAVES.indexOf(name) * 16;
 }
 
@@ -42,7 +41,11 @@ export class RegionCompiler {
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
   readonly #decoder: DecoderExports;
+  readonly #reader: InstructionReader;
   readonly #operation: number;
+  /** Numbers of the operation that calls a region, and of a region's linked exit. */
+  readonly #leaveTranslated: number;
+  readonly #leaveLink: number;
   readonly #always: boolean;
   readonly #exits: ExitArea;
   #epoch = -1;
@@ -53,9 +56,21 @@ export class RegionCompiler {
   /**
    * @param base address of the processor's block
    * @param decoderBase address of the block that the decoder's instance is attached to
+   * @param names what the decoder's operation numbers mean
    * @param always blocks are translated before they were executed, so execution tells nothing of what is worth it
    */
-  constructor(memory: WebAssembly.Memory, base: number, decoder: DecoderExports, decoderBase: number, always: boolean) {
+  constructor(
+    memory: WebAssembly.Memory,
+    base: number,
+    decoder: DecoderExports,
+    decoderBase: number,
+    names: OperationNames,
+    always: boolean,
+  ) {
+    this.#reader = new InstructionReader(names);
+    const firstLeave = names.hot.length + 1;
+    this.#leaveTranslated = firstLeave + LEAVES.indexOf('TRANSLATED');
+    this.#leaveLink = firstLeave + LEAVES.indexOf('LINK');
     this.#base = base;
     this.#view = new DataView(memory.buffer);
     this.#bytes = new Uint8Array(memory.buffer);
@@ -105,7 +120,7 @@ export class RegionCompiler {
     }
     this.#exits.close();
     if (bodies.length === 0) return undefined;
-    const chain = chainBody({ translated: LEAVE_TRANSLATED, leaveJump: leaveOffset('JUMP'), module: id });
+    const chain = chainBody({ translated: this.#leaveTranslated, leaveJump: leaveOffset('JUMP'), module: id });
     const bytes = encodeModule(chain, bodies, MAXIMUM_PAGES);
     const module = new WebAssembly.Module(bytes as BufferSource);
     return { epoch: this.#epoch, id, module, bytes: bytes.length, regions, left };
@@ -120,7 +135,7 @@ export class RegionCompiler {
     const operation = block + BLOCK.operations;
     const length = this.#view.getUint8(operation + OPERATION_LENGTH);
     if (this.#full || offset + length > PAGE) return;
-    const instruction = readInstruction(this.#view, operation, offset, length);
+    const instruction = this.#reader.read(this.#view, operation, offset, length);
     if (untranslatedReason(instruction) !== undefined) return;
     const address = `0x${this.#view.getBigUint64(block + BLOCK.rip, true).toString(16)}`;
     throw new PlinthError('PL-4006', { instruction: formatInstruction(instruction), address });
@@ -141,7 +156,7 @@ export class RegionCompiler {
       size,
       decode: (offset) => {
         const length = this.#decoder.decodeAt(code + offset, Math.min(size - offset, 15));
-        return length === 0 ? undefined : readInstruction(this.#view, this.#operation, offset, length);
+        return length === 0 ? undefined : this.#reader.read(this.#view, this.#operation, offset, length);
       },
       executed: (offset) => this.#always || bit(executed, offset),
       region: (offset) => bit(regions, offset),
@@ -165,7 +180,7 @@ export class RegionCompiler {
             return 0;
           }
           exits.set(delta, at);
-          this.#view.setUint16(at, LEAVE_LINK, true);
+          this.#view.setUint16(at, this.#leaveLink, true);
           this.#view.setUint16(at + 2, 0, true);
           this.#view.setUint32(at + 4, 0, true);
           this.#view.setInt32(at + 8, delta, true);

@@ -1,8 +1,8 @@
 /** What the differential test cannot run, for it runs in user mode: instructions of a kernel, interpreted and translated. */
 import type { RegisterValue } from '@plinth/hypervisor';
 import { describe, expect, it } from 'vitest';
-import { TRANSLATE_AT_ONCE } from '../software-processor.ts';
 import { TinyMachine } from '../testing/tiny-machine.ts';
+import { TRANSLATE_AT_ONCE } from '../translate-after.ts';
 
 const REGISTERS = ['Rax', 'Rbx', 'Rcx', 'Rdx', 'Rsi', 'Rdi', 'Rflags', 'KernelGsBase'] as const;
 

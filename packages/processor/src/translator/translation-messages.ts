@@ -60,3 +60,19 @@ export interface TranslationService {
    */
   interpreted?(block: number): void;
 }
+
+/** What a translator needs of the engine core. */
+export interface DecoderExports {
+  decodeAt(host: number, room: number): number;
+}
+
+/** What a processor offers to a translator in its own thread. */
+export interface TranslationHost {
+  readonly memory: WebAssembly.Memory;
+  /** Address of the processor's block. */
+  readonly base: number;
+  readonly decoder: DecoderExports;
+  /** Blocks are translated before they were executed. */
+  readonly always: boolean;
+}
+export type TranslationFactory = (host: TranslationHost) => TranslationService;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type FormName, formsOf } from '../build/decoder-tables.ts';
+import { formsOf } from '../build/decoder-tables.ts';
+import type { FormName } from '../build/forms.ts';
 import { STATE } from '../state-layout.ts';
 import { INSTRUCTIONS, type InstructionRow } from '../table/index.ts';
 import { translatable, untranslatedReason } from './emit-instructions.ts';

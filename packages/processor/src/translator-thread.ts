@@ -1,0 +1,45 @@
+/**
+ * The translator of one processor as a thread of its own sees it: a second instance of the core, attached to a block that only decoding
+ * uses, and the compiler over it.
+ *
+ * Invariant: the instance writes nothing but its own block and the compiler's exits; the processor runs meanwhile.
+ * Called by: the translator's thread (vmwp/translation-worker.ts).
+ */
+import type { MemoryLayout } from '@plinth/hypervisor';
+import type { OperationNames } from './build/operation-names.ts';
+import { STATE } from './state-layout.ts';
+import { RegionCompiler } from './translator/region-compiler.ts';
+import type { DecoderExports } from './translator/translation-messages.ts';
+
+export type { TranslatorMessage } from './translator/translation-messages.ts';
+export type { OperationNames, RegionCompiler };
+
+interface AttachedDecoder extends DecoderExports {
+  attach(address: number): void;
+}
+
+/** Decoding asks nothing of the host; if it did, the answer must not be made up. */
+function refuse(): never {
+  throw new Error("the translator's instance of the core was asked to execute");
+}
+
+/** @param module the compiled engine.wasm; @param names those of the same build (operations.json); @param index number of the processor */
+export function createRegionCompiler(
+  module: WebAssembly.Module,
+  names: OperationNames,
+  memory: WebAssembly.Memory,
+  layout: MemoryLayout,
+  index: number,
+): RegionCompiler {
+  const imports: WebAssembly.Imports = {};
+  for (const { module: space, name, kind } of WebAssembly.Module.imports(module)) {
+    const entries = (imports[space] ??= {});
+    if (kind === 'function') entries[name] = refuse;
+    else if (kind === 'memory') entries[name] = memory;
+    else entries[name] = new WebAssembly.Table({ element: 'anyfunc', initial: 1 });
+  }
+  const decoder = new WebAssembly.Instance(module, imports).exports as unknown as AttachedDecoder;
+  const base = layout.processorsOffset + index * layout.processorStride;
+  decoder.attach(base + STATE.TRANSLATOR);
+  return new RegionCompiler(memory, base, decoder, base + STATE.TRANSLATOR, names, false);
+}
