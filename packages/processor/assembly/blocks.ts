@@ -219,7 +219,7 @@ function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, key: u32, sin
 
 /**
  * A block of 64-bit code before its first execution, where each is translated then. A single instruction behind a side exit is the
- * interpreter's; the host is told of any other block that is not translated. @returns the block to enter
+ * interpreter's; the host is told of any other block that is not translated. @returns the block to enter, 0 when there is none any more
  */
 function translateAtOnce(block: usize, gpa: u64, key: u32): usize {
   if (key == MODE_64) {
@@ -227,7 +227,9 @@ function translateAtOnce(block: usize, gpa: u64, key: u32): usize {
     store<u32>(vp + L.HOT_QUEUE, 1);
     hostTranslate();
     const region = blockAt(gpa);
-    if (region != 0 && holdsRegion(region)) return region;
+    // The region took the block's place, and was at once given up to make room for others.
+    if (region == 0) return 0;
+    if (holdsRegion(region)) return region;
   }
   if ((key & INTERPRET_ONLY) == 0) hostInterpreted(block);
   return block;
@@ -266,6 +268,7 @@ export function lookUpSlow(rip: u64, kind: u32): usize {
     if (block == 0) return 0;
     if (load<u32>(vp, L.HOT_THRESHOLD) == TRANSLATE_AT_ONCE && key & MODE_64) {
       block = translateAtOnce(block, gpa, key);
+      if (block == 0) return lookUpSlow(rip, kind);
       // As when it is found: its second page counts as accessed.
       const nextPage = (linear & ~0xfff) + 0x1000;
       if (holdsRegion(block) && load<u32>(block, 44) != 0 && mayExecute(nextPage)) fetchPointer(nextPage);

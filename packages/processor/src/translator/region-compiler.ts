@@ -197,8 +197,14 @@ export class RegionCompiler {
     let from = PAGE;
     let to = 0;
     let secondTo = 0;
+    const size = pages[1] === 0 ? PAGE : WINDOW;
     for (const { block: part } of region.nodes) {
-      const end = part.instructions.at(-1)?.next ?? part.start + 1;
+      // The first byte of what has no translation belongs to the region: when it changes, there may be one.
+      const { terminator } = part;
+      const end =
+        terminator.kind === 'interpret'
+          ? Math.min(terminator.at + 1, size)
+          : (part.instructions.at(-1)?.next ?? part.start + 1);
       if (part.start < PAGE) {
         from = Math.min(from, part.start);
         to = Math.max(to, Math.min(end, PAGE));
