@@ -378,7 +378,7 @@ export const catalogue = {
   },
   'PL-4001': {
     what: 'The guest crashed: {reason}',
-    why: 'Its operating system stored a fatal error record, which it does when it panics; the report is {report}',
+    why: 'Its operating system said so, by a fatal error record or through the crash registers of the hypervisor; the report is {report}',
     tryNext: 'the last lines of the console in the report; they name the cause',
     exitStatus: 75,
   },
@@ -402,7 +402,7 @@ export const catalogue = {
   },
   'PL-4005': {
     what: 'The guest panicked and reset the machine',
-    why: 'It did so with a warm start, as Plinth tells Linux to do in a panic (reboot=panic_warm); it stored no record of why, as before its ACPI is up; the report is {report}',
+    why: 'It did so with a warm start, as Plinth tells Linux to do in a panic (reboot=panic_warm); it has not said why, as a kernel without support for Hyper-V cannot before its ACPI is up; the report is {report}',
     tryNext:
       'the last lines of the console, which are in the report too: they name the cause, such as too little --memory',
     exitStatus: 75,

@@ -35,7 +35,7 @@ export interface TranslationSetup {
 export type BootRegisters = readonly (readonly [RegisterName, RegisterValue])[];
 
 export type ProcessorCommand =
-  /** Memory is loaded: start from these registers. `again`: after a reset, so devices and processor are reset first. */
+  /** Memory is loaded: start from these registers. `again`: after a reset, so the processor is reset first. */
   | { readonly kind: 'boot'; readonly registers: BootRegisters; readonly again: boolean }
   | { readonly kind: 'pause' }
   | { readonly kind: 'resume' }
@@ -59,7 +59,7 @@ export type ProcessorEvent =
   | { readonly kind: 'ready' }
   /** There is output in a serial port's ring. Sent once until the main thread has cleared the flag. */
   | { readonly kind: 'output' }
-  /** The guest, or the host's reset button, wants a reset: load memory again and send `boot`. */
+  /** The guest, or the host's reset button, wants a reset, and the devices had theirs: load memory again and send `boot`. */
   | { readonly kind: 'reset' }
   | { readonly kind: 'inspected'; readonly id: number; readonly tree: InspectTree }
   | { readonly kind: 'error-record'; readonly record: Uint8Array }

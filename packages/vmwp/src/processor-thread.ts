@@ -134,10 +134,16 @@ export class ProcessorThread {
         this.#end({ kind: 'debug-exit', status: request.status });
         return;
       case 'reset':
-        this.#state = 'awaiting-boot';
-        this.#parts.post({ kind: 'reset' });
+        this.#awaitBoot();
         return;
     }
+  }
+
+  /** Stops for a reset. Devices are reset before memory is loaded again: overlay pages and ROMs must not lie over what is loaded. */
+  #awaitBoot(): void {
+    this.#state = 'awaiting-boot';
+    this.#parts.partition.resetDevices();
+    this.#parts.post({ kind: 'reset' });
   }
 
   #takeCommands(): void {
@@ -162,8 +168,7 @@ export class ProcessorThread {
       case 'reset':
         if (this.#state === 'awaiting-boot') return;
         this.#request = undefined;
-        this.#state = 'awaiting-boot';
-        this.#parts.post({ kind: 'reset' });
+        this.#awaitBoot();
         return;
       case 'inspect':
         this.#parts.post({
@@ -189,11 +194,9 @@ export class ProcessorThread {
   }
 
   #boot(registers: BootRegisters, again: boolean): void {
-    const { processor, partition, counters, monotonic } = this.#parts;
-    if (again) {
-      partition.resetDevices();
-      processor.reset();
-    }
+    const { processor, counters, monotonic } = this.#parts;
+    // Until now its registers are those of the reset, for a report.
+    if (again) processor.reset();
     for (const [name, value] of registers) processor.writeRegister(name, value);
     if (counters.get('firstInstruction') === 0) {
       // The loader enters the kernel directly, so its first instruction is the guest's first.

@@ -311,8 +311,12 @@ class MachineRun {
       clearGuestMemory(this.#partition.guestMemory, this.#partition.memory.buffer, this.#partition.layout);
       this.#processor.send({ kind: 'boot', registers: this.#load(), again: true });
     } catch (error) {
-      if (!(error instanceof PlinthError)) throw error;
-      this.#over({ reason: 'fault', exitStatus: error.exitStatus, error: () => error });
+      if (error instanceof PlinthError) {
+        this.#over({ reason: 'fault', exitStatus: error.exitStatus, error: () => error });
+      } else {
+        const { message, stack = '' } = error instanceof Error ? error : new Error(String(error));
+        this.#handleFault(message, stack, undefined);
+      }
     }
   }
 
