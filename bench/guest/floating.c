@@ -2,6 +2,7 @@
 #include "programs.h"
 
 #include <string.h>
+#include <xmmintrin.h>
 
 static uint64_t bits_of(double value) {
   uint64_t bits;
@@ -105,7 +106,28 @@ static uint64_t double_matrix(uint64_t iterations) {
   return sum;
 }
 
+/* Whole numbers in doubles, as scripting languages count: no result is inexact, so the processor's sticky flag for that stays clear. */
+static uint64_t whole_numbers(uint64_t iterations) {
+  static double values[256];
+  uint64_t state = 67;
+  for (int i = 0; i < 256; i++) values[i] = (double)(next_random(&state) >> 52);
+  unsigned control = _mm_getcsr();
+  _mm_setcsr(0x1f80);
+  double sum = 0, product = 1;
+  for (uint64_t i = 0; i < iterations; i++) {
+    double value = values[i & 255];
+    sum += value;
+    product = product * 3 + value;
+    while (product > 1048576) product -= 1048576;
+    values[i & 255] = product - value < 0 ? value - 1 : value + 1;
+  }
+  if (_mm_getcsr() & 0x20) fail("an inexact result");
+  _mm_setcsr(control);
+  return mix(bits_of(sum), bits_of(product));
+}
+
 const struct program floating_programs[] = {
     {"double", bodies, 600000}, {"float", escape, 500}, {"convert", convert, 15000000}, {"double-matrix", double_matrix, 500},
+    {"whole-numbers", whole_numbers, 5000000},
     {NULL, NULL, 0},
 };

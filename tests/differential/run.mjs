@@ -1,7 +1,7 @@
 /**
  * The differential harness from the command line, over the built tree.
  *
- *     node tests/differential/run.mjs [--seed S] [--cases N] [--first N] [--only NAME,..] [--table]
+ *     node tests/differential/run.mjs [--seed S] [--cases N] [--first N] [--only NAME,..] [--block-every N] [--table]
  *     node tests/differential/run.mjs --seed S --case N        one case, minimised, with everything about it
  */
 import { readFileSync } from 'node:fs';
@@ -25,6 +25,8 @@ const { values } = parseArgs({
     first: { type: 'string', default: '0' },
     case: { type: 'string' },
     only: { type: 'string' },
+    // One case in so many is a block of instructions.
+    'block-every': { type: 'string' },
     show: { type: 'string', default: '10' },
     table: { type: 'boolean', default: false },
     // Translate before execution (`--translate`), or never.
@@ -51,10 +53,11 @@ const processor = ({ memory, layout, handlers }) =>
     translateAfter: values.translate ? TRANSLATE_AT_ONCE : 0,
   });
 const seed = Number(values.seed);
+const blockEvery = values['block-every'] === undefined ? undefined : Number(values['block-every']);
 const only = values.only === undefined ? undefined : new Set(values.only.split(','));
 
 async function tell(subject) {
-  const generator = generatorOptions({ seed, only });
+  const generator = generatorOptions({ seed, only, blockEvery });
   const smallest = await minimise(new DifferentialPair(runNative, processor, generator.template), subject);
   const { state, addresses, items } = smallest.subject;
   const bytes = Uint8Array.from(items.flatMap((item) => item.bytes));
@@ -65,7 +68,7 @@ async function tell(subject) {
 }
 
 if (values.case !== undefined) {
-  const differences = await tell(generateCase(generatorOptions({ seed, only }), Number(values.case)));
+  const differences = await tell(generateCase(generatorOptions({ seed, only, blockEvery }), Number(values.case)));
   process.exit(differences === 0 ? 0 : 1);
 }
 const result = await runDifferential({
@@ -73,6 +76,7 @@ const result = await runDifferential({
   first: Number(values.first),
   count: Number(values.cases),
   only,
+  blockEvery,
   native: runNative,
   processor,
 });

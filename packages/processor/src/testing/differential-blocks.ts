@@ -93,7 +93,7 @@ function setLastByte(item: Item, value: number): void {
 
 export function emitPlain(builder: CaseBuilder, stack: boolean): void {
   const { random, mode } = builder;
-  const pool = random.chance(0.68) ? POOLS[mode].general : POOLS[mode].vector;
+  const pool = random.chance(builder.vectorShare) ? POOLS[mode].vector : POOLS[mode].general;
   let row = random.pick(pool);
   while (!stack && /^(PUSH|POP)/.test(row.operation)) row = random.pick(pool);
   let wishes: EncodingWishes = {};
@@ -197,6 +197,8 @@ function emitCall(builder: CaseBuilder): void {
 export function generateBlock(builder: CaseBuilder): DifferentialCase {
   const { random, mode } = builder;
   builder.codeOffset = random.below(32);
+  // Every fifth block is one of vectors, whose results are each other's operands.
+  if (random.chance(0.2)) builder.vectorShare = 0.9;
   const freeze = (register: number, value: bigint): void => {
     builder.fix(register, value);
     builder.frozen.add(register);

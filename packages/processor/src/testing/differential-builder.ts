@@ -86,6 +86,8 @@ export class CaseBuilder {
   readonly values: (bigint | undefined)[] = new Array<bigint | undefined>(16).fill(undefined);
   /** Registers that must not be written; their values are known. */
   readonly frozen = new Set<number>();
+  /** How many of a block's plain instructions are vector instructions. */
+  vectorShare = 0.32;
   readonly patches: Patch[] = [];
   readonly ignoredMemory: { address: bigint; bytes: number }[] = [];
   readonly items: Item[] = [];

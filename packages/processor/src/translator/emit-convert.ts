@@ -6,7 +6,8 @@
  * Answers to: AMD64 manual volume 4. Called by: emit-float.ts.
  */
 import {
-  checkFast,
+  checkAllowed,
+  checkExact,
   checkResult,
   checkScalar,
   cleanSource,
@@ -20,7 +21,7 @@ import {
 } from './emit-float-checks.ts';
 import type { Emit } from './emit-operands.ts';
 import { pushGeneral, pushLow, pushVector, wideGeneral } from './emit-vector-operands.ts';
-import { CLEAN, needsFast } from './float-analysis.ts';
+import { CLEAN, needsOfMxcsr } from './float-analysis.ts';
 import { V } from './vector-opcodes.ts';
 import { OP } from './wasm-encoder.ts';
 
@@ -39,7 +40,19 @@ const fromGeneral =
     const [value, result] = [emitter.wide[0], format.local(emitter, 2)];
     pushGeneral(emitter, instruction, isWide ? 3 : 2, true);
     code.set(value);
-    if (needsFast(instruction)) emitter.withSideExit((leaveIf) => checkFast(emitter, leaveIf));
+    if (needsOfMxcsr(instruction) !== 0) {
+      emitter.withSideExit((leaveIf) =>
+        checkExact(emitter, leaveIf, () => {
+          // Exact as far as the significand goes.
+          const least = 1n << (format.bytes === 4 ? 24n : 53n);
+          code.get(value);
+          code.i64(least);
+          code.op(OP.i64_add);
+          code.i64(2n * least);
+          code.op(OP.i64_gt_u);
+        }),
+      );
+    }
     code.get(value);
     if (!isWide) code.op(OP.i32_wrap);
     code.op(isWide ? wide : narrow);
@@ -59,21 +72,24 @@ const toGeneral =
   (emitter, instruction) => {
     const { code } = emitter;
     const isWide = instruction.size === 3;
-    const value = format.local(emitter, 0);
-    scalarSource(emitter, instruction, format, value);
+    const [given, value] = [format.local(emitter, 0), format.local(emitter, 1)];
+    scalarSource(emitter, instruction, format, given);
     emitter.withSideExit((leaveIf) => {
-      checkFast(emitter, leaveIf);
-      if (nearest !== undefined) {
-        code.get(value);
-        code.op(nearest);
-        code.set(value);
-      }
+      code.get(given);
+      if (nearest !== undefined) code.op(nearest);
+      code.set(value);
       // What does not fit, and NaN.
       code.get(value);
       code.op(format.abs);
       format.constant(emitter, isWide ? 2 ** 63 : 2 ** 31);
       code.op(format.lt, OP.i32_eqz);
       leaveIf();
+      checkExact(emitter, leaveIf, () => {
+        code.get(value);
+        code.op(format.trunc);
+        code.get(given);
+        code.op(format.ne);
+      });
     });
     code.get(value);
     code.op(isWide ? wide : narrow);
@@ -99,10 +115,15 @@ const narrow: Emit = (emitter, instruction) => {
   const [value, result] = [DOUBLE.local(emitter, 0), SINGLE.local(emitter, 2)];
   scalarSource(emitter, instruction, DOUBLE, value);
   emitter.withSideExit((leaveIf) => {
-    checkFast(emitter, leaveIf);
     code.get(value);
     code.op(OP.f32_demote);
     code.set(result);
+    checkExact(emitter, leaveIf, () => {
+      code.get(result);
+      code.op(OP.f64_promote);
+      code.get(value);
+      code.op(OP.f64_ne);
+    });
     checkResult(emitter, SINGLE, result, leaveIf, () => {
       code.get(value);
       code.f64(0);
@@ -143,7 +164,7 @@ const narrowPacked: Emit = (emitter, instruction) => {
   pushVector(emitter, instruction);
   code.set(value);
   emitter.withSideExit((leaveIf) => {
-    checkFast(emitter, leaveIf);
+    checkAllowed(emitter, leaveIf);
     code.get(value);
     code.vector(V.f32x4_demote_zero);
     code.set(result);
@@ -172,7 +193,7 @@ const integersToSingles: Emit = (emitter, instruction) => {
   const value = vectors.vector(0);
   pushVector(emitter, instruction);
   code.set(value);
-  emitter.withSideExit((leaveIf) => checkFast(emitter, leaveIf));
+  emitter.withSideExit((leaveIf) => checkAllowed(emitter, leaveIf));
   code.get(value);
   code.vector(V.f32x4_convert_i32x4);
   vectors.set(instruction.destination);
@@ -193,7 +214,7 @@ const toIntegers =
     if (nearest !== undefined) code.vector(nearest);
     code.set(value);
     emitter.withSideExit((leaveIf) => {
-      checkFast(emitter, leaveIf);
+      checkAllowed(emitter, leaveIf);
       code.get(value);
       code.vector(format.vectorAbs);
       if (format.bytes === 4) code.splat32(0x4f000000);

@@ -6,7 +6,7 @@
  * the instruction, and the interpreter executes it.
  * Answers to: AMD64 manual volume 1, section 4.10. Called by: emit-float.ts, emit-float-packed.ts, emit-convert.ts.
  */
-import { CLEAN } from './float-analysis.ts';
+import { ALLOWED, CLEAN } from './float-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import type { RegionEmitter } from './region-emitter.ts';
 import { V } from './vector-opcodes.ts';
@@ -52,6 +52,9 @@ export interface Format {
   readonly eq: number;
   readonly ne: number;
   readonly lt: number;
+  readonly trunc: number;
+  readonly add: number;
+  readonly sub: number;
   readonly constant: (emitter: RegionEmitter, value: number) => void;
   readonly notOrdinary: (emitter: RegionEmitter, value: number) => void;
   /** Scratch local by number. */
@@ -68,6 +71,9 @@ export const SINGLE: Format = {
   eq: OP.f32_eq,
   ne: OP.f32_ne,
   lt: OP.f32_lt,
+  trunc: OP.f32_trunc,
+  add: OP.f32_add,
+  sub: OP.f32_sub,
   constant: ({ code }, value) => code.f32(value),
   notOrdinary: notOrdinarySingle,
   local: ({ vectors }, number) => vectors.single(number),
@@ -83,6 +89,9 @@ export const DOUBLE: Format = {
   eq: OP.f64_eq,
   ne: OP.f64_ne,
   lt: OP.f64_lt,
+  trunc: OP.f64_trunc,
+  add: OP.f64_add,
+  sub: OP.f64_sub,
   constant: ({ code }, value) => code.f64(value),
   notOrdinary: notOrdinaryDouble,
   local: ({ vectors }, number) => vectors.double(number),
@@ -90,12 +99,27 @@ export const DOUBLE: Format = {
   vectorEq: V.f64x2_eq,
 };
 
-/** Leaves unless MXCSR allows native arithmetic; once is enough on a way through the region. */
-export function checkFast(emitter: RegionEmitter, leaveIf: LeaveIf): void {
-  if (emitter.vectors.isFast) return;
-  emitter.code.get(emitter.vectors.fast);
-  emitter.code.op(OP.i32_eqz);
+/** Leaves unless MXCSR allows native arithmetic with inexact results; once is enough on a way through the region. */
+export function checkAllowed(emitter: RegionEmitter, leaveIf: LeaveIf): void {
+  const { code, vectors } = emitter;
+  if (vectors.isAllowed(ALLOWED.inexact)) return;
+  code.get(vectors.mode);
   leaveIf();
+}
+/** Leaves unless MXCSR allows native arithmetic and, while PE is clear, the result is exact: `inexact` pushes zero then. */
+export function checkExact(emitter: RegionEmitter, leaveIf: LeaveIf, inexact: () => void): void {
+  const { code, vectors } = emitter;
+  if (vectors.isAllowed(ALLOWED.inexact)) return;
+  code.get(vectors.mode);
+  emitter.when(() => {
+    inexact();
+    if (!vectors.isAllowed(ALLOWED.exact)) {
+      code.get(vectors.mode);
+      code.i32(1);
+      code.op(OP.i32_ne, OP.i32_or);
+    }
+    leaveIf();
+  });
 }
 
 /** Leaves unless the scalar in a local is ordinary or zero. */

@@ -5,7 +5,7 @@
  * Behind it, elements that are zero are looked at again.
  * Answers to: AMD64 manual volume 4. Called by: emit-float.ts.
  */
-import { checkFast, DOUBLE, type Format, notOrdinaryVector, SINGLE, signBits } from './emit-float-checks.ts';
+import { checkAllowed, DOUBLE, type Format, notOrdinaryVector, SINGLE, signBits } from './emit-float-checks.ts';
 import type { Emit } from './emit-operands.ts';
 import { pushVector } from './emit-vector-operands.ts';
 import { CLEAN } from './float-analysis.ts';
@@ -56,7 +56,7 @@ const arithmetic =
       if (!(form === 'RR' && source === destination) && !vectors.isClean(destination, all)) operands.push(left);
     }
     emitter.withSideExit((leaveIf) => {
-      checkFast(emitter, leaveIf);
+      checkAllowed(emitter, leaveIf);
       if (kind !== 'root') code.get(left);
       code.get(right);
       code.vector(opcode);

@@ -3,7 +3,7 @@
  *
  * An element is `clean` when it is zero or an ordinary number: neither NaN nor infinite nor so small that tininess is at issue. Results of
  * native arithmetic are clean, because a region is left at an instruction with any other result. A forward analysis over the region: what
- * holds on all ways to a block holds there. That MXCSR allows native arithmetic (`FAST`) is known once it was looked at.
+ * holds on all ways to a block holds there. What MXCSR allows is known once it was looked at.
  * Answers to: AMD64 manual volume 1, section 4.10 (SIMD floating-point exceptions). Called by: region-vectors.ts, flag-analysis.ts.
  */
 import type { Instruction } from './instruction.ts';
@@ -17,9 +17,12 @@ const DOUBLE = CLEAN.double;
 const SINGLES = CLEAN.single | CLEAN.singles;
 const DOUBLES = CLEAN.double | CLEAN.doubles;
 
-/** Facts of a point: one byte for each register, and one that is 1 where MXCSR is known to allow native arithmetic. */
+/** Facts of a point: one byte for each register, and one for what MXCSR is known to allow (ALLOWED). */
 export type Facts = Uint8Array;
-export const FAST = 16;
+const MXCSR = 16;
+export const FACTS = 17;
+/** By bits: native arithmetic if its result is exact; whatever its result. */
+export const ALLOWED = { exact: 1, inexact: 2 } as const;
 
 const elements = { SS: SINGLE, SD: DOUBLE, PS: SINGLES, PD: DOUBLES } as const;
 /** Operations by name, with the elements that they work on. */
@@ -31,7 +34,7 @@ const named = (operations: readonly string[]): Map<string, number> =>
   );
 const ARITHMETIC = named(['ADD', 'SUB', 'MUL', 'DIV', 'SQRT']);
 const EXTREMES = named(['MIN', 'MAX']);
-/** Conversions that are native only while MXCSR allows it: their results may be inexact. */
+/** Conversions whose results may be inexact. */
 const INEXACT_CONVERSIONS = new Set([
   'CVTSI2SS',
   'CVTSS2SI',
@@ -55,10 +58,21 @@ const MAY_RAISE = new Set([
   ...['CMPSS', 'CMPSD_X', 'CMPPS', 'CMPPD', 'CVTSI2SD', 'CVTSS2SD', 'CVTPS2PD'],
 ]);
 
-/** Whether the operation looks at MXCSR; a conversion of a 32-bit integer to a double is always exact. */
-export function needsFast({ operation, immediate }: Instruction): boolean {
-  if (operation === 'CVTSI2SD') return (immediate & 0x40000000) !== 0;
-  return ARITHMETIC.has(operation) || INEXACT_CONVERSIONS.has(operation);
+/** Operations that are native only when any result is allowed: whether it is exact is not looked at. */
+const NOT_EXACT = new Set([
+  ...[...ARITHMETIC.keys()].filter((operation) => /P[SD]$|^SQRT/.test(operation)),
+  ...['CVTPS2DQ', 'CVTTPS2DQ', 'CVTPD2DQ', 'CVTTPD2DQ', 'CVTDQ2PS', 'CVTPD2PS'],
+]);
+
+/** What MXCSR has to allow for an instruction, of ALLOWED; a conversion of a 32-bit integer to a double is always exact. */
+export function needsOfMxcsr({ operation, immediate }: Instruction): number {
+  if (operation === 'CVTSI2SD') return (immediate & 0x40000000) === 0 ? 0 : ALLOWED.exact;
+  if (NOT_EXACT.has(operation)) return ALLOWED.exact | ALLOWED.inexact;
+  return ARITHMETIC.has(operation) || INEXACT_CONVERSIONS.has(operation) ? ALLOWED.exact : 0;
+}
+/** Whether MXCSR is known to allow what a bit of ALLOWED says. */
+export function isAllowed(facts: Facts, allowed: number): boolean {
+  return ((facts[MXCSR] ?? 0) & allowed) !== 0;
 }
 /** Whether the operation may leave the region for its operands' sake, without one in memory. */
 export function mayRaise(operation: string): boolean {
@@ -126,7 +140,7 @@ function keptBy(element: number, facts: number): number {
 /** Applies a vector instruction to the facts. The region is left at an instruction whose operands or results are not as this says. */
 export function applyFacts(facts: Facts, instruction: Instruction): void {
   const { operation, form } = instruction;
-  if (needsFast(instruction)) facts[FAST] = 1;
+  facts[MXCSR] = (facts[MXCSR] ?? 0) | needsOfMxcsr(instruction);
   const to = instruction.destination >> 4;
   const from = instruction.source >> 4;
   const d = facts[to] ?? 0;
@@ -154,7 +168,7 @@ export function applyFacts(facts: Facts, instruction: Instruction): void {
 export function factsAtEntry(region: Region, isVector: (operation: string) => boolean): Facts[] {
   const { nodes } = region;
   const vectors = nodes.map(({ block }) => block.instructions.filter(({ operation }) => isVector(operation)));
-  const atEntry = nodes.map((_, order) => new Uint8Array(FAST + 1).fill(order === 0 ? 0 : 0xff));
+  const atEntry = nodes.map((_, order) => new Uint8Array(FACTS).fill(order === 0 ? 0 : 0xff));
   for (let changed = true; changed; ) {
     changed = false;
     for (const node of nodes) {

@@ -156,6 +156,15 @@ describe('floating point in translated code', () => {
     expect(mxcsr).toBe(INEXACT);
     expect(share).toBeGreaterThan(0.99);
   });
+  it.each([...operations, ...conversions].filter(([name]) => /^(add|sub|mul|div).*s[sd]$|2s[sdi]$/.test(name)))(
+    '%s with an exact result does not leave the region while PE is clear',
+    (_, format, bytes) => {
+      const values = [vector(format, -12), vector(format, 4)] as const;
+      const { share, mxcsr } = translatedShare(bytes, values, FRESH);
+      expect(share).toBeGreaterThan(0.99);
+      expect(mxcsr).toBe(FRESH);
+    },
+  );
   it.each([
     ['rounding', 0x3fa0n],
     ['flush to zero', 0x9fa0n],

@@ -1,23 +1,24 @@
 /**
  * The XMM registers of a region: v128 locals from entry to exit, and scratch locals for vector and floating-point instructions.
  *
- * Loaded once at the entry, stored once at the exit where the region writes them. `fast` is a local that tells whether arithmetic may be
- * native: rounding to nearest, exceptions masked, no FTZ or DAZ, and PE set already, so that an ordinary result changes no flag. MXCSR
- * changes only by instructions that leave the region.
+ * Loaded once at the entry, stored once at the exit where the region writes them. `mode` is a local that tells whether arithmetic may be
+ * native: rounding to nearest, exceptions masked, no FTZ or DAZ (else 2), and PE set already, so that an ordinary result changes no flag
+ * (0), or clear, so that an exact one does (1). MXCSR changes only by instructions that leave the region.
  * Answers to: AMD64 manual volume 1, section 4.2.2 (MXCSR). Called by: region-emitter.ts and the emitters of vector instructions.
  */
 import { STATE } from '../state-layout.ts';
 import { isVectorOperation } from './emit-vector.ts';
-import { applyFacts, FAST, type Facts, factsAtEntry, mayRaise, needsFast } from './float-analysis.ts';
+import { applyFacts, FACTS, type Facts, factsAtEntry, isAllowed, mayRaise, needsOfMxcsr } from './float-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import type { Region } from './region.ts';
 import { vectorPlaces } from './region-registers.ts';
 import { V } from './vector-opcodes.ts';
 import { F32, F64, type FunctionWriter, I32, OP, V128 } from './wasm-encoder.ts';
 
-/** MXCSR without the sticky flags below PE, and what it must be. */
+/** MXCSR without the sticky flags below PE, what it must be, and PE. */
 const MXCSR_MASK = 0xffe0;
-const MXCSR_FAST = 0x1fa0;
+const MXCSR_NATIVE = 0x1fa0;
+const PRECISION = 0x20;
 
 /** Offset in the processor's block of the register at a place (16 times its number). */
 const slot = (place: number): number => STATE.XMM + place * 2;
@@ -27,10 +28,10 @@ export class RegionVectors {
   readonly #locals = new Map<number, number>();
   readonly #written = new Set<number>();
   readonly #scratch = new Map<string, number>();
-  readonly #fast: number | undefined;
+  readonly #mode: number | undefined;
   readonly #atEntry: readonly Facts[] | undefined;
   /** What is known of the registers at the current point. */
-  #facts: Facts = new Uint8Array(FAST + 1);
+  #facts: Facts = new Uint8Array(FACTS);
 
   constructor(code: FunctionWriter, region: Region) {
     this.#code = code;
@@ -45,7 +46,7 @@ export class RegionVectors {
     }
     if (!some(({ operation }) => mayRaise(operation))) return;
     this.#atEntry = factsAtEntry(region, isVectorOperation);
-    if (some(needsFast)) this.#fast = code.local(I32);
+    if (some((instruction) => needsOfMxcsr(instruction) !== 0)) this.#mode = code.local(I32);
   }
 
   /** Code of the block with that order follows. */
@@ -61,9 +62,9 @@ export class RegionVectors {
   isClean(place: number, elements: number): boolean {
     return ((this.#facts[place >> 4] ?? 0) & elements) === elements;
   }
-  /** Whether MXCSR is known to allow native arithmetic. */
-  get isFast(): boolean {
-    return this.#facts[FAST] !== 0;
+  /** Whether MXCSR is known to allow what a bit of ALLOWED says. */
+  isAllowed(allowed: number): boolean {
+    return isAllowed(this.#facts, allowed);
   }
 
   /** At the entry. */
@@ -74,14 +75,22 @@ export class RegionVectors {
       code.vectorMemory(V.load, slot(place));
       code.set(local);
     }
-    if (this.#fast === undefined) return;
+    if (this.#mode === undefined) return;
     code.get(0);
     code.memory(OP.i32_load, STATE.MXCSR);
     code.i32(MXCSR_MASK);
     code.op(OP.i32_and);
-    code.i32(MXCSR_FAST);
-    code.op(OP.i32_eq);
-    code.set(this.#fast);
+    code.i32(MXCSR_NATIVE);
+    code.op(OP.i32_xor);
+    code.tee(this.#mode);
+    code.i32(0);
+    code.op(OP.i32_ne);
+    code.get(this.#mode);
+    code.i32(~PRECISION);
+    code.op(OP.i32_and);
+    code.i32(0);
+    code.op(OP.i32_ne, OP.i32_add);
+    code.set(this.#mode);
   }
   /** At the exit. */
   store(): void {
@@ -94,9 +103,9 @@ export class RegionVectors {
     }
   }
 
-  get fast(): number {
-    if (this.#fast === undefined) throw new RangeError('region: no flag for floating-point arithmetic');
-    return this.#fast;
+  get mode(): number {
+    if (this.#mode === undefined) throw new RangeError('region: no mode of floating-point arithmetic');
+    return this.#mode;
   }
   #local(place: number): number {
     const local = this.#locals.get(place);
