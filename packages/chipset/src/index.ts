@@ -1,6 +1,6 @@
 /** The emulated PC: devices, ACPI tables and the loaders that start a guest on it. */
 
-export { ACPI_AREA_END, ACPI_AREA_START, RSDP_ADDRESS } from './acpi/placement.ts';
+export { ACPI_AREA_END, ACPI_AREA_START, RSDP_ADDRESS, VMBUS_WINDOWS } from './acpi/placement.ts';
 export { type AcpiOptions, type AcpiTables, buildAcpiTables } from './acpi/tables.ts';
 export { AcpiPm, type AcpiPmOptions, PM_TIMER_FREQUENCY } from './acpi-pm.ts';
 export { type Chipset, type ChipsetHost, createChipset } from './chipset.ts';

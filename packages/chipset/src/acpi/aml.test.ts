@@ -40,6 +40,11 @@ describe('terms', () => {
     ['a device', device('COM1', []), '5b 82 05 43 4f 4d 31'],
     ['a constant method', constantMethod('_STA', integer(15)), '14 09 5f 53 54 41 00 a4 0a 0f'],
     ['an I/O port range', resource.ports(0x3f8, 8), '47 01 f8 03 f8 03 01 08'],
+    [
+      'a window',
+      resource.window(0xf8000000, 0xfec00000),
+      '8a 2b 00 00 0c 03 00 00 00 00 00 00 00 00 00 00 00 f8 00 00 00 00 ff ff bf fe 00 00 00 00 00 00 00 00 00 00 00 00 00 00 c0 06 00 00 00 00',
+    ],
     ['an interrupt', resource.interrupt(4), '22 10 00'],
     ['a resource template', resources([resource.interrupt(8)]), '11 08 0a 05 22 00 01 79 00'],
   ])('%s', (_, term, expected) => {

@@ -99,6 +99,19 @@ export const resource = {
     0x01,
     count,
   ],
+  /** Address space that devices below this one take memory from: fixed, readable and writable, cacheable (QWord, 6.4.3.5.1). */
+  window: (start: number, end: number): Term => [
+    0x8a,
+    ...littleEndian(43, 2),
+    0x00,
+    0x0c,
+    0x03,
+    ...littleEndian(0, 8),
+    ...littleEndian(start, 8),
+    ...littleEndian(end - 1, 8),
+    ...littleEndian(0, 8),
+    ...littleEndian(end - start, 8),
+  ],
   /** An ISA interrupt: edge-triggered, active high. */
   interrupt: (irq: number): Term => [0x22, ...littleEndian(1 << irq, 2)],
 };

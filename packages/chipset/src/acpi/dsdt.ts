@@ -1,7 +1,9 @@
 /**
  * The machine's description for operating systems, in AML: processors, serial ports, clock and soft-off.
  *
- * There is no PCI root and no keyboard controller, because the machine has none. Called by: tables.ts.
+ * There is no PCI root and no keyboard controller, because the machine has none. VMBus stands below a module device (ACPI0004) whose
+ * resources are the windows for its devices' memory; Linux's driver takes them from its parent, and wants a `_CRS` of its own.
+ * Called by: tables.ts.
  */
 import {
   constantMethod,
@@ -16,7 +18,7 @@ import {
   type Term,
   text,
 } from './aml.ts';
-import { S5_SLEEP_TYPE } from './placement.ts';
+import { S5_SLEEP_TYPE, VMBUS_WINDOWS } from './placement.ts';
 
 /** Present, enabled, shown, functioning. */
 const PRESENT = integer(0x0f);
@@ -32,8 +34,22 @@ const serialPort = (path: string, unit: number, port: number, irq: number): Term
     named('_CRS', resources([resource.ports(port, 8), resource.interrupt(irq)])),
   ]);
 
-/** The DSDT's definition block, without its table header. */
-export function describeMachine(processors: number): Term {
+const vmbus = device('VMOD', [
+  named('_HID', text('ACPI0004')),
+  named('_UID', integer(0)),
+  constantMethod('_STA', PRESENT),
+  named('_CRS', resources(VMBUS_WINDOWS.map(({ start, end }) => resource.window(start, end)))),
+  device('VMBS', [
+    named('_HID', text('VMBus')),
+    named('_UID', integer(0)),
+    named('_DDN', text('VMBUS')),
+    constantMethod('_STA', PRESENT),
+    named('_CRS', resources([])),
+  ]),
+]);
+
+/** The DSDT's definition block, without its table header. @param hasVmbus whether guests find a VMBus */
+export function describeMachine(processors: number, hasVmbus: boolean): Term {
   const units = Array.from({ length: processors }, (_, index) =>
     device(processorName(index), [
       named('_HID', text('ACPI0007')),
@@ -51,6 +67,7 @@ export function describeMachine(processors: number): Term {
         constantMethod('_STA', PRESENT),
         named('_CRS', resources([resource.ports(0x70, 2), resource.interrupt(8)])),
       ]),
+      ...(hasVmbus ? [vmbus] : []),
     ]),
     ...named('\\_S5', packageOf([integer(S5_SLEEP_TYPE), integer(S5_SLEEP_TYPE), integer(0), integer(0)])),
   ];

@@ -9,6 +9,15 @@ export const ACPI_AREA_END = 0x100000;
 /** The RSDP is the first thing in it. */
 export const RSDP_ADDRESS = ACPI_AREA_START;
 
+/**
+ * Address space for VMBus devices' memory (video RAM, vPCI configuration), as Hyper-V has it: below 4 GiB above the largest RAM and
+ * below the IOAPIC, and high up. Nothing answers there until a device claims it.
+ */
+export const VMBUS_WINDOWS = [
+  { start: 0xf8000000, end: 0xfec00000 },
+  { start: 0xfe0000000, end: 0x1000000000 },
+] as const;
+
 /** PM1a event block: status, enable, 16 bits each. */
 export const PM1_EVENT_PORT = 0x600;
 export const PM1_CONTROL_PORT = 0x604;

@@ -23,6 +23,8 @@ import {
 export interface AcpiOptions {
   /** Number of virtual processors, 1-255; their APIC ids are 0, 1, 2 and so on. */
   readonly processors: number;
+  /** Whether guests find a VMBus; not without its host side, as its driver waits for answers. */
+  readonly hasVmbus?: boolean;
   /** Tables of devices that are not the chipset's own: what follows the common header of each. */
   readonly additional?: readonly AdditionalTable[];
 }
@@ -113,8 +115,8 @@ function systemTable(signature: string, revision: number, length: number): Table
     .u32(32, 1);
 }
 
-function dsdt(processors: number): Uint8Array {
-  const terms = describeMachine(processors);
+function dsdt(processors: number, hasVmbus: boolean): Uint8Array {
+  const terms = describeMachine(processors, hasVmbus);
   // Revision 2: integers have 64 bits.
   const table = systemTable('DSDT', 2, HEADER_BYTES + terms.length);
   table.bytes.set(terms, HEADER_BYTES);
@@ -215,7 +217,7 @@ function rsdp(xsdtAddress: number): Uint8Array {
  * Builds all tables and places them one behind the other in the ACPI area.
  * @throws RangeError for a number of processors that a MADT of local APICs cannot name
  */
-export function buildAcpiTables({ processors, additional = [] }: AcpiOptions): AcpiTables {
+export function buildAcpiTables({ processors, hasVmbus = false, additional = [] }: AcpiOptions): AcpiTables {
   if (!Number.isInteger(processors) || processors < 1 || processors > 255) {
     throw new RangeError(`ACPI tables for ${processors} processors`);
   }
@@ -232,7 +234,7 @@ export function buildAcpiTables({ processors, additional = [] }: AcpiOptions): A
     return gpa;
   };
   const facsAddress = place('FACS', facs());
-  const dsdtAddress = place('DSDT', dsdt(processors));
+  const dsdtAddress = place('DSDT', dsdt(processors, hasVmbus));
   const fadtAddress = place('FACP', fadt(dsdtAddress, facsAddress));
   const madtAddress = place('APIC', madt(processors));
   const others = additional.map((table) => place(table.signature, additionalTable(table)));
