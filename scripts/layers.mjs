@@ -24,6 +24,9 @@ const withoutNode = ['errors', 'hypervisor', 'processor', 'chipset', 'vmbus', 'v
 /** Of the hypervisor, the processor takes types, and values only from these modules: layouts and names, no behaviour. */
 const valuesForProcessor = ['memory-layout.ts', 'registers.ts'];
 
+/** What the worker does not take from the hypervisor: it makes and fills its partition by the root's calls (root-partition.ts) alone. */
+const notForWorker = ['Partition', 'GpaSpace', 'GuestInterface', 'mapPcMemory'];
+
 /** The imports of a source: `{specifier, typeOnly, names}`. */
 export function importsOf(text) {
   const code = text.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/^\s*\/\/.*$/gm, '');
@@ -93,6 +96,11 @@ function breachesOf(name) {
             breaches.push(
               `${at} imports ${value} from the hypervisor; only types and layouts (${valuesForProcessor.join(', ')}) are the processor's`,
             );
+          }
+        }
+        if (name === 'vmwp' && plinth === 'hypervisor' && !typeOnly && !isTest) {
+          for (const value of names.filter((candidate) => notForWorker.includes(candidate))) {
+            breaches.push(`${at} imports ${value}; the worker drives its partition by the calls of RootPartition`);
           }
         }
       } else if (

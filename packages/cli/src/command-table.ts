@@ -195,8 +195,8 @@ const runOptions: readonly OptionDefinition[] = [
   {
     flag: '--cpu-features',
     value: 'LIST',
-    description: 'add or remove features of the virtual processor',
-    built: false,
+    description: 'take features from what CPUID tells, such as -hypervisor or -nx,-pcid',
+    built: true,
   },
 ];
 
@@ -291,7 +291,7 @@ export const commands: readonly CommandDefinition[] = [
         name: 'PATH',
         required: false,
         completes: 'inspect-path',
-        description: 'where to look, such as vms or vms/NAME/partition; the top when absent',
+        description: 'where to look, such as vms, vms/NAME/partition or hypervisor; the top when absent',
       },
     ],
     options: [outputOption],
@@ -299,12 +299,28 @@ export const commands: readonly CommandDefinition[] = [
       { command: 'plinth inspect vms', description: 'the running machines' },
       { command: 'plinth inspect vms/NAME', description: 'everything about one (its name may be shortened)' },
       { command: 'plinth inspect vms/NAME/partition/devices -o json', description: "the devices' state, for programs" },
+      {
+        command: 'plinth inspect hypervisor',
+        description: 'the partitions of this host: privileges, SynICs, timers, ports',
+      },
     ],
     exitStatuses: {
       1: 'nothing is there',
       64: 'wrong usage',
       69: 'the machine does not answer',
     },
+    built: true,
+  },
+  {
+    name: 'host check',
+    summary: 'check what this machine has of what Plinth needs, and tell what to do about the rest',
+    arguments: [],
+    options: [outputOption],
+    examples: [
+      { command: 'plinth host check', description: 'a table, and a remedy for each thing that is not there' },
+      { command: 'plinth host check -o json', description: 'for programs' },
+    ],
+    exitStatuses: { 1: 'something is missing without which no virtual machine runs', 64: 'wrong usage' },
     built: true,
   },
   {
@@ -332,7 +348,7 @@ export const commands: readonly CommandDefinition[] = [
     built: true,
   },
   notBuilt('image pull', 'fetch an image'),
-  notBuilt('host', 'the management service'),
+  ...['start', 'stop', 'status', 'info', 'events'].map((verb) => notBuilt(`host ${verb}`, 'the management service')),
   notBuilt('vm', 'virtual machines that the management service keeps'),
   notBuilt('checkpoint', 'checkpoints of virtual machines'),
   notBuilt('disk', 'virtual disks'),

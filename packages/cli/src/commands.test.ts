@@ -30,7 +30,9 @@ describe('plinth inspect', () => {
   it('shows nothing where nothing runs', async () => {
     expect(await inspectCommand(home, 'vms', 'json')).toBe('[]\n');
     expect(await inspectCommand(home, 'vms', 'table')).toBe('NAME  PID  SOCKET\n');
-    expect(await inspectCommand(home, '/', 'json')).toBe('{\n  "vms": {}\n}\n');
+    const empty = { vms: {}, hypervisor: { partitions: {} } };
+    expect(JSON.parse(await inspectCommand(home, '/', 'json'))).toEqual(empty);
+    expect(JSON.parse(await inspectCommand(home, 'hypervisor/partitions', 'json'))).toEqual({});
   });
 
   it('refuses other branches and machines that do not run', async () => {

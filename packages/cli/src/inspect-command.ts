@@ -1,9 +1,10 @@
 /**
- * `plinth inspect PATH`: looks into running machines over their control sockets. The tree has one branch now, `vms`, with a
- * node for each running machine; below it stands what the machine's objects answer to `inspect()`.
+ * `plinth inspect PATH`: looks into running machines over their control sockets. The tree has two branches: `vms`, with a node for each
+ * running machine, below which stands what the machine's objects answer to `inspect()`; and `hypervisor`, the partition table of the
+ * host, put together from all of them.
  */
 import { PlinthError } from '@plinth/errors';
-import { type RunningMachine, requestControl, runningMachines } from '@plinth/vmwp';
+import { type RunningMachine, requestControl, runningMachines, treeAt } from '@plinth/vmwp';
 import type { OutputFormat } from './command-table.ts';
 import { formatListing, formatTree, type Plain } from './output.ts';
 
@@ -14,8 +15,12 @@ import { formatListing, formatTree, type Plain } from './output.ts';
  */
 export async function inspectCommand(home: string, path: string, format: OutputFormat): Promise<string> {
   const [branch, name, ...rest] = path.split('/').filter((part) => part !== '');
-  if (branch === undefined) return formatTree({ vms: await summaries(home) }, format);
-  if (branch !== 'vms') throw new PlinthError('PL-1018', { path, parent: '/', children: 'vms' });
+  if (branch === undefined)
+    return formatTree({ vms: await summaries(home), hypervisor: await partitions(home) }, format);
+  if (branch === 'hypervisor') {
+    return formatTree(toPlain(treeAt({ hypervisor: await partitions(home) }, path)), format);
+  }
+  if (branch !== 'vms') throw new PlinthError('PL-1018', { path, parent: '/', children: 'vms, hypervisor' });
   if (name === undefined) return listMachines(home, format);
   const machine = findMachine(await runningMachines(home), name);
   return formatTree(
@@ -28,6 +33,32 @@ async function summaries(home: string): Promise<Plain> {
   const machines = await runningMachines(home);
   return Object.fromEntries(machines.map(({ name, pid, socket }) => [name, { pid, socket }]));
 }
+
+/** The partitions by their ids: the root that all workers speak for, and each one's child with its interface to the guest. */
+async function partitions(home: string): Promise<Plain> {
+  const tables = await Promise.all(
+    (await runningMachines(home)).map(async ({ name, socket }): Promise<[string, Plain][]> => {
+      let answer: unknown;
+      try {
+        answer = await requestControl(socket, { command: 'inspect', path: 'hypervisor' });
+      } catch (error) {
+        // One that ends now, or is of another version, does not hide the others.
+        if (!(error instanceof PlinthError)) throw error;
+        return [[`of ${name}`, error.message]];
+      }
+      const { partitions: own, guestInterface } = asRecord(answer);
+      return Object.entries(asRecord(own)).map(([id, partition]): [string, Plain] => {
+        const plain = asRecord(partition);
+        return [id, plain.kind === 'root' ? plain : { vm: name, ...plain, guestInterface: guestInterface ?? null }];
+      });
+    }),
+  );
+  return { partitions: Object.fromEntries(tables.flat()) };
+}
+
+/** A machine answers with objects; of another version's answer, what is no object counts as empty. */
+const asRecord = (value: unknown): Readonly<Record<string, Plain>> =>
+  typeof value === 'object' && value !== null ? (value as Readonly<Record<string, Plain>>) : {};
 
 async function listMachines(home: string, format: OutputFormat): Promise<string> {
   const rows = (await runningMachines(home)).map(({ name, pid, socket }) => ({ name, pid, socket }));

@@ -49,6 +49,12 @@ const handlers: Readonly<Record<string, CommandHandler>> = {
     ]);
     return print(await inspectCommand(homeFolder(), invocation.arguments[0] ?? '', outputFormat(invocation)));
   },
+  'host check': async (invocation) => {
+    const { hostCheckCommand } = await import('./host-command.ts');
+    const { text, exitStatus } = hostCheckCommand(outputFormat(invocation));
+    await print(text);
+    return exitStatus;
+  },
   explain: async (invocation) => {
     const { explainCommand } = await import('./explain-command.ts');
     return print(explainCommand(invocation.arguments[0] ?? '', outputFormat(invocation)));

@@ -3,7 +3,13 @@
  * said here, before a file is opened or an image is built.
  */
 import { PlinthError } from '@plinth/errors';
-import { TRACE_TOPICS, type TraceTopic, type VirtualMachineConfiguration } from '@plinth/vmwp';
+import {
+  CPU_FEATURES,
+  type CpuFeature,
+  TRACE_TOPICS,
+  type TraceTopic,
+  type VirtualMachineConfiguration,
+} from '@plinth/vmwp';
 import type { OptionValues } from './command-line.ts';
 import { defaultImage } from './command-table.ts';
 import { parseConsole, parseCount, parseMachineName, parsePort, parseSeconds, parseSize } from './values.ts';
@@ -47,6 +53,7 @@ export function parseRunOptions(names: readonly string[], options: OptionValues)
   const debugExit = text(options, '--debug-exit');
   const marks = texts(options, '--mark').map((mark) => notEmpty(mark, '--mark'));
   const trace = texts(options, '--trace').flatMap(parseTraceTopics);
+  const disabledCpuFeatures = parseCpuFeatures(text(options, '--cpu-features'));
   return {
     boot,
     machine: {
@@ -57,6 +64,7 @@ export function parseRunOptions(names: readonly string[], options: OptionValues)
       console: parseConsole(text(options, '--console') ?? (exec === undefined ? 'stdio' : 'none')),
       ...(exec === undefined ? {} : { exec }),
       ...(timeout === undefined ? {} : { timeoutSeconds: parseSeconds(timeout, '--timeout', 'run') }),
+      ...(disabledCpuFeatures.length === 0 ? {} : { disabledCpuFeatures }),
       ...(marks.length === 0 ? {} : { marks }),
       ...(statisticsFile === undefined ? {} : { statisticsFile: notEmpty(statisticsFile, '--stats') }),
       ...(trace.length === 0 ? {} : { trace }),
@@ -108,6 +116,19 @@ function parseTraceTopics(list: string): TraceTopic[] {
       expected: `topics of these, separated by commas: ${TRACE_TOPICS.join(', ')}`,
       command: 'run',
     });
+  });
+}
+
+/** `-nx,+pcid`: features taken away, or left as they are: all that this processor has are there to begin with. */
+function parseCpuFeatures(list: string | undefined): CpuFeature[] {
+  const words = list === undefined ? [] : list.split(',');
+  const expected = `features of these, each behind a + or a -, separated by commas: ${CPU_FEATURES.join(', ')}`;
+  return words.flatMap((word) => {
+    const feature = CPU_FEATURES.find((known) => known === word.slice(1));
+    if (feature === undefined || !/^[+-]/.test(word)) {
+      throw new PlinthError('PL-1004', { value: word, option: '--cpu-features', expected, command: 'run' });
+    }
+    return word.startsWith('-') ? [feature] : [];
   });
 }
 

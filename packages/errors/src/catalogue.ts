@@ -461,6 +461,18 @@ export const catalogue = {
     tryNext: 'plinth inspect and a bug report; this is a fault of Plinth',
     exitStatus: 70,
   },
+  'PL-4110': {
+    what: 'The hypervisor refused {call}: {status}',
+    why: 'The worker drives its partition by calls of the hypervisor, and this one was not allowed or not possible now',
+    tryNext: 'plinth inspect hypervisor, and a bug report; this is a fault of Plinth',
+    exitStatus: 70,
+  },
+  'PL-4111': {
+    what: 'The hypervisor does not launch: the virtual processor cannot protect pages from execution (HV_STATUS_NX_NOT_DETECTED)',
+    why: 'Data execution prevention is a requirement of Hyper-V, and CPUID does not tell of NX (leaf 0x80000001, EDX bit 20)',
+    tryNext: 'the same command without -nx in --cpu-features; plinth host check tells of every requirement',
+    exitStatus: 64,
+  },
   // (append 4000s above this line)
 
   // ---- 5000s: chipset ----------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ export {
   type SavedDevices,
 } from './partition.ts';
 export * from './registers.ts';
+export { mustSucceed, ROOT_PARTITION_ID, RootPartition } from './root-partition.ts';
 export {
   DeviceArea,
   describeState,
@@ -58,6 +59,12 @@ export { hypervisorLeaves } from './tlfs/cpuid-leaves.ts';
 export type { GuestCrash } from './tlfs/guest-crash.ts';
 export { GuestInterface } from './tlfs/guest-interface.ts';
 export type { PortInfo, ReceivedMessage } from './tlfs/ports.ts';
-export { CHILD_PRIVILEGES, type PrivilegeName, privilegeMask, ROOT_PRIVILEGES } from './tlfs/privileges.ts';
+export {
+  CHILD_PRIVILEGES,
+  type PrivilegeName,
+  privilegeMask,
+  privilegeNames,
+  ROOT_PRIVILEGES,
+} from './tlfs/privileges.ts';
 export { HV_STATUS, type HvStatus, statusName } from './tlfs/status.ts';
 export type { GuestInterfaceHost } from './tlfs/virtual-processor.ts';

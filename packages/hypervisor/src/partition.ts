@@ -63,6 +63,8 @@ export interface PartitionOptions {
   readonly tscPerNanosecond?: number;
   /** Width of guest-physical addresses that CPUID tells. */
   readonly physicalAddressBits?: number;
+  /** False when the root maps RAM itself; otherwise it is mapped as a PC has it. */
+  readonly isMapped?: boolean;
 }
 
 /** The saved state of the devices, by name. Each device's own state carries its own version. */
@@ -95,6 +97,8 @@ export class Partition implements InterceptHandlers {
   onDeadlineChange: (deadline: number) => void = () => {};
   /** What answers INTA and EOI; an absent pair answers with vector 0xff, as a floating bus does. */
   interruptControllers: InterruptControllers = { acknowledge: () => 0xff, endOfInterrupt: () => {} };
+  /** Whether the root may intercept here (HvCallInstallIntercept): asked before ports, memory or registers are claimed. Throws if not. */
+  authorizeIntercepts: () => void = () => {};
   /** What answers hypercalls; without it there are none. */
   hypercallHandler: InterceptHandlers['hypercall'] = () => 'absent';
   /** Told of an EOI for a vector that somebody wanted to hear of; it may be a level-triggered one too. */
@@ -126,7 +130,7 @@ export class Partition implements InterceptHandlers {
    * @throws RangeError from the layout or the host when there is not that much memory
    */
   static create(options: PartitionOptions): Partition {
-    const { ramBytes, processors, clock, tscPerNanosecond = 2, physicalAddressBits = 40 } = options;
+    const { ramBytes, processors, clock, tscPerNanosecond = 2, physicalAddressBits = 40, isMapped = true } = options;
     const layout = layoutMemory(ramBytes, processors);
     const pages = layout.totalBytes / WASM_PAGE_BYTES;
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
@@ -141,7 +145,7 @@ export class Partition implements InterceptHandlers {
     header.setUint32(SHARED.processorStride, layout.processorStride, true);
     header.setUint32(SHARED.physicalAddressBits, physicalAddressBits, true);
     header.setFloat64(SHARED.tscPerNanosecond, tscPerNanosecond, true);
-    mapPcMemory(partition.space, layout);
+    if (isMapped) mapPcMemory(partition.space, layout);
     return partition;
   }
 
@@ -151,6 +155,21 @@ export class Partition implements InterceptHandlers {
     const ramBytes = header.getUint32(SHARED.ramBytes, true);
     const processors = header.getUint32(SHARED.processorCount, true);
     return new Partition(memory, layoutMemory(ramBytes, processors), clock);
+  }
+
+  /** Writes down who the partition is and what its root may do; once, by the root that creates it. */
+  introduce(partitionId: bigint, rootPrivileges: bigint): void {
+    this.#header.setBigUint64(SHARED.partitionId, partitionId, true);
+    this.#header.setBigUint64(SHARED.rootPrivileges, rootPrivileges, true);
+  }
+
+  /** Number of the partition's state, as the root counts them. */
+  get stateNumber(): number {
+    return this.#header.getUint32(SHARED.partitionState, true);
+  }
+
+  set stateNumber(state: number) {
+    this.#header.setUint32(SHARED.partitionState, state, true);
   }
 
   get physicalAddressBits(): number {
@@ -185,6 +204,7 @@ export class Partition implements InterceptHandlers {
    * @throws PlinthError PL-4107 when another device has the name, a port or an address; PL-4108 with more than 255 devices
    */
   addDevice(device: Device): void {
+    this.authorizeIntercepts();
     const clash = (other: Device | undefined, resource: string): PlinthError =>
       new PlinthError('PL-4107', { device: device.name, other: other?.name ?? 'RAM', resource });
     const namesake = this.#devices.find(({ name }) => name === device.name);
@@ -223,6 +243,7 @@ export class Partition implements InterceptHandlers {
 
   /** Has `handler` answer `count` MSRs from `first` on. @throws PlinthError PL-4107 when one of them is taken */
   addMsrs(first: number, count: number, handler: MsrHandler): void {
+    this.authorizeIntercepts();
     for (let index = first; index < first + count; index++) {
       if (this.#msrs.has(index)) {
         const resource = `MSR 0x${index.toString(16)}`;

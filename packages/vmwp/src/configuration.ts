@@ -4,6 +4,7 @@
  * Invariant: a configuration is plain data (it crosses to the processors' threads as it is). Called by: cli, and later vmms.
  */
 import type { PlinthError } from '@plinth/errors';
+import type { CpuFeature } from '@plinth/processor/host';
 import type { RunStatistics } from './statistics.ts';
 
 /** What can be traced on standard error with `--trace`. */
@@ -23,6 +24,8 @@ export interface VirtualMachineConfiguration {
   readonly memoryBytes: number;
   /** Virtual processors; 1 for now. */
   readonly processors: number;
+  /** Features that CPUID does not tell of. */
+  readonly disabledCpuFeatures?: readonly CpuFeature[];
   /** A Linux bzImage, as a path. */
   readonly kernel: string;
   /** Paths; loaded one after the other into one initial RAM disk. */

@@ -1,4 +1,6 @@
 /** The virtual machine worker: one VM from its configuration to its end. */
+
+export { CPU_FEATURES, type CpuFeature } from '@plinth/processor/host';
 export * from './configuration.ts';
 export {
   CONTROL_COMMANDS,
@@ -9,6 +11,8 @@ export {
   type RunningMachine,
   requestControl,
   runningMachines,
+  treeAt,
 } from './control-socket.ts';
+export { checkHost } from './host-requirements.ts';
 export { runVirtualMachine } from './software-engine.ts';
 export type { MarkRecord, RunStatistics } from './statistics.ts';

@@ -11,10 +11,10 @@ import {
   type EnlightenedProcessor,
   type Exit,
   type GuestFault,
-  GuestInterface,
   type InterceptHandlers,
   type InterruptMessage,
-  Partition,
+  type Partition,
+  RootPartition,
 } from '@plinth/hypervisor';
 import { assembleChipset } from './chipset-assembly.ts';
 import type { TraceTopic } from './configuration.ts';
@@ -56,7 +56,8 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
   const post = (event: ProcessorEvent): void => parentPort?.postMessage(event);
   let thread: ProcessorThread | undefined;
   const clock = localClock(setup.epoch);
-  const partition = Partition.attach(setup.memory, clock);
+  const { root, partitionId } = RootPartition.attach(setup.memory, clock);
+  const partition = root.partition(partitionId);
   const counters = new Counters(setup.counters);
   const topics = new Set(setup.trace);
   const write: TraceWriter = (topic, text) => {
@@ -103,23 +104,20 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
     Atomics.wait(words, index, 0, nanoseconds === Number.POSITIVE_INFINITY ? nanoseconds : nanoseconds / 1e6);
     sleptMilliseconds += performance.now() - start;
   };
-  if (partition.isEnlightened) {
-    const guestInterface = new GuestInterface(partition, {
-      deliver,
-      reset() {
-        power('the guest asked the hypervisor for a reset');
-        thread?.request({ kind: 'reset' });
-      },
-      guestCrashed(crash) {
-        power(`the guest reported its crash: ${crash.parameters.map(hexadecimal).join(' ')}`);
-        post({ kind: 'guest-crash', crash });
-      },
-      wakeRoot: () => post({ kind: 'synic' }),
-      idle: () => sleep(Math.min(Math.max(processor.nextDeadline() - clock.now(), 0), IDLE_NANOSECONDS)),
-      runTime: () => clock.now() - sleptMilliseconds * 1e6,
-    });
-    guestInterface.attach(partition, processor);
-  }
+  root.connectProcessor(partitionId, processor, {
+    deliver,
+    reset() {
+      power('the guest asked the hypervisor for a reset');
+      thread?.request({ kind: 'reset' });
+    },
+    guestCrashed(crash) {
+      power(`the guest reported its crash: ${crash.parameters.map(hexadecimal).join(' ')}`);
+      post({ kind: 'guest-crash', crash });
+    },
+    wakeRoot: () => post({ kind: 'synic' }),
+    idle: () => sleep(Math.min(Math.max(processor.nextDeadline() - clock.now(), 0), IDLE_NANOSECONDS)),
+    runTime: () => clock.now() - sleptMilliseconds * 1e6,
+  });
   processor.setDeviceDeadline(partition.nextDeadline());
 
   thread = new ProcessorThread({

@@ -16,8 +16,9 @@ import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Chipset, memoryLimits, type Uart16550, warmStartFlag } from '@plinth/chipset';
 import { PlinthError } from '@plinth/errors';
-import { CHILD_PRIVILEGES, type CpuidEntry, type GuestCrash, hypervisorLeaves, Partition } from '@plinth/hypervisor';
+import type { CpuidEntry, GuestCrash, InterruptMessage, Partition } from '@plinth/hypervisor';
 import { clearGuestMemory, loadGuest } from './boot-loader.ts';
+import { type ChildPartition, createChildPartition, deleteChildPartition } from './child-partition.ts';
 import { assembleChipset, firmwareTables } from './chipset-assembly.ts';
 import type { EndReason, RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
 import { ConsolePump, type ConsoleSink, fileReason, fileSink, nullSink, streamSink } from './console-pump.ts';
@@ -53,10 +54,12 @@ export interface EngineParts {
   readonly processorModule: URL;
   /** Module of the thread that translates for a processor; undefined when nothing is translated there. */
   translationModule(): URL | undefined;
-  /** What CPUID tells the guest. */
-  cpuid(processors: number): readonly CpuidEntry[];
+  /** What CPUID tells the guest, but for what the configuration takes away. */
+  cpuid(configuration: VirtualMachineConfiguration): readonly CpuidEntry[];
   /** Makes a processor's thread leave its run or its sleep; callable from any thread. */
   kick(partition: Partition, index: number): void;
+  /** Takes an interrupt message to the local APICs; callable from any thread. */
+  deliver(partition: Partition, message: InterruptMessage): void;
 }
 
 /**
@@ -99,6 +102,7 @@ class MachineRun {
   readonly #configuration: VirtualMachineConfiguration;
   readonly #hooks: RunHooks;
   readonly #engine: EngineParts;
+  readonly #child: ChildPartition;
   readonly #partition: Partition;
   readonly #chipset: Chipset;
   readonly #counters = new Counters();
@@ -132,12 +136,17 @@ class MachineRun {
       this.#end = resolve;
     });
     const epoch = monotonicNanoseconds();
-    this.#partition = createPartition(configuration, epoch);
-    this.#partition.privileges = CHILD_PRIVILEGES;
-    this.#partition.writeCpuid([
-      ...engine.cpuid(configuration.processors),
-      ...hypervisorLeaves({ privileges: this.#partition.privileges }),
-    ]);
+    this.#child = createChildPartition({
+      memoryBytes: configuration.memoryBytes,
+      processors: configuration.processors,
+      clock: { now: () => monotonicNanoseconds() - epoch },
+      tscPerNanosecond: TSC_PER_NANOSECOND,
+      cpuid: engine.cpuid(configuration),
+    });
+    this.#partition = this.#child.partition;
+    this.#child.root.connectHost(this.#child.partitionId, {
+      deliver: (message) => engine.deliver(this.#partition, message),
+    });
     // Before the other thread does the same: the first one sets the power-on state.
     this.#chipset = this.#assembleHostSide();
     // The thread comes next: it loads its modules and compiles the engine while this one reads the files.
@@ -247,6 +256,7 @@ class MachineRun {
     // It may still be opening, when a kernel that cannot be loaded ended the start.
     (await this.#control?.catch(() => undefined))?.close();
     await this.#processor.end();
+    deleteChildPartition(this.#child);
   }
 
   #over(end: End): void {
@@ -503,6 +513,10 @@ class MachineRun {
       console: { outputBytes: this.#console.bytes, inputBytes: this.#input?.bytes ?? 0 },
       exits: this.#counters.exits(),
       instructions: this.#instructions(),
+      hypervisor: {
+        partitions: this.#child.root.inspect(),
+        guestInterface: this.#child.root.inspectInterface(this.#child.partitionId),
+      },
       ...((await this.#processor.inspect()) ?? { partition: 'the processor does not answer' }),
     };
   }
@@ -565,20 +579,6 @@ function checkMemory(memoryBytes: number): void {
   const { minimum, maximum } = memoryLimits;
   if (memoryBytes >= minimum && memoryBytes <= maximum && memoryBytes % 4096 === 0) return;
   throw new PlinthError('PL-2008', { memory: memoryBytes, minimum: minimum / MIB, maximum: maximum / MIB });
-}
-
-function createPartition(configuration: VirtualMachineConfiguration, epoch: number): Partition {
-  try {
-    return Partition.create({
-      ramBytes: configuration.memoryBytes,
-      processors: configuration.processors,
-      clock: { now: () => monotonicNanoseconds() - epoch },
-      tscPerNanosecond: TSC_PER_NANOSECOND,
-    });
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new PlinthError('PL-3007', { memory: configuration.memoryBytes / MIB }, { cause: error });
-  }
 }
 
 function consoleSink(configuration: VirtualMachineConfiguration, hooks: RunHooks): ConsoleSink {

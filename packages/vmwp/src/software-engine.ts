@@ -2,7 +2,7 @@
  * The software engine in a VM: which module runs on its processors' threads, and how they are kicked.
  * Called by: cli, through index.ts.
  */
-import { defaultCpuid, kickProcessor } from '@plinth/processor/host';
+import { defaultCpuid, kickProcessor, requestInterrupt, withoutFeatures } from '@plinth/processor/host';
 import type { RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
 import { type EngineParts, runMachine } from './run-virtual-machine.ts';
 import { translateAfter } from './translator-setting.ts';
@@ -12,8 +12,10 @@ export const softwareEngine: EngineParts = {
   // Off: nothing is translated; forced: each block before it is executed, on its processor's thread.
   translationModule: () =>
     translateAfter() === undefined ? new URL('./translation-worker.js', import.meta.url) : undefined,
-  cpuid: (processors) => defaultCpuid({ processors }),
+  cpuid: ({ processors, disabledCpuFeatures = [] }) =>
+    withoutFeatures(defaultCpuid({ processors }), disabledCpuFeatures),
   kick: (partition, index) => kickProcessor(partition.memory, partition.layout, index),
+  deliver: (partition, message) => requestInterrupt(partition.memory, partition.layout, message),
 };
 
 /**

@@ -44,7 +44,7 @@ export class GuestInterface implements Device {
       (_, index) =>
         new VirtualProcessorState(this.shared, index, host, () => this.connections.wakeRoot(() => host.wakeRoot())),
     );
-    this.#hypercalls = new HypercallInterface(HYPERCALLS, this.processors, this.connections);
+    this.#hypercalls = new HypercallInterface(partition.deviceArea, HYPERCALLS, this.processors, this.connections);
   }
 
   /**

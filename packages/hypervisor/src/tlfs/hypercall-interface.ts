@@ -9,6 +9,7 @@
  * Answers to: TLFS, "Hypercall interface". Called by: guest-interface.ts.
  */
 import { isGpaFault } from '../guest-memory.ts';
+import { type DeviceArea, describeState } from '../shared-state.ts';
 import { FAST_BYTES, FAST_GENERAL_BYTES, HypercallRegisters } from './hypercall-registers.ts';
 import type { Ports } from './ports.ts';
 import { hasPrivilege, type PrivilegeName } from './privileges.ts';
@@ -58,6 +59,9 @@ export type Hypercall = SimpleHypercall | RepHypercall;
 /** How long a rep call may take before the guest may take interrupts, in nanoseconds. */
 const TIME_SLICE = 50_000;
 
+/** How often each row was called. */
+const STATE = describeState(1, { counts: { type: 'u32', length: 64, transient: true } });
+
 const FIELD = {
   fast: 1n << 16n,
   variableShift: 17n,
@@ -82,20 +86,27 @@ interface Control {
 }
 
 export class HypercallInterface {
-  readonly #rows: ReadonlyMap<number, Hypercall>;
+  readonly #rows: ReadonlyMap<number, { readonly row: Hypercall; readonly number: number }>;
   readonly #processors: readonly VirtualProcessorState[];
   readonly #ports: Ports;
-  /** Calls by name, for inspection. */
-  readonly #counts = new Map<string, number>();
+  readonly #counts: Uint32Array;
 
-  constructor(rows: readonly Hypercall[], processors: readonly VirtualProcessorState[], ports: Ports) {
-    this.#rows = new Map(rows.map((row) => [row.code, row]));
+  constructor(
+    area: DeviceArea,
+    rows: readonly Hypercall[],
+    processors: readonly VirtualProcessorState[],
+    ports: Ports,
+  ) {
+    this.#counts = area.attach('hypercalls', STATE).values.counts;
+    this.#rows = new Map(rows.map((row, number) => [row.code, { row, number }]));
     this.#processors = processors;
     this.#ports = ports;
   }
 
+  /** Calls by name, as often as they were made. */
   get counts(): Readonly<Record<string, number>> {
-    return Object.fromEntries(this.#counts);
+    const named = [...this.#rows.values()].map(({ row, number }) => [row.name, this.#counts[number] ?? 0] as const);
+    return Object.fromEntries(named.filter(([, count]) => count > 0));
   }
 
   /** Answers the instruction of a processor; see InterceptHandlers.hypercall. */
@@ -103,13 +114,14 @@ export class HypercallInterface {
     if (!vp.shared.hypercallsEnabled) return 'absent';
     const registers = new HypercallRegisters(vp.processor);
     const value = registers.control;
-    const row = this.#rows.get(Number(value & 0xffffn));
+    const found = this.#rows.get(Number(value & 0xffffn));
     const finish = (status: HvStatus, completed = 0): 'completed' => {
       registers.setResult(BigInt(status) | (BigInt(completed) << FIELD.repCountShift));
       return 'completed';
     };
-    if (row === undefined) return finish(HV_STATUS.INVALID_HYPERCALL_CODE);
-    this.#counts.set(row.name, (this.#counts.get(row.name) ?? 0) + 1);
+    if (found === undefined) return finish(HV_STATUS.INVALID_HYPERCALL_CODE);
+    const { row, number } = found;
+    this.#counts[number] = (this.#counts[number] ?? 0) + 1;
     if (row.privilege !== undefined && !hasPrivilege(vp.shared.privileges, row.privilege)) {
       return finish(HV_STATUS.ACCESS_DENIED);
     }

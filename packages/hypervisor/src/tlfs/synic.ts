@@ -54,7 +54,7 @@ const STATE = describeState(1, {
   bufferOrder: { type: 'u32', length: ALL_BUFFERS },
   buffers: { type: 'u8', length: ALL_BUFFERS * MESSAGE_BYTES },
   nextOrder: 'u32',
-  /** Somebody was refused a buffer and wants to know when one is free. */
+  /** Somebody's message was refused, and wants to know when that may have changed. */
   starved: 'u8',
   messages: { type: 'u32', transient: true },
   events: { type: 'u32', transient: true },
@@ -70,7 +70,7 @@ export interface SynicHost {
   deliver(message: InterruptMessage): void;
   /** A vector's EOI handling changed; on the processor's own thread. */
   assistVector(processor: number, vector: number, assist: VectorAssist): void;
-  /** A buffer is free again after somebody had been refused one. */
+  /** A message may be accepted again after one had been refused. */
   roomAgain(): void;
 }
 
@@ -127,7 +127,7 @@ export class Synic {
 
   set control(value: bigint) {
     this.#locked(() => this.#control.set(value));
-    this.deliverQueued();
+    this.#changed();
   }
 
   get eventFlagsPage(): bigint {
@@ -153,7 +153,7 @@ export class Synic {
       this.#messagePage.set(value);
       this.#placePages();
     });
-    this.deliverQueued();
+    this.#changed();
   }
 
   readSource(sint: number): bigint {
@@ -167,8 +167,20 @@ export class Synic {
     const before = this.#sources.low(sint) & 0xff;
     this.#locked(() => this.#sources.set(value, sint));
     for (const changed of new Set([before, vector])) this.#assist(changed);
-    this.deliverQueued();
+    this.#changed();
     return true;
+  }
+
+  /** A register has changed: what waits may find a way now. */
+  #changed(): void {
+    this.deliverQueued();
+    if (this.#accepts(this.#messagePage)) this.#tellRoom();
+  }
+
+  #tellRoom(): void {
+    if (this.#state.values.starved === 0) return;
+    this.#state.values.starved = 0;
+    this.#host.roomAgain();
   }
 
   /** Tells the local APIC what the vectors of all sources need, after a reset of the processor or a restore. */
@@ -200,8 +212,11 @@ export class Synic {
    */
   postMessage(sint: number, type: number, sender: bigint, payload: Uint8Array): HvStatus {
     return this.#locked(() => {
-      if (!this.#accepts(this.#messagePage)) return HV_STATUS.INVALID_SYNIC_STATE;
       const { values } = this.#state;
+      if (!this.#accepts(this.#messagePage)) {
+        values.starved = 1;
+        return HV_STATUS.INVALID_SYNIC_STATE;
+      }
       const buffer = values.bufferSource.subarray(0, BUFFERS).indexOf(0);
       if (buffer < 0) {
         values.starved = 1;
@@ -293,10 +308,7 @@ export class Synic {
     values.bufferSource[buffer] = 0;
     values.messages++;
     this.#interrupt(sint);
-    if (values.starved !== 0 && buffer < BUFFERS) {
-      values.starved = 0;
-      this.#host.roomAgain();
-    }
+    if (buffer < BUFFERS) this.#tellRoom();
   }
 
   /** Asks for the source's interrupt; a masked one is lost. */
