@@ -10,6 +10,11 @@ const packages = fileURLToPath(new URL('./packages/', import.meta.url));
 export default defineConfig({
   resolve: {
     alias: [
+      { find: '@plinth/processor/translator', replacement: `${packages}processor/src/translator-thread.ts` },
+      {
+        find: '@plinth/processor/local-translation',
+        replacement: `${packages}processor/src/translator/local-translation.ts`,
+      },
       { find: /^@plinth\/([a-z-]+)$/, replacement: `${packages}$1/src/index.ts` },
       { find: /^@plinth\/([a-z-]+)\/([a-z-]+)$/, replacement: `${packages}$1/src/$2.ts` },
     ],
