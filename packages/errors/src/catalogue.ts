@@ -361,21 +361,39 @@ export const catalogue = {
     tryNext: 'the same command with --console file:console.log, and see why',
     exitStatus: 75,
   },
-  'PL-3101': {
-    what: 'The VM cannot be saved at this moment',
-    why: 'A device is still finishing work in memory that the guest has taken back',
-    tryNext: 'the same command again',
-    exitStatus: 1,
-  },
-  // (append 3000s above this line)
-
-  // ---- 4000s: guest crash, processor, hypervisor -------------------------------------------------------------------
   'PL-3010': {
     what: "PLINTH_TRANSLATOR is '{value}', which is no way of translating",
     why: 'It says how guest code becomes WebAssembly: off (only interpreted), on (when it is hot) or force (before it first runs)',
     tryNext: 'PLINTH_TRANSLATOR=off, on or force; without it, it is on',
     exitStatus: 64,
   },
+  'PL-3101': {
+    what: 'The VM cannot be saved at this moment',
+    why: 'A device is still finishing work in memory that the guest has taken back',
+    tryNext: 'the same command again',
+    exitStatus: 1,
+  },
+  'PL-3201': {
+    what: "The guest's {service} service cannot be used now",
+    why: '{reason}',
+    tryNext: '{remedy}',
+    exitStatus: 1,
+  },
+  'PL-3202': {
+    what: 'The guest did not {action}',
+    why: '{reason}',
+    tryNext: '{remedy}',
+    exitStatus: 1,
+  },
+  'PL-3203': {
+    what: "'{value}' cannot be sent to the guest",
+    why: '{reason}',
+    tryNext: 'a shorter one',
+    exitStatus: 1,
+  },
+  // (append 3000s above this line)
+
+  // ---- 4000s: guest crash, processor, hypervisor -------------------------------------------------------------------
   'PL-4001': {
     what: 'The guest crashed: {reason}',
     why: 'Its operating system said so, by a fatal error record or through the crash registers of the hypervisor; the report is {report}',

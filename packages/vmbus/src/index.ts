@@ -6,6 +6,7 @@
  *     const bus = new VmBus({ memory: partition.guestMemory, processors, host: {
  *       postMessage: (processor, sint, message) => ...,    // SynIC message slot: 'delivered' | 'pending'
  *       signalEvent: (processor, sint, flag) => ...,       // SynIC event flag
+ *       signalPort: (channelId, present) => ...,           // a port for the guest's signals of an open channel
  *       defer: setImmediate, report: (event) => log(event.text),
  *     } });
  *     bus.offer(new HeartbeatDevice(...));                 // any time; a running guest learns of it

@@ -48,6 +48,11 @@ export interface HostPort {
   postMessage(processor: number, sint: number, message: Uint8Array): 'delivered' | 'pending';
   /** Sets an event flag of `sint` on a processor, and interrupts it if the flag was clear. */
   signalEvent(processor: number, sint: number, flag: number): void;
+  /**
+   * The guest may signal a channel from now on, or may no more: connection `signalConnectionId(channelId)`, flag 0. Called
+   * before the guest learns that the channel is open.
+   */
+  signalPort(channelId: number, present: boolean): void;
   /** Runs something later on the same thread, after what else waits. */
   defer(run: () => void): void;
   /** For the log. At most EVENTS_REPORTED of a flood come here; `inspect` has the number of all. */
@@ -276,7 +281,7 @@ export class VmBus {
       refusal(`The device did not open the channel: ${answer.refused}`);
       return STATUS.unsuccessful;
     }
-    this.#channels.set(action.offerId, channel);
+    this.#add(channel);
     // What the guest wrote before it opened was never signalled.
     this.#options.host.defer(() => {
       if (channel.isOpen) channel.pump();
@@ -308,9 +313,15 @@ export class VmBus {
     });
   }
 
+  #add(channel: Channel): void {
+    this.#channels.set(channel.offerId, channel);
+    this.#options.host.signalPort(channel.channelId, true);
+  }
+
   #close(offerId: number): void {
     const channel = this.#channels.get(offerId);
     this.#channels.delete(offerId);
+    if (channel !== undefined) this.#options.host.signalPort(channel.channelId, false);
     channel?.shut();
     if (channel === undefined || channel.device.close(channel) === 'closed') {
       this.#carryOut(this.#server.closeCompleted(offerId));
@@ -403,7 +414,7 @@ export class VmBus {
       if (typeof channel === 'string') {
         throw new PlinthError('PL-4104', { device: 'vmbus', problem: `channel ${parameters.channelId}: ${channel}` });
       }
-      this.#channels.set(parameters.offerId, channel);
+      this.#add(channel);
       open.set(channel.device, [...(open.get(channel.device) ?? []), channel]);
     }
     this.#waiting = state.messages.map(({ processor, sint, message }) => ({

@@ -464,7 +464,9 @@ export class GuestChannel {
 
   signal(): void {
     this.signals++;
-    this.guest.bus.onGuestSignal(this.offer.connectionId, 0);
+    // Without a port, HvCallSignalEvent fails, and Linux does not look.
+    const host = this.guest.machine.host;
+    if (host.ports.has(this.offer.channelId)) this.guest.bus.onGuestSignal(this.offer.connectionId, 0);
     this.guest.machine.host.settle();
   }
 

@@ -15,6 +15,8 @@ export class TestHost implements HostPort {
   readonly slots = new Map<number, Uint8Array>();
   /** By processor: flags that are set. */
   readonly flags = new Map<number, Set<number>>();
+  /** Channels that the guest may signal. */
+  readonly ports = new Set<number>();
   readonly deferred: (() => void)[] = [];
   /** While false, no message can be delivered, as before the guest enabled its SynIC. */
   enabled = true;
@@ -31,6 +33,11 @@ export class TestHost implements HostPort {
     this.signals++;
     const set = this.flags.get(processor) ?? new Set();
     this.flags.set(processor, set.add(flag));
+  }
+
+  signalPort(channelId: number, present: boolean): void {
+    if (present) this.ports.add(channelId);
+    else this.ports.delete(channelId);
   }
 
   defer(run: () => void): void {
