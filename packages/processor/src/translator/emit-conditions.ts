@@ -21,8 +21,11 @@ const bitOf =
   (bit: number): Emit =>
   ({ code, ccB }) => {
     code.get(ccB);
-    code.i64(bit);
-    code.op(OP.i64_shr_u, OP.i32_wrap);
+    if (bit !== 0) {
+      code.i64(bit);
+      code.op(OP.i64_shr_u);
+    }
+    code.op(OP.i32_wrap);
     code.i32(1);
     code.op(OP.i32_and);
   };

@@ -371,9 +371,13 @@ export function rotateThroughCarry(left: boolean): Emit {
       distance();
       code.op(left ? OP.i64_shl : OP.i64_shr_u);
       code.get(a);
-      code.i64(bits + 1);
-      distance();
-      code.op(OP.i64_sub, left ? OP.i64_shr_u : OP.i64_shl, OP.i64_or);
+      if (count.constant !== undefined) code.i64(bits + 1 - (count.constant % (bits + 1)));
+      else {
+        code.i64(bits + 1);
+        distance();
+        code.op(OP.i64_sub);
+      }
+      code.op(left ? OP.i64_shr_u : OP.i64_shl, OP.i64_or);
       code.tee(r);
       code.i64(bits);
       code.op(OP.i64_shr_u);

@@ -16,6 +16,7 @@ import { formatInstruction } from './format-instruction.ts';
 import { InstructionReader } from './instruction.ts';
 import { buildRegion, type Region, WINDOW } from './region.ts';
 import { RegionEmitter } from './region-emitter.ts';
+import type { ExaminedRegion, RegionMark } from './region-listing.ts';
 import type {
   DecoderExports,
   HotBlock,
@@ -35,6 +36,11 @@ const OPERATION_LENGTH = 7;
 function leaveOffset(name: LeaveName): number {
   return STATE.LEAVE_OPERATIONS + LEAVES.indexOf(name) * 16;
 }
+const LEAVES_OF_REGIONS = {
+  leaveInterpret: leaveOffset('INTERPRET'),
+  leaveInterpretOne: leaveOffset('INTERPRET_ONE'),
+  leaveJump: leaveOffset('JUMP'),
+} as const;
 
 export class RegionCompiler {
   readonly #base: number;
@@ -141,6 +147,27 @@ export class RegionCompiler {
     throw new PlinthError('PL-4006', { instruction: formatInstruction(instruction), address });
   }
 
+  /** The region that a block would become, for region-listing.ts. */
+  examine(hot: HotBlock): ExaminedRegion {
+    this.#copyCode(hot);
+    const region = this.#build(hot);
+    const marks: RegionMark[] = [];
+    const emitter = new RegionEmitter(region, {
+      ...LEAVES_OF_REGIONS,
+      // Nobody leaves: any place will do.
+      directExit: () => 0,
+      mark: (at, what) => marks.push({ at, what }),
+    });
+    emitter.emit();
+    const at = this.#base + STATE.TRANSLATOR_CODE;
+    return {
+      code: emitter.code.view(),
+      marks,
+      locals: emitter.localNames(),
+      bytes: this.#bytes.subarray(at, at + WINDOW),
+    };
+  }
+
   /** Copies the pages of a block's window to where the decoder reads them. */
   #copyCode({ pages: [first, second] }: HotBlock): void {
     const code = this.#base + STATE.TRANSLATOR_CODE;
@@ -168,9 +195,7 @@ export class RegionCompiler {
     const exits = new Map<number, number>();
     this.#full = false;
     const emitter = new RegionEmitter(region, {
-      leaveInterpret: leaveOffset('INTERPRET'),
-      leaveInterpretOne: leaveOffset('INTERPRET_ONE'),
-      leaveJump: leaveOffset('JUMP'),
+      ...LEAVES_OF_REGIONS,
       directExit: (delta) => {
         let at = exits.get(delta);
         if (at === undefined) {

@@ -15,8 +15,9 @@ import { STATE } from '../state-layout.ts';
 import { emitCondition } from './emit-conditions.ts';
 import { emitInstruction, usesVectors } from './emit-instructions.ts';
 import { ALL_FLAGS, flagNeeds, flagsWritten, kindAfter, kindsAtEntry } from './flag-analysis.ts';
+import { registerName } from './format-instruction.ts';
 import type { Instruction } from './instruction.ts';
-import type { Region, RegionNode } from './region.ts';
+import type { Region, RegionNode, Terminator } from './region.ts';
 import { registersOf } from './region-registers.ts';
 import { RegionVectors } from './region-vectors.ts';
 import { CHAIN, FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
@@ -28,6 +29,8 @@ export interface RegionHost {
   readonly leaveJump: number;
   /** @returns address (relative to the processor's block) of an operation that jumps by `delta` from the entry's RIP */
   directExit(delta: number): number;
+  /** Told of each instruction, and of each part of the frame around them, at the place where its code begins. */
+  mark?(at: number, what: Instruction | string): void;
 }
 
 interface Label {
@@ -105,6 +108,7 @@ export class RegionEmitter {
   /** @returns the function's body */
   emit(): Uint8Array {
     const { code } = this;
+    this.#host.mark?.(0, 'entry');
     this.#prologue();
     code.op(OP.block, VOID);
     this.#labels.push({ kind: 'plain', target: -1 });
@@ -116,6 +120,7 @@ export class RegionEmitter {
     this.#labels.pop();
     code.op(OP.end);
     // Side exit: the interpreter executes the instruction at RIP.
+    this.#host.mark?.(code.length, 'exits');
     code.get(0);
     code.get(this.#ripBase);
     code.get(this.#exit);
@@ -245,6 +250,7 @@ export class RegionEmitter {
     this.vectors.enterBlock(node.order);
     const needs = this.#needs.get(node.order) ?? [];
     const count = block.instructions.length;
+    this.#host.mark?.(code.length, `block 0x${block.start.toString(16)}`);
     code.get(this.#budget);
     code.i32(count);
     code.op(OP.i32_sub);
@@ -258,12 +264,14 @@ export class RegionEmitter {
       this.live = needs[at] ?? ALL_FLAGS;
       this.flagsNeeded = (this.live & flagsWritten(instruction)) !== 0;
       const after = kindAfter(instruction, this.kind, this.live);
+      this.#host.mark?.(code.length, instruction);
       emitInstruction(this, instruction);
       this.kind = after;
     }
     this.#current = block.instructions[count - 1];
     this.#left = 1;
     const { terminator } = block;
+    this.#markTerminator(terminator.kind, block.instructions[plain]);
     switch (terminator.kind) {
       case 'fall':
         this.#goTo(node, terminator.next);
@@ -293,9 +301,18 @@ export class RegionEmitter {
     }
   }
 
+  #markTerminator(kind: Terminator['kind'], instruction: Instruction | undefined): void {
+    this.#host.mark?.(this.code.length, instruction ?? (kind === 'fall' ? 'goes on' : 'the interpreter goes on'));
+  }
+
   #emitBranch(node: RegionNode, condition: string, target: number, next: number): void {
     const { code } = this;
     const kind = this.kind;
+    if (target === next) {
+      // Both ways are one: code behind it must not come twice, and twice again behind the next such jump.
+      this.#goTo(node, next);
+      return;
+    }
     emitCondition(this, condition);
     code.op(OP.if, VOID);
     this.#labels.push({ kind: 'plain', target: -3 });
@@ -462,6 +479,31 @@ export class RegionEmitter {
       this.kind = kind;
     }
     this.#computedExit(target);
+  }
+
+  /** Names of locals, for listings. */
+  localNames(): ReadonlyMap<number, string> {
+    const names = new Map<number, string>([
+      [0, '$processor'],
+      [this.ccKind, '$ccKind'],
+      [this.ccResult, '$ccResult'],
+      [this.ccA, '$ccA'],
+      [this.ccB, '$ccB'],
+      [this.address, '$address'],
+      [this.entry, '$entry'],
+      [this.pointer, '$pointer'],
+      [this.#ripBase, '$ripBase'],
+      [this.#budget, '$budget'],
+      [this.#exit, '$exit'],
+      [this.#result, '$result'],
+      [this.#tlbRead, '$tlbRead'],
+      [this.#tlbWrite, '$tlbWrite'],
+    ]);
+    for (const [register, local] of this.#registers) names.set(local, `$${registerName(register * 8)}`);
+    for (const [place, local] of this.vectors.places) names.set(local, `$xmm${place >> 4}`);
+    for (const local of this.wide) names.set(local, `$wide${this.wide.indexOf(local)}`);
+    for (const local of this.narrow) names.set(local, `$narrow${this.narrow.indexOf(local)}`);
+    return names;
   }
 
   // ---- operands ----

@@ -62,6 +62,11 @@ export class RegionVectors {
   isClean(place: number, elements: number): boolean {
     return ((this.#facts[place >> 4] ?? 0) & elements) === elements;
   }
+  /** Locals of the region's XMM registers by 16 times their number. */
+  get places(): ReadonlyMap<number, number> {
+    return this.#locals;
+  }
+
   /** Whether MXCSR is known to allow what a bit of ALLOWED says. */
   isAllowed(allowed: number): boolean {
     return isAllowed(this.#facts, allowed);

@@ -154,7 +154,7 @@ export const ATOMIC = {
   cmpxchg: 0x48,
 } as const;
 /** Where the i64 forms of 8, 16, 32 and 64 bits stand behind the i32 form. */
-const ATOMIC_WIDTH = [4, 5, 6, 1] as const;
+export const ATOMIC_WIDTH = [4, 5, 6, 1] as const;
 
 /** Growing bytes with LEB128 numbers. */
 class ByteWriter {
