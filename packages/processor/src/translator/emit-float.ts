@@ -22,6 +22,7 @@ import {
 } from './emit-float-checks.ts';
 import { emitComparison } from './emit-float-compare.ts';
 import { emitPacked } from './emit-float-packed.ts';
+import { emitMxcsr } from './emit-mxcsr.ts';
 import type { Emit } from './emit-operands.ts';
 import type { RegionEmitter } from './region-emitter.ts';
 import { OP } from './wasm-encoder.ts';
@@ -161,5 +162,11 @@ const EMITTERS: ReadonlyMap<string, Emit> = new Map<string, Emit>([
 
 /** The emitter of a floating-point operation, if it has one. */
 export function emitFloat(operation: string): Emit | undefined {
-  return EMITTERS.get(operation) ?? emitPacked(operation) ?? emitComparison(operation) ?? emitConversion(operation);
+  return (
+    EMITTERS.get(operation) ??
+    emitPacked(operation) ??
+    emitComparison(operation) ??
+    emitConversion(operation) ??
+    emitMxcsr(operation)
+  );
 }

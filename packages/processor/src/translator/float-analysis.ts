@@ -56,6 +56,7 @@ const MAY_RAISE = new Set([
   ...INEXACT_CONVERSIONS,
   ...COMPARISONS,
   ...['CMPSS', 'CMPSD_X', 'CMPPS', 'CMPPD', 'CVTSI2SD', 'CVTSS2SD', 'CVTPS2PD'],
+  ...['RCPPS', 'RCPSS', 'RSQRTPS', 'RSQRTSS'],
 ]);
 
 /** Operations that are native only when any result is allowed: whether it is exact is not looked at. */
@@ -140,7 +141,7 @@ function keptBy(element: number, facts: number): number {
 /** Applies a vector instruction to the facts. The region is left at an instruction whose operands or results are not as this says. */
 export function applyFacts(facts: Facts, instruction: Instruction): void {
   const { operation, form } = instruction;
-  facts[MXCSR] = (facts[MXCSR] ?? 0) | needsOfMxcsr(instruction);
+  facts[MXCSR] = operation === 'LDMXCSR' ? 0 : (facts[MXCSR] ?? 0) | needsOfMxcsr(instruction);
   const to = instruction.destination >> 4;
   const from = instruction.source >> 4;
   const d = facts[to] ?? 0;

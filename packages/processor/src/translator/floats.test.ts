@@ -79,6 +79,10 @@ const arithmetic = FORMATS.flatMap((format) =>
     ([name, opcode]) => [name + format, format, [...PREFIX[format], 0x0f, opcode, 0xc1]] as const,
   ),
 );
+const approximations = (['ps', 'ss'] as const).flatMap((format) => [
+  [`rcp${format}`, format, [...PREFIX[format], 0x0f, 0x53, 0xc1]] as const,
+  [`rsqrt${format}`, format, [...PREFIX[format], 0x0f, 0x52, 0xc1]] as const,
+]);
 const compares = FORMATS.map((format) => [`cmplt${format}`, format, [...PREFIX[format], 0x0f, 0xc2, 0xc1, 1]] as const);
 const operations = [
   ...arithmetic,
@@ -142,7 +146,11 @@ describe('floating point in translated code', () => {
       ['zero by zero', [vector(format, 0), vector(format, 0)]],
     ];
   };
-  const cases = [...operations, ...conversions].flatMap(([name, format, bytes]) =>
+  it.each(approximations)('%s of ordinary numbers does not leave the region', (_, format, bytes) => {
+    const values = [vector(format, 1), vector(format, 3.7, 1e-3, 2.5, 1e6)] as const;
+    expect(translatedShare(bytes, values).share).toBeGreaterThan(0.99);
+  });
+  const cases = [...operations, ...conversions, ...approximations].flatMap(([name, format, bytes]) =>
     special(format).map(([what, values]) => [name, what, bytes, values] as const),
   );
   it.each(cases)('%s, %s: as interpreted', (_, __, bytes, values) => {
@@ -174,6 +182,27 @@ describe('floating point in translated code', () => {
     const values = [doubles(1.1), doubles(1.3)] as const;
     expect(translatedShare(mul, values, mxcsr).share).toBeLessThan(0.99);
     expect(translatedShare(mul, [doubles(2 ** -600), doubles(2 ** -500)], mxcsr).mxcsr).not.toBe(mxcsr);
+  });
+  it('MXCSR that is loaded holds from there on', () => {
+    const store = (value: number): number[] => [0xc7, 0x44, 0x24, 0xf8, value & 0xff, value >> 8, 0, 0];
+    const load = [0x0f, 0xae, 0x54, 0x24, 0xf8];
+    const divide = [0xf2, 0x0f, 0x5e, 0xc1];
+    // The results by three modes are added up: to nearest, upwards, and with PE clear again.
+    const code = [
+      ...[...store(0x1fa0), ...load, ...divide, 0x0f, 0x28, 0xd8, 0x0f, 0x28, 0xc4],
+      ...[...store(0x5fa0), ...load, ...divide, 0xf2, 0x0f, 0x58, 0xd8, 0x0f, 0x28, 0xc4],
+      ...[...store(0x1f80), ...load, ...divide, 0xf2, 0x0f, 0x58, 0xd8, 0x0f, 0x28, 0xc3],
+      // stmxcsr [rsp-8]; mov eax, [rsp-8]
+      ...[0x0f, 0xae, 0x5c, 0x24, 0xf8, 0x8b, 0x44, 0x24, 0xf8],
+    ];
+    const { share, mxcsr } = translatedShare(code, [doubles(1), doubles(3)]);
+    expect(mxcsr).toBe(INEXACT);
+    expect(share).toBeGreaterThan(0.5);
+    expect(share).toBeLessThan(0.99);
+    // Exact ones alone stay in the region.
+    expect(translatedShare([...store(0x1f80), ...load, ...divide], [doubles(6), doubles(2)]).share).toBeGreaterThan(
+      0.99,
+    );
   });
   it('a clean result is not checked again, and stays right over a loop with a merge', () => {
     // mulsd xmm0, xmm1; test ecx, 1; jz +4; addsd xmm0, xmm1; sqrtsd xmm0, xmm0; ucomisd xmm0, xmm1; seta al

@@ -3,7 +3,7 @@
  *
  * Loaded once at the entry, stored once at the exit where the region writes them. `mode` is a local that tells whether arithmetic may be
  * native: rounding to nearest, exceptions masked, no FTZ or DAZ (else 2), and PE set already, so that an ordinary result changes no flag
- * (0), or clear, so that an exact one does (1). MXCSR changes only by instructions that leave the region.
+ * (0), or clear, so that an exact one does (1). LDMXCSR makes it anew.
  * Answers to: AMD64 manual volume 1, section 4.2.2 (MXCSR). Called by: region-emitter.ts and the emitters of vector instructions.
  */
 import { STATE } from '../state-layout.ts';
@@ -80,6 +80,11 @@ export class RegionVectors {
       code.vectorMemory(V.load, slot(place));
       code.set(local);
     }
+    this.loadMode();
+  }
+  /** Makes the mode from MXCSR in the processor's block. */
+  loadMode(): void {
+    const code = this.#code;
     if (this.#mode === undefined) return;
     code.get(0);
     code.memory(OP.i32_load, STATE.MXCSR);

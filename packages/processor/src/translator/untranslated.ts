@@ -56,8 +56,6 @@ const REASONS: readonly (readonly [reason: string, ...operations: string[]])[] =
     ...['FNCLEX', 'FNINIT', 'FINCSTP', 'FDECSTP', 'X87_ABSENT'],
   ],
   ['moves the whole vector state at once', 'FXSAVE', 'FXRSTOR', 'XSAVE', 'XRSTOR'],
-  ['changes how vectors are computed, which is looked at when a region is entered', 'LDMXCSR', 'STMXCSR'],
-  ['is an approximation that the interpreter looks up', 'RCPPS', 'RCPSS', 'RSQRTPS', 'RSQRTSS'],
   ['stores up to sixteen pieces, each of which may fault', 'MASKMOVDQU'],
   [
     'goes a page at a time in the interpreter, and may be interrupted between pieces',
