@@ -1,10 +1,11 @@
 /** `plinth run` around the guest: power, statistics, marks, files, traces, the debug exit. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { cloud, ensureImage, imageFiles } from '../support/images.ts';
-import { type Ended, endAll, launcher, plinth, quote, start } from '../support/plinth.ts';
+import { type Ended, endAll, launcher, plinth, quote, root, start } from '../support/plinth.ts';
 import { code, writeTinyKernel } from '../support/tiny-guest.ts';
 
 const MIB = 2 ** 20;
@@ -196,6 +197,27 @@ describe('options with a guest of a few bytes', () => {
     expect(stderr).toMatch(/interrupts: vector 0x/);
     expect(stderr).toMatch(/msr: (rdmsr|wrmsr) 0x/);
     expect(stderr).toMatch(/mmio: (read|write) /);
+  });
+
+  it('--trace translator tells of regions, and of what was left to the interpreter', async () => {
+    const { kernel } = imageFiles(cloud);
+    const words = ['--kernel', kernel, '--append', 'console=ttyS0', '--trace', 'translator'];
+    const { stderr } = await plinth(['run', ...words], { environment });
+    const address =
+      /translator: region 0x[0-9a-f]+ rip (0xffffffff[0-9a-f]+) \d+ instructions \d+ blocks \d+ bytes ends \S/.exec(
+        stderr,
+      )?.[1];
+    expect(stderr).toMatch(/translator: module \d+ built: \d+ regions, \d+ bytes of WebAssembly/);
+    expect(stderr).toMatch(/translator: region 0x[0-9a-f]+ dropped: its bytes changed/);
+    expect(stderr).toMatch(/translator: left by side exits at: .*MOV\.RM \d+/);
+    expect(stderr).toMatch(/translator: left for want of a translation at: .*OUT_DX\.RR \d+/);
+    // What a region became, from the trace.
+    const file = join(folder, 'translator.trace');
+    writeFileSync(file, stderr);
+    const script = join(root, 'packages/processor/scripts/show-region.mjs');
+    const listing = execFileSync(process.execPath, [script, '--trace', file, String(address)], { encoding: 'utf8' });
+    expect(listing).toMatch(/^0x[0-9a-f]{3} {2}([0-9a-f]{2} )+ +[A-Z0-9]+( |$)/m);
+    expect(listing).toMatch(/^ +\$processor {2}i64\.load offset=0x/m);
   });
 
   it('the smallest machine has 16 MiB, the largest 3 GiB', async () => {

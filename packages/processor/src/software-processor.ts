@@ -21,10 +21,12 @@ import {
   type TranslatorCounts,
   VECTOR_REGISTERS,
 } from '@plinth/hypervisor';
+import type { OperationNames } from './build/operation-names.ts';
 import { kickProcessor, requestInterrupt } from './interrupt-request.ts';
 import { SEGMENT, SEGMENT_BYTES, STATE } from './state-layout.ts';
 import { DEFAULT_TRANSLATE_AFTER, TRANSLATE_AT_ONCE } from './translate-after.ts';
 import type { DecoderExports, TranslationFactory } from './translator/translation-messages.ts';
+import { type LeaveCounts, leaveCountsText, type TraceListener } from './translator/translation-trace.ts';
 import { TABLE_SLOTS, type TranslationExports, Translator } from './translator/translator.ts';
 
 export interface SoftwareProcessorOptions {
@@ -37,6 +39,8 @@ export interface SoftwareProcessorOptions {
   readonly translateAfter?: number;
   /** Where hot code is translated; needed when anything is. */
   readonly translation?: TranslationFactory;
+  /** Takes a line for each thing that happens to regions. */
+  readonly trace?: TraceListener;
 }
 
 interface EngineExports extends TranslationExports, DecoderExports {
@@ -60,6 +64,8 @@ const EXIT = { halt: 1, shutdown: 2, kicked: 3, budget: 4, unsupported: 5 } as c
 const UNSUPPORTED: Readonly<Record<number, string>> = { 1: 'x87 arithmetic' };
 /** Answers to a hypercall (assembly/system.ts). */
 const HYPERCALL = { absent: 0, completed: 1, again: 2 } as const;
+/** Operation numbers are below this. */
+const LEAVE_COUNTERS = 8192;
 const EXCEPTION_BYTES = 48;
 const EXCEPTION_RING = 16;
 
@@ -122,7 +128,7 @@ class SoftwareProcessor implements EnlightenedProcessor {
       if (options.translation === undefined) throw new RangeError('a processor that translates needs a translator');
       const always = this.#translateAfter === TRANSLATE_AT_ONCE;
       const service = options.translation({ memory, base: this.#base, decoder: this.#engine, always });
-      this.#translator = new Translator(memory, this.#base, this.#engine, table, service);
+      this.#translator = new Translator(memory, this.#base, this.#engine, table, service, options.trace);
     }
     this.#engine.attach(this.#base);
     this.reset();
@@ -363,6 +369,18 @@ class SoftwareProcessor implements EnlightenedProcessor {
 
   translatorCounts(): TranslatorCounts {
     return this.#translator?.statistics ?? NOT_TRANSLATING;
+  }
+
+  /** How often regions were left for the interpreter, as lines. @param names those of the engine's build (operations.json) */
+  describeLeaves(names: OperationNames): string[] {
+    const counts = (at: number): LeaveCounts => {
+      const words = new Uint32Array(this.#memory.buffer, this.#base + at, LEAVE_COUNTERS);
+      return new Map([...words].flatMap((times, number) => (times === 0 ? [] : [[number, times] as const])));
+    };
+    return [
+      `left by side exits at: ${leaveCountsText(counts(STATE.SIDE_EXIT_COUNTS), names)}`,
+      `left for want of a translation at: ${leaveCountsText(counts(STATE.UNTRANSLATED_COUNTS), names)}`,
+    ];
   }
 
   translate(address: bigint): number | undefined {

@@ -8,7 +8,16 @@ import type { CpuFeature } from '@plinth/processor/host';
 import type { RunStatistics } from './statistics.ts';
 
 /** What can be traced on standard error with `--trace`. */
-export const TRACE_TOPICS = ['ports', 'mmio', 'msr', 'interrupts', 'exceptions', 'exits', 'power'] as const;
+export const TRACE_TOPICS = [
+  'ports',
+  'mmio',
+  'msr',
+  'interrupts',
+  'exceptions',
+  'exits',
+  'power',
+  'translator',
+] as const;
 export type TraceTopic = (typeof TRACE_TOPICS)[number];
 
 /** Where the first serial port's output goes. `stdio` also takes its input from the run's standard input. */

@@ -46,6 +46,8 @@ export interface ThreadParts {
   readonly slice: number;
   /** Told of each exit, for tracing. */
   afterRun(exit: Exit): void;
+  /** Called before the end is posted: the thread may not live on behind it. */
+  beforeEnd?(): void;
 }
 
 type State = 'awaiting-boot' | 'running' | 'paused' | 'ended';
@@ -209,6 +211,7 @@ export class ProcessorThread {
   #end(outcome: Outcome): void {
     const { processor, partition } = this.#parts;
     this.#state = 'ended';
+    this.#parts.beforeEnd?.();
     this.#parts.post({
       kind: 'ended',
       outcome,

@@ -38,6 +38,8 @@ export interface ThreadEngine {
   /** Takes an interrupt message to the local APICs; callable from any thread. */
   deliver(message: InterruptMessage): void;
   kick(processorIndex: number): void;
+  /** What a trace of the translator ends with. */
+  translationSummary?(): readonly string[];
 }
 
 /**
@@ -50,7 +52,13 @@ const IDLE_NANOSECONDS = 10_000_000;
 /** Instructions in one run of a processor whose exceptions are traced. */
 const TRACE_SLICE = 64;
 
-export type EngineFactory = (partition: Partition, index: number, handlers: InterceptHandlers) => ThreadEngine;
+/** @param trace takes a line for each thing that happens to translated code, when that is traced */
+export type EngineFactory = (
+  partition: Partition,
+  index: number,
+  handlers: InterceptHandlers,
+  trace: ((text: string) => void) | undefined,
+) => ThreadEngine;
 
 export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFactory): void {
   const post = (event: ProcessorEvent): void => parentPort?.postMessage(event);
@@ -66,7 +74,8 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
   let handlers: InterceptHandlers = countingHandlers(partition, counters);
   if (topics.size > 0) handlers = traceHandlers(handlers, topics, write);
 
-  const engine = createEngine(partition, setup.index, handlers);
+  const traceTranslator = topics.has('translator') ? (text: string): void => write('translator', text) : undefined;
+  const engine = createEngine(partition, setup.index, handlers, traceTranslator);
   const { processor } = engine;
   partition.onDeadlineChange = (deadline) => processor.setDeviceDeadline(deadline);
   const deliver = topics.has('interrupts')
@@ -133,6 +142,9 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
     // Exceptions are read from a ring of the last 16, so a traced processor runs in slices too short to fill it.
     slice: topics.has('exceptions') ? TRACE_SLICE : RUN_SLICE,
     afterRun: traceRuns(topics, engine, write),
+    beforeEnd() {
+      if (traceTranslator !== undefined) engine.translationSummary?.().forEach(traceTranslator);
+    },
   });
   try {
     thread.run();

@@ -12,6 +12,7 @@ import {
   type TranslatedBatch,
   type TranslationFactory,
 } from '@plinth/processor';
+import type { OperationNames } from '@plinth/processor/translator';
 import type { ProcessorSetup } from './processor-protocol.ts';
 import { runProcessorWorker } from './processor-worker-main.ts';
 import { translateAfter } from './translator-setting.ts';
@@ -22,9 +23,8 @@ const TIERING_BUDGET = 100_000_000;
 // Regions are many and mostly small: V8 optimizes those that run long, and leaves the others to its baseline compiler.
 setFlagsFromString(`--wasm-tiering-budget=${TIERING_BUDGET}`);
 
-const module = new WebAssembly.Module(
-  readFileSync(fileURLToPath(import.meta.resolve('@plinth/processor/engine.wasm'))),
-);
+const built = (name: string): Buffer => readFileSync(fileURLToPath(import.meta.resolve(`@plinth/processor/${name}`)));
+const module = new WebAssembly.Module(built('engine.wasm') as BufferSource);
 
 // The setup comes from ProcessorHost, which is of the same build.
 const setup = workerData as ProcessorSetup;
@@ -41,7 +41,7 @@ let translation: TranslationFactory | undefined;
 if (setup.translation !== undefined) translation = translatorAt(setup.translation);
 else if (threshold !== 0) translation = (await import('@plinth/processor/local-translation')).translateLocally;
 
-runProcessorWorker(setup, ({ memory, layout }, index, handlers) => {
+runProcessorWorker(setup, ({ memory, layout }, index, handlers, trace) => {
   const processor = createSoftwareProcessor(module, {
     memory,
     layout,
@@ -49,6 +49,7 @@ runProcessorWorker(setup, ({ memory, layout }, index, handlers) => {
     handlers,
     ...(threshold === undefined ? {} : { translateAfter: threshold }),
     ...(translation === undefined ? {} : { translation }),
+    ...(trace === undefined ? {} : { trace }),
   });
   const exceptions = new Uint32Array(
     memory.buffer,
@@ -62,5 +63,7 @@ runProcessorWorker(setup, ({ memory, layout }, index, handlers) => {
     kick: (other) => kickProcessor(memory, layout, other),
     lastExceptions: () => processor.recentExceptions(),
     exceptionCount: () => exceptions[0] ?? 0,
+    translationSummary: () =>
+      processor.describeLeaves(JSON.parse(built('operations.json').toString()) as OperationNames),
   };
 });

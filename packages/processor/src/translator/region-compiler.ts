@@ -14,7 +14,7 @@ import { translatable, untranslatedReason } from './emit-instructions.ts';
 import { ExitArea } from './exit-area.ts';
 import { formatInstruction } from './format-instruction.ts';
 import { InstructionReader } from './instruction.ts';
-import { buildRegion, type Region, WINDOW } from './region.ts';
+import { buildRegion, type Region, type RegionSource, WINDOW } from './region.ts';
 import { RegionEmitter } from './region-emitter.ts';
 import type { ExaminedRegion, RegionMark } from './region-listing.ts';
 import type {
@@ -24,6 +24,7 @@ import type {
   TranslatedRegion,
   TranslatorMessage,
 } from './translation-messages.ts';
+import { endsOf } from './translation-trace.ts';
 import { encodeModule } from './wasm-encoder.ts';
 
 const PAGE = 4096;
@@ -96,10 +97,10 @@ export class RegionCompiler {
       this.#exits.free(message.module);
       return undefined;
     }
-    return this.#translate(message.blocks);
+    return this.#translate(message.blocks, message.traced ?? false);
   }
 
-  #translate(blocks: readonly HotBlock[]): TranslatedBatch | undefined {
+  #translate(blocks: readonly HotBlock[], traced: boolean): TranslatedBatch | undefined {
     const id = this.#nextModule++;
     const bodies: Uint8Array[] = [];
     const regions: TranslatedRegion[] = [];
@@ -119,7 +120,8 @@ export class RegionCompiler {
         left.push({ block: hot.block, gpa: hot.gpa });
         continue;
       }
-      regions.push(this.#describe(hot, region, bodies.length));
+      const description = this.#describe(hot, region, bodies.length);
+      regions.push(traced ? { ...description, about: this.#about(hot, region, body) } : description);
       bodies.push(body);
       const page = hot.gpa - (hot.gpa & (PAGE - 1));
       for (const { block } of region.nodes) if (block.start < PAGE) covered.add(page + block.start);
@@ -175,11 +177,15 @@ export class RegionCompiler {
     if (second !== 0) this.#bytes.copyWithin(code + PAGE, second, second + PAGE);
   }
 
-  #build({ gpa, pages, executed, regions }: HotBlock): Region {
+  #build(hot: HotBlock): Region {
+    return buildRegion(hot.gpa & (PAGE - 1), this.#source(hot));
+  }
+
+  #source({ pages, executed, regions }: HotBlock): RegionSource {
     const code = this.#base + STATE.TRANSLATOR_CODE;
     const size = pages[1] === 0 ? PAGE : WINDOW;
     const bit = (bits: Uint8Array, offset: number): boolean => ((bits[offset >> 3] ?? 0) & (1 << (offset & 7))) !== 0;
-    return buildRegion(gpa & (PAGE - 1), {
+    return {
       size,
       decode: (offset) => {
         const length = this.#decoder.decodeAt(code + offset, Math.min(size - offset, 15));
@@ -188,7 +194,7 @@ export class RegionCompiler {
       executed: (offset) => this.#always || bit(executed, offset),
       region: (offset) => bit(regions, offset),
       translatable,
-    });
+    };
   }
 
   #emit(region: Region): Uint8Array | undefined {
@@ -216,6 +222,24 @@ export class RegionCompiler {
     });
     const body = emitter.emit();
     return this.#full ? undefined : body;
+  }
+
+  /** What a trace tells of a region. */
+  #about(hot: HotBlock, region: Region, body: Uint8Array): NonNullable<TranslatedRegion['about']> {
+    const source = this.#source(hot);
+    const ends = endsOf(
+      region,
+      (offset) => {
+        if (offset < 0 || offset >= source.size) return 'other page';
+        if (source.region(offset)) return 'other region';
+        return source.executed(offset) ? 'size or structure' : 'not executed';
+      },
+      (offset) => {
+        const instruction = offset < source.size ? source.decode(offset) : undefined;
+        return instruction === undefined ? 'undecoded' : formatInstruction(instruction);
+      },
+    );
+    return { blocks: region.nodes.length, bytes: body.length, ends };
   }
 
   #describe({ block, gpa, pages }: HotBlock, region: Region, index: number): TranslatedRegion {

@@ -17,7 +17,13 @@ export interface HotBlock {
 
 export type TranslatorMessage =
   /** `epoch`: how often decoded code was thrown away as a whole; what belongs to another is void. */
-  | { readonly kind: 'translate'; readonly epoch: number; readonly blocks: readonly HotBlock[] }
+  | {
+      readonly kind: 'translate';
+      readonly epoch: number;
+      readonly blocks: readonly HotBlock[];
+      /** The regions are to tell about themselves. */
+      readonly traced?: boolean;
+    }
   /** The exits of a module are not used any more. */
   | { readonly kind: 'free'; readonly epoch: number; readonly module: number };
 
@@ -36,6 +42,8 @@ export interface TranslatedRegion {
   readonly secondPage: number;
   readonly secondTo: number;
   readonly secondCode: Uint8Array;
+  /** For traces: blocks, bytes of WebAssembly, and what ends it. */
+  readonly about?: { readonly blocks: number; readonly bytes: number; readonly ends: string };
 }
 
 export interface TranslatedBatch {

@@ -13,6 +13,7 @@
  */
 import { STATE } from '../state-layout.ts';
 import type { HotBlock, TranslatedBatch, TranslatedRegion, TranslationService } from './translation-messages.ts';
+import { droppedText, moduleText, regionText, type TraceListener } from './translation-trace.ts';
 
 /** What the translator needs of the engine core on the processor's thread. */
 export interface TranslationExports {
@@ -84,6 +85,7 @@ export class Translator {
   readonly #table: WebAssembly.Table;
   readonly #service: TranslationService;
   readonly #limit: number;
+  readonly #tell: TraceListener | undefined;
   readonly #modules = new Map<number, InstalledModule>();
   readonly #moduleOfSlot = new Map<number, InstalledModule>();
   #nextSlot = 0;
@@ -91,18 +93,25 @@ export class Translator {
   #epoch = -1;
   #bytesInUse = 0;
   #watching = false;
+  /** Regions that are dropped now are given up. */
+  #makingRoom = false;
   /** Blocks that came back translated and found no room. */
   readonly #withoutRoom = new Set<number>();
 
-  /** @param limit bytes of WebAssembly that may be in use */
+  /**
+   * @param tell takes the lines of a trace
+   * @param limit bytes of WebAssembly that may be in use
+   */
   constructor(
     memory: WebAssembly.Memory,
     base: number,
     engine: TranslationExports,
     table: WebAssembly.Table,
     service: TranslationService,
+    tell: TraceListener | undefined,
     limit: number = DEFAULT_LIMIT,
   ) {
+    this.#tell = tell;
     this.#memory = memory;
     this.#base = base;
     this.#view = new DataView(memory.buffer);
@@ -122,7 +131,7 @@ export class Translator {
     this.#takeBatches();
     const blocks = this.#takeQueue();
     if (blocks.length === 0) return;
-    this.#service.send({ kind: 'translate', epoch: this.#epoch, blocks });
+    this.#service.send({ kind: 'translate', epoch: this.#epoch, blocks, ...(this.#tell && { traced: true }) });
     this.#takeBatches();
   }
 
@@ -145,6 +154,8 @@ export class Translator {
     this.#epoch = epoch;
     for (const slot of this.#moduleOfSlot.keys()) this.#table.set(slot, null);
     this.statistics.evicted += this.#moduleOfSlot.size;
+    const dropped = this.#moduleOfSlot.size;
+    if (dropped > 0) this.#tell?.(`all ${dropped} regions dropped: the room for decoded code was used up`);
     this.#modules.clear();
     this.#moduleOfSlot.clear();
     this.#nextSlot = 0;
@@ -168,6 +179,15 @@ export class Translator {
       this.#spare.push(slot);
       this.statistics.evicted++;
       module.alive--;
+      if (this.#tell !== undefined) {
+        const gpa = module.regions.find((region) => region.slot === slot)?.gpa ?? 0;
+        this.#tell(
+          droppedText(
+            gpa,
+            this.#makingRoom ? 'its module was given up, as little of it was used' : 'its bytes changed',
+          ),
+        );
+      }
       if (module.alive === 0) this.#forget(module);
     }
   }
@@ -230,11 +250,13 @@ export class Translator {
       module.alive++;
       this.statistics.regions++;
       this.statistics.instructions += region.instructions;
+      this.#tell?.(regionText(this.#view.getBigUint64(region.block, true), region));
     }
     this.#modules.set(module.id, module);
     this.#bytesInUse += module.bytes;
     this.statistics.modules++;
     this.statistics.bytes += batch.bytes;
+    this.#tell?.(moduleText(module.id, module.alive, module.bytes));
     if (module.alive === 0) this.#forget(module);
     if (this.#bytesInUse > this.#limit) this.#makeRoom();
     else if (!this.#watching && this.#bytesInUse > this.#limit * WATCHED) this.#watch();
@@ -262,6 +284,7 @@ export class Translator {
       module,
       used: module.regions.reduce((sum, { block, gpa, slot }) => sum + this.#engine.regionUsed(block, gpa, slot), 0),
     }));
+    this.#makingRoom = true;
     ranked.sort((a, b) => a.used / a.module.bytes - b.used / b.module.bytes);
     for (const { module } of ranked) {
       if (this.#bytesInUse <= this.#limit * KEPT && this.#spare.length + TABLE_SLOTS - this.#nextSlot > 1000) break;
@@ -270,6 +293,7 @@ export class Translator {
       // Where the list of dropped regions ran over, the module is still known.
       if (this.#modules.has(module.id)) this.#forget(module);
     }
+    this.#makingRoom = false;
     this.#watching = false;
   }
 }
