@@ -556,6 +556,17 @@ describe('Unload and reset', () => {
     expect(guest.has(15)).toBe(true);
   });
 
+  it('does not offer again what waited for a release, while it ends the connection', () => {
+    guest.boot();
+    machine.bus.rescind('echo');
+    machine.bus.offer(new EchoDevice());
+    machine.host.slots.clear();
+    machine.bus.reset();
+    expect(machine.host.slots.size).toBe(0);
+    guest.forget();
+    expect(guest.boot().map((offer) => offer.channelId)).toEqual([2]);
+  });
+
   it('a reset forgets the guest without a word', () => {
     guest.boot();
     guest.opened(channelId());

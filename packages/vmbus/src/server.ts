@@ -259,6 +259,8 @@ export class ChannelServer {
 
   #disconnect(next: AfterDisconnect): void {
     this.#actions.push({ kind: 'drop-messages' });
+    // First of all: nothing that is released below may be offered to the guest again.
+    this.#connection = { kind: 'disconnecting', next };
     this.#gpadls.clear();
     for (const channel of [...this.#channels.values()]) {
       const { state } = channel;
@@ -268,7 +270,6 @@ export class ChannelServer {
         channel.state = { kind: 'closing', channelId: state.channelId, next: { kind: 'released' } };
       } else this.#release(channel, state.channelId);
     }
-    this.#connection = { kind: 'disconnecting', next };
     this.#settle();
   }
 

@@ -267,6 +267,37 @@ describe('a guest that breaks the rules of its ring loses the channel, and only 
     expect(channel.receive()).toHaveLength(1);
   });
 
+  it.each(Array.from({ length: 40 }, (_, index) => index))('memory that goes away at access %i', (at) => {
+    const { memory } = machine;
+    const original = memory.range.bind(memory);
+    let access = 0;
+    // As a ballooned page does: from one look to the next, and for good.
+    memory.range = (gpa, length, how) => (access++ >= at ? { fault: 'not-memory', gpa } : original(gpa, length, how));
+    channel.send(bytes(3000, 0));
+    channel.send(bytes(3000, 1));
+    [...echo.open_][0]?.send({ kind: 'in-band', transactionId: 1n }, bytes(8, 0));
+    machine.bus.pollMonitors();
+    memory.range = original;
+    const problems = machine.host.warnings();
+    expect(problems.length).toBeLessThanOrEqual(1);
+    for (const problem of problems) expect(problem).toMatch(/a page of the ring is not memory/);
+  });
+
+  it('a ring whose memory is gone when it is opened', () => {
+    for (let at = 0; at < 12; at++) {
+      start();
+      channel.close();
+      const { memory } = machine;
+      const original = memory.range.bind(memory);
+      const { gpadlId } = guest.lend(1, machine.allocate(8));
+      let access = 0;
+      memory.range = (gpa, length, how) => (access++ >= at ? { fault: 'not-memory', gpa } : original(gpa, length, how));
+      guest.post(guest.openMessage(1, gpadlId, 4));
+      expect(guest.has(6)).toBe(true);
+      memory.range = original;
+    }
+  });
+
   it('a read index outside the ring to the guest', () => {
     channel.setWord(channel.receiveControl, 1, 0xfffffff8);
     [...echo.open_][0]?.send({ kind: 'in-band', transactionId: 1n }, bytes(8, 0));

@@ -68,6 +68,9 @@ const guidText = (bytes: Uint8Array): string => {
   return `${head}-${tail.slice(0, 4)}-${tail.slice(4)}`;
 };
 
+/** A guest of this model would wait for ever, or crash: its own doing where it broke rules before, and the host's otherwise. */
+export class GuestStuck extends Error {}
+
 export class LinuxGuest {
   readonly machine: TestMachine;
   bus: VmBus;
@@ -128,7 +131,7 @@ export class LinuxGuest {
           isDedicated: (view.getUint16(190, true) & 1) !== 0,
           connectionId: view.getUint32(192, true),
         };
-        if (this.offers.has(offer.channelId)) throw new Error(`channel ${offer.channelId} was offered twice`);
+        if (this.offers.has(offer.channelId)) throw new GuestStuck(`channel ${offer.channelId} was offered twice`);
         this.offers.set(offer.channelId, offer);
         break;
       }
@@ -154,7 +157,7 @@ export class LinuxGuest {
       );
     });
     const found = this.#inbox[at];
-    if (found === undefined) throw new Error(`no answer of type ${type} came, so this guest would wait for ever`);
+    if (found === undefined) throw new GuestStuck(`no answer of type ${type} came, so this guest would wait for ever`);
     this.#inbox.splice(at, 1);
     return new DataView(found.buffer, found.byteOffset, found.byteLength);
   }
@@ -197,13 +200,13 @@ export class LinuxGuest {
   /** vmbus_connect: the newest version that both have. */
   connect(newest = VERSIONS[0] ?? 0): number {
     const version = VERSIONS.filter((one) => one <= newest).find((one) => this.negotiate(one));
-    if (version === undefined) throw new Error('the host took no version');
+    if (version === undefined) throw new GuestStuck('the host took no version');
     return version;
   }
 
   requestOffers(): GuestOffer[] {
     this.post(message(3));
-    if (!this.allOffersDelivered) throw new Error('not all offers were delivered');
+    if (!this.allOffersDelivered) throw new GuestStuck('not all offers were delivered');
     return [...this.offers.values()];
   }
 
@@ -217,7 +220,7 @@ export class LinuxGuest {
     for (const offer of this.offers.values()) {
       if (offer.interfaceId === interfaceId && offer.subchannelIndex === subchannelIndex) return offer;
     }
-    throw new Error(`no offer of ${interfaceId}`);
+    throw new GuestStuck(`no offer of ${interfaceId}`);
   }
 
   /** The messages of vmbus_establish_gpadl for one range. */
@@ -277,7 +280,7 @@ export class LinuxGuest {
   ): GuestChannel | number {
     const { sendPages = 4, receivePages = 4, processor = 0, scattered = false, userData } = options;
     const offer = this.offers.get(channelId);
-    if (offer === undefined) throw new Error(`channel ${channelId} was not offered`);
+    if (offer === undefined) throw new GuestStuck(`channel ${channelId} was not offered`);
     const pages = this.machine.allocate(sendPages + receivePages, scattered);
     const channel = new GuestChannel(this, offer, pages, sendPages);
     const { gpadlId, status } = this.lend(channelId, pages);
@@ -297,7 +300,7 @@ export class LinuxGuest {
   /** vmbus_open where it must succeed. */
   opened(channelId: number, options: Parameters<LinuxGuest['open']>[1] = {}): GuestChannel {
     const channel = this.open(channelId, options);
-    if (typeof channel === 'number') throw new Error(`open failed with status 0x${channel.toString(16)}`);
+    if (typeof channel === 'number') throw new GuestStuck(`open failed with status 0x${channel.toString(16)}`);
     return channel;
   }
 
@@ -486,9 +489,11 @@ export class GuestChannel {
       const view = new DataView(bytes.buffer);
       const offset = view.getUint16(2, true) * 8;
       const length = view.getUint16(4, true) * 8;
-      if (length + 8 > available || offset < 16 || offset > length) throw new Error('the host sent a malformed packet');
+      if (length + 8 > available || offset < 16 || offset > length)
+        throw new GuestStuck('the host sent a malformed packet');
       const trailer = view.getUint32(length + 4, true);
-      if (trailer !== this.#readIndex) throw new Error(`a packet at ${this.#readIndex} says that it is at ${trailer}`);
+      if (trailer !== this.#readIndex)
+        throw new GuestStuck(`a packet at ${this.#readIndex} says that it is at ${trailer}`);
       packets.push({
         type: view.getUint16(0, true),
         flags: view.getUint16(6, true),
