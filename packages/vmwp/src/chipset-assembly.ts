@@ -34,10 +34,11 @@ export function assembleChipset(partition: Partition, host: AssemblyHost): Chips
   return chipset;
 }
 
-/** ACPI's tables for a machine of so many processors. */
-export function firmwareTables(processors: number): FirmwareTables {
+/** ACPI's tables for a machine of so many processors. @param hasVmbus whether the guest is to find a VMBus */
+export function firmwareTables(processors: number, hasVmbus: boolean): FirmwareTables {
   const { rsdpAddress, writes } = buildAcpiTables({
     processors,
+    hasVmbus,
     additional: [{ signature: 'ERST', revision: 1, body: errorRecordTableBody() }],
   });
   return { rsdpAddress, writes, reserved: [{ start: ACPI_AREA_START, end: ACPI_AREA_END, type: 'reserved' }] };

@@ -34,6 +34,8 @@ import type { Outcome } from './processor-protocol.ts';
 import { exceptionName, type ProcessorSnapshot } from './processor-snapshot.ts';
 import { ConsoleInput } from './serial-input.ts';
 import { Counters, type RunStatistics } from './statistics.ts';
+import { vmbusDevices } from './vmbus-devices.ts';
+import { VmbusHost } from './vmbus-host.ts';
 
 const MIB = 1024 * 1024;
 /** TSC ticks per nanosecond: 2 GHz, whatever the host's is, so that a VM can move between hosts. */
@@ -104,6 +106,8 @@ class MachineRun {
   readonly #engine: EngineParts;
   readonly #child: ChildPartition;
   readonly #partition: Partition;
+  /** Absent where the guest is not told of the hypervisor. */
+  readonly #vmbus: VmbusHost | undefined;
   readonly #chipset: Chipset;
   readonly #counters = new Counters();
   readonly #processor: ProcessorHost;
@@ -146,7 +150,12 @@ class MachineRun {
     this.#partition = this.#child.partition;
     this.#child.root.connectHost(this.#child.partitionId, {
       deliver: (message) => engine.deliver(this.#partition, message),
+      wakeRoot: () => setImmediate(() => this.#vmbus?.drain()),
     });
+    if (this.#partition.isEnlightened) {
+      const log = (text: string): void => hooks.message?.(text);
+      this.#vmbus = new VmbusHost(this.#child, configuration.processors, vmbusDevices(), log);
+    }
     // Before the other thread does the same: the first one sets the power-on state.
     this.#chipset = this.#assembleHostSide();
     // The thread comes next: it loads its modules and compiles the engine while this one reads the files.
@@ -166,7 +175,7 @@ class MachineRun {
         reset: () => this.#handleReset(),
         errorRecord: (record) => this.#handleErrorRecord(record),
         guestCrashed: (crash) => this.#handleGuestCrash(crash),
-        synic: () => {},
+        synic: () => this.#vmbus?.drain(),
         ended: (outcome, snapshot) => this.#handleOutcome(outcome, snapshot),
         fault: (message, stack, snapshot) => this.#handleFault(message, stack, snapshot),
       },
@@ -256,6 +265,7 @@ class MachineRun {
     // It may still be opening, when a kernel that cannot be loaded ended the start.
     (await this.#control?.catch(() => undefined))?.close();
     await this.#processor.end();
+    this.#vmbus?.close();
     deleteChildPartition(this.#child);
   }
 
@@ -287,7 +297,7 @@ class MachineRun {
       this.#configuration,
       this.#partition.guestMemory,
       memoryBytes,
-      firmwareTables(this.#configuration.processors),
+      firmwareTables(this.#configuration.processors, this.#vmbus !== undefined),
     );
     this.#kernelVersion = layout.kernelVersion;
     this.#commandLine = layout.commandLine;
@@ -318,6 +328,7 @@ class MachineRun {
     }
     this.#resets++;
     try {
+      this.#vmbus?.reset();
       clearGuestMemory(this.#partition.guestMemory, this.#partition.memory.buffer, this.#partition.layout);
       this.#processor.send({ kind: 'boot', registers: this.#load(), again: true });
     } catch (error) {
@@ -517,6 +528,7 @@ class MachineRun {
         partitions: this.#child.root.inspect(),
         guestInterface: this.#child.root.inspectInterface(this.#child.partitionId),
       },
+      vmbus: this.#vmbus?.inspect() ?? null,
       ...((await this.#processor.inspect()) ?? { partition: 'the processor does not answer' }),
     };
   }
@@ -554,7 +566,7 @@ class MachineRun {
         evicted: this.#counters.get('evicted'),
       },
       exits: this.#counters.exits(),
-      vmbus: { version: null, channels: [] },
+      vmbus: this.#vmbus?.status() ?? { version: null, channels: [] },
       exit: { reason: end.reason, code: end.exitStatus },
     };
   }

@@ -4,6 +4,7 @@
  * The processors' threads count in one small shared block (doubles), so that the numbers survive a thread that has to be
  * terminated; the main thread reads them when the run ends. Called by: run-virtual-machine.ts, processor-thread.ts.
  */
+import type { VmbusStatus } from '@plinth/vmbus';
 
 /** Counters in the shared block, in its order. */
 export const COUNTERS = [
@@ -112,6 +113,7 @@ export interface RunStatistics {
     readonly evicted: number;
   };
   readonly exits: Readonly<Record<string, number>>;
-  readonly vmbus: { readonly version: string | null; readonly channels: readonly never[] };
+  /** Version of the protocol while a guest is connected, and every channel that is offered. */
+  readonly vmbus: VmbusStatus;
   readonly exit: { readonly reason: string; readonly code: number };
 }
