@@ -1,6 +1,6 @@
 /**
- * An unmodified Debian guest finds the hypervisor: its clock is the reference TSC page, its timer the synthetic one, and its kernel has
- * nothing to complain about.
+ * An unmodified Debian guest finds the hypervisor: its clock is the reference TSC page, its timer the synthetic one, VMBus connects, and its
+ * kernel has nothing to complain about. The same guest works when it is not told.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GuestShell } from '../support/guest-shell.ts';
@@ -49,5 +49,34 @@ describe('a Debian guest', () => {
     await shell.output('sleep 0.2');
     expect(await interrupts('HVS')).toBeGreaterThan(before);
     expect(await interrupts('LOC')).toBe(0);
+  });
+
+  it('connects to VMBus, and finds its devices by their classes', async () => {
+    expect(await shell.output('dmesg')).toMatch(/hv_vmbus: Vmbus version:5\.3\n/);
+    const classes = await shell.output('cat /sys/bus/vmbus/devices/*/class_id | sort');
+    expect(classes.trim().split('\n')).toEqual([
+      '{0e0b6031-5213-4934-818b-38d90ced39db}',
+      '{34d14be3-dee4-41c8-9ae7-6b174977c192}',
+      '{35fa2e29-ea23-4236-96ae-3a6ebacba440}',
+      '{57164f39-9115-4e78-ab55-382f3bd5422d}',
+      '{9527e630-d0ae-497b-adce-e80ab0175caf}',
+      '{a9a0f4e7-5a45-4d96-b827-8a841e8c03e6}',
+    ]);
+    expect(await interrupts('HYP')).toBeGreaterThan(0);
+  });
+});
+
+describe('a guest that is not told of the hypervisor', () => {
+  it('boots and works on the emulated devices', async () => {
+    const plain = new GuestShell([cloud, '--cpu-features', '-hypervisor']);
+    try {
+      const log = await plain.output('dmesg -r');
+      expect(log).not.toMatch(/Hyper-V|VMBus/i);
+      expect(kernelComplaints(log)).toEqual([]);
+      expect(await plain.output('grep -c hypervisor /proc/cpuinfo || true')).toBe('0\n');
+      expect(await plain.output('ls -d /sys/bus/vmbus 2>/dev/null || true')).toBe('');
+    } finally {
+      await plain.end();
+    }
   });
 });

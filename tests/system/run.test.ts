@@ -97,7 +97,14 @@ describe('--stats', () => {
         evicted: expect.any(Number),
       },
       exits: expect.any(Object),
-      vmbus: { version: null, channels: [] },
+      vmbus: {
+        version: '5.3',
+        channels: ['shutdown', 'time-sync', 'heartbeat', 'kvp', 'vss', 'file-copy'].map((name, index) => ({
+          name,
+          channelId: index + 1,
+          state: 'open',
+        })),
+      },
       exit: { reason: 'command', code: 9 },
     });
     expect(result.status).toBe(9);

@@ -34,7 +34,7 @@ import type { Outcome } from './processor-protocol.ts';
 import { exceptionName, type ProcessorSnapshot } from './processor-snapshot.ts';
 import { ConsoleInput } from './serial-input.ts';
 import { Counters, type RunStatistics } from './statistics.ts';
-import { vmbusDevices } from './vmbus-devices.ts';
+import { SyntheticDevices } from './synthetic-devices.ts';
 import { VmbusHost } from './vmbus-host.ts';
 
 const MIB = 1024 * 1024;
@@ -108,6 +108,7 @@ class MachineRun {
   readonly #partition: Partition;
   /** Absent where the guest is not told of the hypervisor. */
   readonly #vmbus: VmbusHost | undefined;
+  readonly #devices: SyntheticDevices | undefined;
   readonly #chipset: Chipset;
   readonly #counters = new Counters();
   readonly #processor: ProcessorHost;
@@ -154,7 +155,8 @@ class MachineRun {
     });
     if (this.#partition.isEnlightened) {
       const log = (text: string): void => hooks.message?.(text);
-      this.#vmbus = new VmbusHost(this.#child, configuration.processors, vmbusDevices(), log);
+      this.#vmbus = new VmbusHost(this.#child, configuration.processors, log);
+      this.#devices = new SyntheticDevices(this.#vmbus.bus, this.#partition, configuration.name);
     }
     // Before the other thread does the same: the first one sets the power-on state.
     this.#chipset = this.#assembleHostSide();
@@ -265,6 +267,7 @@ class MachineRun {
     // It may still be opening, when a kernel that cannot be loaded ended the start.
     (await this.#control?.catch(() => undefined))?.close();
     await this.#processor.end();
+    this.#devices?.close();
     this.#vmbus?.close();
     deleteChildPartition(this.#child);
   }
@@ -529,6 +532,7 @@ class MachineRun {
         guestInterface: this.#child.root.inspectInterface(this.#child.partitionId),
       },
       vmbus: this.#vmbus?.inspect() ?? null,
+      ...this.#devices?.inspect(),
       ...((await this.#processor.inspect()) ?? { partition: 'the processor does not answer' }),
     };
   }

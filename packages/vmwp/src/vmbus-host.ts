@@ -19,7 +19,6 @@ import {
   VMBUS_MESSAGE_TYPE,
   VMBUS_SINT,
   VmBus,
-  type VmbusDevice,
   type VmbusEvent,
   type VmbusStatus,
 } from '@plinth/vmbus';
@@ -33,7 +32,8 @@ const MONITOR_MILLISECONDS = 1;
 
 export class VmbusHost implements HostPort {
   readonly #child: ChildPartition;
-  readonly #bus: VmBus;
+  /** For devices to be offered on. */
+  readonly bus: VmBus;
   readonly #log: (text: string) => void;
   /** Taken from the ring, and not taken by the bus yet. */
   #held: ReceivedMessage | undefined;
@@ -41,7 +41,7 @@ export class VmbusHost implements HostPort {
   #isClosed = false;
 
   /** @param log takes one line for what went wrong on a channel */
-  constructor(child: ChildPartition, processors: number, devices: readonly VmbusDevice[], log: (text: string) => void) {
+  constructor(child: ChildPartition, processors: number, log: (text: string) => void) {
     this.#child = child;
     this.#log = log;
     const { root, partitionId } = child;
@@ -50,8 +50,7 @@ export class VmbusHost implements HostPort {
     for (const connection of [MESSAGE_CONNECTION_ID, MESSAGE_CONNECTION_ID_5_0]) {
       mustSucceed('HvCallConnectPort', root.connectPort(partitionId, connection, MESSAGE_PORT));
     }
-    this.#bus = new VmBus({ memory: child.partition.guestMemory, processors, host: this });
-    for (const device of devices) this.#bus.offer(device);
+    this.bus = new VmBus({ memory: child.partition.guestMemory, processors, host: this });
   }
 
   /** The root was woken: takes all that the guest has sent, and posts what has waited. */
@@ -59,17 +58,17 @@ export class VmbusHost implements HostPort {
     if (this.#isClosed) return;
     const { root, partitionId } = this.#child;
     root.acknowledgeWake(partitionId);
-    this.#bus.onMessageSlotFree();
+    this.bus.onMessageSlotFree();
     for (;;) {
       const message = this.#held ?? root.takeMessage(partitionId);
       if (message === undefined) break;
       const { connectionId, messageType, payload } = message;
-      const status = this.#bus.onGuestMessage(connectionId, messageType, payload);
+      const status = this.bus.onGuestMessage(connectionId, messageType, payload);
       this.#held = status === 'insufficient-buffers' ? message : undefined;
       if (this.#held !== undefined) break;
     }
     for (const channelId of root.takeEvents(partitionId, VMBUS_SINT)) {
-      this.#bus.onGuestSignal(signalConnectionId(channelId), 0);
+      this.bus.onGuestSignal(signalConnectionId(channelId), 0);
     }
     this.#watchMonitors();
   }
@@ -77,7 +76,7 @@ export class VmbusHost implements HostPort {
   /** The VM was reset; its processors do not run. */
   reset(): void {
     this.#held = undefined;
-    this.#bus.reset();
+    this.bus.reset();
     this.#watchMonitors();
   }
 
@@ -87,11 +86,11 @@ export class VmbusHost implements HostPort {
   }
 
   status(): VmbusStatus {
-    return this.#bus.status();
+    return this.bus.status();
   }
 
   inspect(): InspectTree {
-    return this.#bus.inspect();
+    return this.bus.inspect();
   }
 
   // ---- what the bus asks for (HostPort) ----------------------------------------------------------------------------
@@ -140,8 +139,8 @@ export class VmbusHost implements HostPort {
 
   /** A timer runs exactly while a guest signals by monitor pages. */
   #watchMonitors(): void {
-    if (this.#bus.usesMonitors) {
-      this.#monitor ??= setInterval(() => this.#bus.pollMonitors(), MONITOR_MILLISECONDS).unref();
+    if (this.bus.usesMonitors) {
+      this.#monitor ??= setInterval(() => this.bus.pollMonitors(), MONITOR_MILLISECONDS).unref();
     } else {
       clearInterval(this.#monitor);
       this.#monitor = undefined;

@@ -1,0 +1,39 @@
+/**
+ * The synthetic devices of a running VM, on its VMBus, and the time that passes for them. A new device is a package of its own and one
+ * field here. Called by: run-virtual-machine.ts.
+ */
+import { hostname } from 'node:os';
+import type { InspectTree, Partition } from '@plinth/hypervisor';
+import type { VmBus } from '@plinth/vmbus';
+import { IntegrationServices } from '@plinth/vsp-integration';
+
+const TICK_MILLISECONDS = 1000;
+/** 1970 in units of 100 ns since 1601. */
+const UNIX_EPOCH = 116_444_736_000_000_000n;
+
+export class SyntheticDevices {
+  readonly integration: IntegrationServices;
+  readonly #ticks: NodeJS.Timeout;
+
+  /** @param name the VM's, for the guest to know */
+  constructor(bus: VmBus, partition: Partition, name: string) {
+    this.integration = new IntegrationServices({
+      bus,
+      clock: {
+        milliseconds: () => performance.now(),
+        utc: () => BigInt(Date.now()) * 10_000n + UNIX_EPOCH,
+        referenceTime: () => BigInt(Math.floor(partition.clock.now() / 100)),
+      },
+      hostItems: { HostName: hostname(), PhysicalHostName: hostname(), VirtualMachineName: name },
+    });
+    this.#ticks = setInterval(() => this.integration.tick(), TICK_MILLISECONDS).unref();
+  }
+
+  close(): void {
+    clearInterval(this.#ticks);
+  }
+
+  inspect(): InspectTree {
+    return { integration: this.integration.inspect() };
+  }
+}
