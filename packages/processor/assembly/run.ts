@@ -9,7 +9,7 @@
  * Called by engine.ts.
  */
 import * as L from './generated/layout';
-import { vp, raise, SEG_SS, FLAG_IF, MODE_64, RSP, RBP, VECTOR_GP, VECTOR_SS, VECTOR_NMI } from './state';
+import { vp, forcePoll, raise, SEG_SS, FLAG_IF, MODE_64, RSP, RBP, VECTOR_GP, VECTOR_SS, VECTOR_NMI } from './state';
 import { GENERAL_BASE } from './decoder';
 import {
   INTERPRET_ONE, INTERPRET_ONLY, TRANSLATE_AT_ONCE, jumpSlot, interpretSlot, lookUpSlow, singleBlock, leaveOperation, LEAVE_DELIVER, LEAVE_EXIT, LEAVE_POLL,
@@ -170,6 +170,11 @@ export function interruptPending(): bool {
   if (load<u32>(vp, L.PENDING) & 1) return true;
   if (!(load<u64>(vp, L.FLAGS) & FLAG_IF)) return false;
   return deliverableVector() >= 0 || externalInterruptAllowed();
+}
+
+/** Interrupts were just enabled: one that waits ends the budget. Timers that are due meanwhile are seen at the next poll, as always. */
+export function interruptsEnabled(): void {
+  if (interruptPending()) forcePoll();
 }
 
 /** Delivers one interrupt if one is due. @returns 0 none, 1 delivered, 2 triple fault. */

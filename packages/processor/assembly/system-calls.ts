@@ -6,7 +6,7 @@
  */
 import * as L from './generated/layout';
 import {
-  vp, forcePoll, getRegister, setRegister, MODE_64, CR0_PE, EFER_SCE, FLAG_IF, FLAG_RF, FLAG_VM, RCX, RDX, RSP, R11, SEG_CS, SEG_SS, VECTOR_UD,
+  vp, getRegister, setRegister, MODE_64, CR0_PE, EFER_SCE, FLAG_IF, FLAG_RF, FLAG_VM, RCX, RDX, RSP, R11, SEG_CS, SEG_SS, VECTOR_UD,
   VECTOR_GP,
 } from './state';
 import { getFlags } from './flags';
@@ -14,6 +14,7 @@ import { fault, raiseAt, nextRip, go, sizeOf } from './operands';
 import { putSegment, updateMode, longMode } from './segments';
 import { putFlags, enterHandler } from './interrupts';
 import { privileged } from './system';
+import { interruptsEnabled } from './run';
 
 export function systemCall(u: usize): usize {
   if (!(load<u64>(vp, L.EFER) & EFER_SCE)) return raiseAt(u, VECTOR_UD, 0);
@@ -54,7 +55,7 @@ export function systemReturn(u: usize): usize {
   if (longMode()) putFlags((getRegister(R11) & 0x3c7fd7 & ~(FLAG_RF | FLAG_VM)) | 2);
   else store<u64>(vp, load<u64>(vp, L.FLAGS) | FLAG_IF, L.FLAGS);
   updateMode();
-  if (load<u64>(vp, L.FLAGS) & FLAG_IF) forcePoll();
+  if (load<u64>(vp, L.FLAGS) & FLAG_IF) interruptsEnabled();
   return go(rip);
 }
 

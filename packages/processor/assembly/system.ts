@@ -16,7 +16,7 @@ import { flushAll, flushPage, flushPcid, selectContext } from './tlb';
 import { fault, raiseAt, nextRip, startRip, go, sizeOf, putRegister, loadSigned } from './operands';
 import { pushSized, stackLinear, setStack, stackFault } from './stack';
 import { leaveOperation, LEAVE_EXIT, LEAVE_DELIVER, LEAVE_POLL } from './blocks';
-import { interruptPending } from './run';
+import { interruptPending, interruptsEnabled } from './run';
 import { putFlags, interruptReturn, farReturn, farTransfer } from './interrupts';
 import { readMsr, writeMsr, msrValue } from './msr';
 import { hostHypercall, hostNow, hostRandom } from './host';
@@ -109,7 +109,7 @@ function popFlags(u: usize): usize {
   if (cpl <= (<u32>(before >> 12) & 3)) changeable |= FLAG_IF;
   if (size == 1) changeable &= 0xffff;
   putFlags((value & changeable) | (before & ~(changeable | FLAG_RF)));
-  if (value & FLAG_IF) forcePoll();
+  if (value & FLAG_IF) interruptsEnabled();
   return go(nextRip(u));
 }
 
@@ -151,7 +151,7 @@ export function executeSystem(u: usize, number: u32): usize {
     case Operation.IRET: {
       const flagsBefore = load<u64>(vp, L.FLAGS);
       if (!interruptReturn(1 << sizeOf(u))) return fault(u);
-      if (load<u64>(vp, L.FLAGS) & ~flagsBefore & FLAG_IF) forcePoll();
+      if (load<u64>(vp, L.FLAGS) & ~flagsBefore & FLAG_IF) interruptsEnabled();
       return go(load<u64>(vp, L.RIP));
     }
     case Operation.RETF:
@@ -195,8 +195,9 @@ export function executeSystem(u: usize, number: u32): usize {
       if (cpl > (<u32>(flags >> 12) & 3)) return raiseAt(u, VECTOR_GP, 0);
       if (!(flags & FLAG_IF)) {
         store<u64>(vp, flags | FLAG_IF, L.FLAGS);
+        // The next poll, whenever it comes, keeps interrupts off for one more instruction: HLT directly behind STI never misses one.
         store<u32>(vp, 1, L.SHADOW);
-        forcePoll();
+        interruptsEnabled();
       }
       return go(nextRip(u));
     }
