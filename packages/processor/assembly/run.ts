@@ -34,7 +34,7 @@ const POLL_INTERVAL: i32 = 4000;
 const HOT_QUEUE_LIMIT: u32 = 1000;
 /** Blocks that make a batch, and polls after which fewer do. */
 const BATCH: u32 = 64;
-const BATCH_POLLS: u32 = 512;
+const BATCH_POLLS: u32 = 64;
 let pollsWaiting: u32 = 0;
 
 /** What is left of the caller's budget of instructions. */

@@ -3,6 +3,7 @@
  * Called by: cli, through index.ts.
  */
 import { defaultCpuid, kickProcessor, requestInterrupt, withoutFeatures } from '@plinth/processor/host';
+import { setCompilerFlags } from './compiler-settings.ts';
 import type { RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
 import { type EngineParts, runMachine } from './run-virtual-machine.ts';
 import { translateAfter } from './translator-setting.ts';
@@ -27,5 +28,6 @@ export async function runVirtualMachine(
   hooks: RunHooks = {},
 ): Promise<RunResult> {
   translateAfter();
+  setCompilerFlags();
   return runMachine(configuration, hooks, softwareEngine);
 }

@@ -1,7 +1,6 @@
 /** The module of a software processor's thread: the engine's WebAssembly, compiled here, over the partition's memory. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { setFlagsFromString } from 'node:v8';
 import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import {
   createSoftwareProcessor,
@@ -16,12 +15,6 @@ import type { OperationNames } from '@plinth/processor/translator';
 import type { ProcessorSetup } from './processor-protocol.ts';
 import { runProcessorWorker } from './processor-worker-main.ts';
 import { translateAfter } from './translator-setting.ts';
-
-/** Bytes of a function that run before V8 optimizes it; its own default is 1.8 million. Measured on boots (bench boot). */
-const TIERING_BUDGET = 100_000_000;
-
-// Regions are many and mostly small: V8 optimizes those that run long, and leaves the others to its baseline compiler.
-setFlagsFromString(`--wasm-tiering-budget=${TIERING_BUDGET}`);
 
 const built = (name: string): Buffer => readFileSync(fileURLToPath(import.meta.resolve(`@plinth/processor/${name}`)));
 const module = new WebAssembly.Module(built('engine.wasm') as BufferSource);

@@ -199,9 +199,19 @@ function locked({ form, destination }: Instruction): boolean {
   return (form === 'M' || form === 'MR' || form === 'MI') && destination !== 0;
 }
 
+const found = new Map<string, Emit | undefined>();
+
 function emitOf(instruction: Instruction): Emit | undefined {
   const { operation } = instruction;
   if (locked(instruction)) return LOCKED[operation];
+  let emit = found.get(operation);
+  if (emit === undefined && !found.has(operation)) {
+    emit = findEmit(operation);
+    found.set(operation, emit);
+  }
+  return emit;
+}
+function findEmit(operation: string): Emit | undefined {
   if (operation.startsWith('SETCC_')) return setCondition(operation.slice(6));
   if (operation.startsWith('CMOVCC_')) return conditionalMove(operation.slice(7));
   return TRANSLATIONS[operation] ?? emitVector(operation);
@@ -220,13 +230,20 @@ export function translatable(instruction: Instruction): boolean {
   return emitOf(instruction) !== undefined;
 }
 
+const formsByOperation = new Map<string, typeof UNTRANSLATED_FORMS>();
+
 /** Why an instruction is left to the interpreter, when that is on purpose (untranslated.ts). */
 export function untranslatedReason(instruction: Instruction): string | undefined {
-  const reason = UNTRANSLATED.get(instruction.operation);
-  if (reason !== undefined) return reason;
-  return UNTRANSLATED_FORMS.find(
-    ({ operations, when }) => (operations === undefined || operations.has(instruction.operation)) && when(instruction),
-  )?.reason;
+  const { operation } = instruction;
+  let forms = formsByOperation.get(operation);
+  if (forms === undefined) {
+    forms = UNTRANSLATED_FORMS.filter(({ operations }) =>
+      operations instanceof RegExp ? operations.test(operation) : operations.includes(operation),
+    );
+    formsByOperation.set(operation, forms);
+  }
+  for (const form of forms) if (form.when(instruction)) return form.reason;
+  return UNTRANSLATED.get(operation);
 }
 
 /** Emits one instruction; its operation must be translatable and no transfer. */

@@ -69,8 +69,8 @@ export const UNTRANSLATED: ReadonlyMap<string, string> = new Map(
 );
 
 interface UntranslatedForm {
-  /** All when left out. */
-  readonly operations?: ReadonlySet<string>;
+  /** The operations, by name or by what their names have in common. */
+  readonly operations: readonly string[] | RegExp;
   when(instruction: Instruction): boolean;
   readonly reason: string;
 }
@@ -78,35 +78,37 @@ interface UntranslatedForm {
 /** Kinds of operations, and forms of translated ones, that are interpreted. */
 export const UNTRANSLATED_FORMS: readonly UntranslatedForm[] = [
   {
-    when: ({ operation }) => operation.startsWith('MMX_') || operation === 'EMMS',
+    operations: /^(MMX_|EMMS$)/,
+    when: () => true,
     reason: 'programs for 64-bit processors use SSE2 instead of MMX',
   },
   {
-    operations: new Set(['JMP', 'CALL', 'RET', 'JMP_INDIRECT', 'CALL_INDIRECT']),
+    operations: ['JMP', 'CALL', 'RET', 'JMP_INDIRECT', 'CALL_INDIRECT'],
     when: ({ size }) => size !== 3,
     reason: 'cuts the target off at 16 bits',
   },
   {
-    when: ({ operation, size }) => operation.startsWith('JCC_') && size !== 3,
+    operations: /^JCC_/,
+    when: ({ size }) => size !== 3,
     reason: 'cuts the target off at 16 bits',
   },
   {
-    operations: new Set(['LEAVE']),
+    operations: ['LEAVE'],
     when: ({ size }) => size !== 3,
     reason: 'no compiler makes a 16-bit frame',
   },
   {
-    operations: new Set(['BT', 'BTS', 'BTR', 'BTC']),
+    operations: ['BT', 'BTS', 'BTR', 'BTC'],
     when: ({ form, narrowAddress }) => form === 'MR' && narrowAddress,
     reason: 'the bit index would wrap at 32 bits',
   },
   {
-    operations: new Set(['ADC', 'SBB', 'NEG']),
+    operations: ['ADC', 'SBB', 'NEG'],
     when: ({ form, destination }) => (form === 'M' || form === 'MR' || form === 'MI') && destination !== 0,
     reason: 'LOCK with it has no single atomic operation, and nobody uses it',
   },
   {
-    operations: new Set(['MOV_FROM_SEG']),
+    operations: ['MOV_FROM_SEG'],
     when: ({ source }) => source > 5,
     reason: 'there is no such segment register: it only raises an exception',
   },

@@ -158,8 +158,12 @@ export const ATOMIC_WIDTH = [4, 5, 6, 1] as const;
 
 /** Growing bytes with LEB128 numbers. */
 class ByteWriter {
-  #bytes = new Uint8Array(4096);
+  #bytes: Uint8Array;
   length = 0;
+
+  constructor(bytes = new Uint8Array(4096)) {
+    this.#bytes = bytes;
+  }
 
   byte(value: number): void {
     if (this.length === this.#bytes.length) {
@@ -220,13 +224,17 @@ class ByteWriter {
   }
 }
 
+const SCRATCH = new Uint8Array(64 * 1024);
+const HEADER = new Uint8Array(1024);
+
 /** A function's code while it is written. Its parameters (i32) are the first locals. */
 export class FunctionWriter extends ByteWriter {
   readonly #locals: number[] = [];
   readonly #parameters: number;
 
+  /** One function is written at a time, so all begin in the same buffer. */
   constructor(parameters = 1) {
-    super();
+    super(SCRATCH);
     this.#parameters = parameters;
   }
   /** @returns the index of a new local of the type */
@@ -243,8 +251,14 @@ export class FunctionWriter extends ByteWriter {
   tailCallRegion(): void {
     for (const byte of [OP.return_call_indirect, REGION_TYPE, 0]) this.byte(byte);
   }
-  op(...opcodes: readonly number[]): void {
-    for (const opcode of opcodes) this.byte(opcode);
+  /** Up to four opcodes; they are hot, and a list would be made anew for each call. */
+  op(first: number, second = -1, third = -1, fourth = -1): void {
+    this.byte(first);
+    if (second < 0) return;
+    this.byte(second);
+    if (third < 0) return;
+    this.byte(third);
+    if (fourth >= 0) this.byte(fourth);
   }
   get(local: number): void {
     this.byte(OP.local_get);
@@ -324,7 +338,7 @@ export class FunctionWriter extends ByteWriter {
   }
   /** The body as the code section wants it: locals in runs, instructions, end. */
   body(): Uint8Array {
-    const out = new ByteWriter();
+    const out = new ByteWriter(HEADER);
     const runs: [number, number][] = [];
     for (const type of this.#locals) {
       const last = runs.at(-1);
@@ -336,9 +350,11 @@ export class FunctionWriter extends ByteWriter {
       out.unsigned(count);
       out.byte(type);
     }
-    out.append(this.view());
-    out.byte(OP.end);
-    return out.view();
+    const body = new Uint8Array(out.length + this.length + 1);
+    body.set(out.view());
+    body.set(this.view(), out.length);
+    body[body.length - 1] = OP.end;
+    return body;
   }
 }
 

@@ -1,0 +1,17 @@
+/**
+ * How eagerly V8 optimizes, in the whole process. Its defaults suit programs that run for long on few functions; a VM has thousands of
+ * regions of which most run a little, and a translator whose JavaScript is done with a boot before its optimized form would pay.
+ *
+ * Measured on boots (bench boot): see docs/processor.md. Called by: software-engine.ts, before the first thread starts.
+ */
+import { setFlagsFromString } from 'node:v8';
+
+/** Bytes of a WebAssembly function that run before V8 optimizes it; its own default is 1.8 million. */
+const WASM_TIERING_BUDGET = 100_000_000;
+/** Bytes of bytecode that run in a JavaScript function before V8 thinks of optimizing it; its own default is 67,584. */
+const INTERRUPT_BUDGET = 1_000_000;
+
+export function setCompilerFlags(): void {
+  setFlagsFromString(`--wasm-tiering-budget=${WASM_TIERING_BUDGET}`);
+  setFlagsFromString(`--interrupt-budget=${INTERRUPT_BUDGET}`);
+}
