@@ -16,6 +16,10 @@ const allowed: readonly { readonly text: RegExp; readonly reason: string }[] = [
   },
   { text: /^PCI: System does not support PCI$/, reason: 'As above' },
   {
+    text: /^hrtimer: interrupt took \d+ ns$/,
+    reason: 'The host took its processor away in the middle of a timer interrupt, as it does when it has other work',
+  },
+  {
     text: /^Failed to access perfctr msr \(MSR c0010000 is f+\)$/,
     reason:
       'The virtual processor has no performance counters. Linux minds only where it is not told of a hypervisor, as with --cpu-features -hypervisor',

@@ -72,7 +72,9 @@ describe('a guest that is not told of the hypervisor', () => {
     try {
       const log = await plain.output('dmesg -r');
       expect(log).not.toMatch(/Hyper-V|VMBus/i);
-      expect(kernelComplaints(log)).toEqual([]);
+      // Linux wants five ticks of the 8254 in 40 ms here, which a host with other work may not give it; an enlightened guest does not ask.
+      const complaints = kernelComplaints(log).filter((line) => !line.includes('8254 timer not connected to IO-APIC'));
+      expect(complaints).toEqual([]);
       expect(await plain.output('grep -c hypervisor /proc/cpuinfo || true')).toBe('0\n');
       expect(await plain.output('ls -d /sys/bus/vmbus 2>/dev/null || true')).toBe('');
     } finally {
