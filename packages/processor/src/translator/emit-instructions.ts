@@ -29,6 +29,7 @@ import {
 import { divide, divideSigned, multiplyTwo, multiplyWide } from './emit-multiply.ts';
 import { type Emit, extend, readDestination, writeDestination } from './emit-operands.ts';
 import { doubleShift, rotate, rotateThroughCarry, shift } from './emit-shifts.ts';
+import { moveString, storeString } from './emit-strings.ts';
 import {
   accessCheck,
   changeCarry,
@@ -141,6 +142,8 @@ const TRANSLATIONS: Readonly<Record<string, Emit>> = {
   MOV_STORE_OFFSET: moveOffset(true),
   MOV_FROM_SEG: moveFromSegment,
   XLAT: translateByte,
+  MOVS: moveString,
+  STOS: storeString,
   PUSHF: pushFlags,
   LAHF: loadFlags,
   SAHF: storeFlags,

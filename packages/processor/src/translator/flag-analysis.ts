@@ -160,7 +160,7 @@ const READS: Readonly<Record<string, number>> = {
 /** Instructions that have no memory operand but may leave for the interpreter. */
 const MAY_LEAVE = new Set([
   ...['PUSH', 'PUSH_IMM', 'POP', 'LEAVE', 'DIV', 'IDIV', 'XLAT', 'MOV_LOAD_OFFSET', 'MOV_STORE_OFFSET'],
-  ...['PUSHF', 'CLI', 'CLAC', 'STAC', 'SWAPGS', 'RDFSBASE', 'RDGSBASE', 'WRFSBASE', 'WRGSBASE'],
+  ...['MOVS', 'STOS', 'PUSHF', 'CLI', 'CLAC', 'STAC', 'SWAPGS', 'RDFSBASE', 'RDGSBASE', 'WRFSBASE', 'WRGSBASE'],
 ]);
 
 /** Flags that an instruction looks at, or that must be right because it may leave for the interpreter. */

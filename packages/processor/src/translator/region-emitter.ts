@@ -400,6 +400,14 @@ export class RegionEmitter {
     code.set(this.#exit);
     code.branch(OP.br, this.#depthOf(-2));
   }
+  /** Emits code within a block or a loop of its own, in which it may leave the region. */
+  nest(opcode: number, emit: () => void): void {
+    this.code.op(opcode, VOID);
+    this.#labels.push({ kind: 'plain', target: -3 });
+    emit();
+    this.#labels.pop();
+    this.code.op(OP.end);
+  }
   /** Takes the i32 on the stack: when it is not zero, leaves at the current instruction. */
   sideExitIf(): void {
     this.when(() => this.sideExit());

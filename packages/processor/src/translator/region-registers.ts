@@ -74,5 +74,7 @@ const IMPLICIT: Readonly<Record<string, readonly number[]>> = {
   MOV_LOAD_OFFSET: [0],
   MOV_STORE_OFFSET: [0],
   SHLD_CL: [1],
+  MOVS: [1, 6, 7],
+  STOS: [0, 1, 7],
   SHRD_CL: [1],
 };

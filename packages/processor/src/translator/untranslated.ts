@@ -57,10 +57,7 @@ const REASONS: readonly (readonly [reason: string, ...operations: string[]])[] =
   ],
   ['moves the whole vector state at once', 'FXSAVE', 'FXRSTOR', 'XSAVE', 'XRSTOR'],
   ['stores up to sixteen pieces, each of which may fault', 'MASKMOVDQU'],
-  [
-    'goes a page at a time in the interpreter, and may be interrupted between pieces',
-    ...['MOVS', 'STOS', 'LODS', 'SCAS', 'CMPS'],
-  ],
+  ['compares or loads element by element, and compilers do not use it', 'LODS', 'SCAS', 'CMPS'],
 ];
 
 /** Operations that are always interpreted, with the reason. */
@@ -106,6 +103,11 @@ export const UNTRANSLATED_FORMS: readonly UntranslatedForm[] = [
     operations: ['ADC', 'SBB', 'NEG'],
     when: ({ form, destination }) => (form === 'M' || form === 'MR' || form === 'MI') && destination !== 0,
     reason: 'LOCK with it has no single atomic operation, and nobody uses it',
+  },
+  {
+    operations: ['MOVS', 'STOS'],
+    when: ({ narrowAddress, segment }) => narrowAddress || segment !== 0,
+    reason: 'no compiler gives a string an address of 32 bits or a segment',
   },
   {
     operations: ['MOV_FROM_SEG'],

@@ -292,6 +292,13 @@ export class FunctionWriter extends ByteWriter {
   atomic(operation: number, size: number): void {
     for (const byte of [0xfe, operation + (ATOMIC_WIDTH[size] ?? 1), size, 0]) this.byte(byte);
   }
+  /** Takes destination, source and bytes, or destination, value and bytes. */
+  memoryCopy(): void {
+    for (const byte of [0xfc, 0x0a, 0, 0]) this.byte(byte);
+  }
+  memoryFill(): void {
+    for (const byte of [0xfc, 0x0b, 0]) this.byte(byte);
+  }
   f32(value: number): void {
     const bytes = new DataView(new ArrayBuffer(4));
     bytes.setFloat32(0, value, true);

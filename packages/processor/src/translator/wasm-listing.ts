@@ -31,6 +31,8 @@ const ENDS = new Set([
   'return_call',
   'return_call_indirect',
   'drop',
+  'memory.copy',
+  'memory.fill',
   ...OPENS,
   'end',
 ]);
@@ -104,6 +106,11 @@ function instructionText(reader: CodeReader, localName: (local: number) => strin
   if (opcode === 0xfe) {
     const name = ATOMICS.get(reader.byte()) ?? 'atomic';
     return { name, text: `${name}${memory(reader)}` };
+  }
+  if (opcode === 0xfc) {
+    const name = reader.byte() === 0x0a ? 'memory.copy' : 'memory.fill';
+    reader.bytes(name === 'memory.copy' ? 2 : 1);
+    return { name, text: name };
   }
   const name = dotted(OPCODES.get(opcode) ?? `opcode 0x${opcode.toString(16)}`);
   switch (opcode) {
