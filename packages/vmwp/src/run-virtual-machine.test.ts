@@ -103,7 +103,7 @@ describe('a run', () => {
       marks: [{ text: 'two' }, { text: 'never', wallSeconds: null, hostCpuSeconds: null }],
       instructions: { translated: 0 },
       translator: { regions: 0, modules: 0, bytes: 0, evicted: 0 },
-      vmbus: { version: null, channels: [] },
+      vmbus: { version: null },
       exit: { reason: 'power-off', code: 0 },
     });
     expect(statistics.milestones.firstInstruction).toBeGreaterThan(0);
