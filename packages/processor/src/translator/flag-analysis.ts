@@ -109,11 +109,8 @@ export function kindAfter(instruction: Instruction, before: number | undefined, 
   return KIND_AFTER[operation] ?? before;
 }
 
-export function kindsAtEntry(
-  region: Region,
-  needs: ReadonlyMap<number, readonly number[]>,
-): Map<number, number | undefined> {
-  const atEntry = new Map<number, number | undefined>();
+export function kindsAtEntry(region: Region, needs: readonly (readonly number[])[]): (number | undefined)[] {
+  const atEntry: (number | undefined)[] = [];
   const atEnd: (number | undefined)[] = [];
   for (const node of region.nodes) {
     let kind: number | undefined;
@@ -122,11 +119,10 @@ export function kindsAtEntry(
       const first = kinds[0];
       if (kinds.every((candidate) => candidate === first)) kind = first;
     }
-    atEntry.set(node.order, kind);
-    const live = needs.get(node.order) ?? [];
-    node.block.instructions.forEach((instruction, at) => {
-      kind = kindAfter(instruction, kind, live[at] ?? ALL_FLAGS);
-    });
+    atEntry.push(kind);
+    const live = needs[node.order] ?? [];
+    let at = 0;
+    for (const instruction of node.block.instructions) kind = kindAfter(instruction, kind, live[at++] ?? ALL_FLAGS);
     atEnd[node.order] = kind;
   }
   return atEntry;
@@ -175,9 +171,9 @@ function flagsSeen(instruction: Instruction): number {
 }
 
 /** Per block, per instruction: the flags that can be seen behind it. */
-export function flagNeeds(region: Region): Map<number, number[]> {
+export function flagNeeds(region: Region): number[][] {
   const liveAtEntry: number[] = region.nodes.map(() => ALL_FLAGS);
-  const needs = new Map<number, number[]>();
+  const needs: number[][] = region.nodes.map(() => []);
   for (let changed = true; changed; ) {
     changed = false;
     for (let order = region.nodes.length - 1; order >= 0; order--) {
@@ -202,7 +198,7 @@ export function flagNeeds(region: Region): Map<number, number[]> {
         list[at] = live;
         live = (live & ~overwritten(instruction)) | flagsSeen(instruction);
       }
-      needs.set(order, list);
+      needs[order] = list;
       if (liveAtEntry[order] !== live) {
         liveAtEntry[order] = live;
         changed = true;

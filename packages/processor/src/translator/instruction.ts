@@ -4,6 +4,7 @@
  */
 import { FORM, type FormName } from '../build/forms.ts';
 import type { OperationNames } from '../build/operation-names.ts';
+import { isVectorOperation } from './emit-vector.ts';
 
 const GENERAL_BASE = 1024;
 const FORM_NAMES = Object.keys(FORM) as FormName[];
@@ -24,6 +25,7 @@ interface Shape {
   readonly form: FormName;
   readonly flow: number;
   readonly wide: boolean;
+  readonly vector: boolean;
 }
 export interface Instruction {
   /** Offset of its first byte within the page. */
@@ -34,6 +36,8 @@ export interface Instruction {
   readonly form: FormName;
   /** One of FLOW. */
   readonly flow: number;
+  /** It is one of the vector unit's. */
+  readonly vector: boolean;
   /** log2 of the operand size in bytes. */
   readonly size: number;
   /** Byte offsets of registers in the processor's block. */
@@ -66,7 +70,7 @@ export class InstructionReader {
   /** The operation at `at`. `offset` is where the instruction starts in its window, `length` its bytes. */
   read(view: DataView, at: number, offset: number, length: number): Instruction {
     const number = view.getUint16(at, true);
-    const { operation, form, flow, wide } = this.#shapes[number] ?? this.#learn(number);
+    const { operation, form, flow, wide, vector } = this.#shapes[number] ?? this.#learn(number);
     const flags = view.getUint8(at + 6);
     return {
       offset,
@@ -74,6 +78,7 @@ export class InstructionReader {
       operation,
       form,
       flow,
+      vector,
       size: (flags >> 2) & 3,
       destination: view.getUint8(at + 2),
       source: view.getUint8(at + 3),
@@ -93,7 +98,13 @@ export class InstructionReader {
     const general = number - GENERAL_BASE;
     const operation = hot?.[0] ?? this.#names.general[general >> 3] ?? '';
     const flow = operation.startsWith('JCC_') ? FLOW.branch : (FLOWS[operation] ?? FLOW.plain);
-    const shape = { operation, form: hot?.[1] ?? FORM_NAMES[general & 7] ?? 'N', flow, wide: WIDE.has(operation) };
+    const shape = {
+      operation,
+      form: hot?.[1] ?? FORM_NAMES[general & 7] ?? 'N',
+      flow,
+      wide: WIDE.has(operation),
+      vector: isVectorOperation(operation),
+    };
     this.#shapes[number] = shape;
     return shape;
   }

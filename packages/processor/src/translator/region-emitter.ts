@@ -39,36 +39,104 @@ interface Label {
   readonly target: number;
 }
 
+const PLAIN: Label = { kind: 'plain', target: -3 };
+
 const TLB_INDEX_MASK = 0x3ff0;
+
+/** Locals that every region has, so that what is emitted most is the same everywhere; general registers follow, then vectors. */
+const LOCAL = {
+  ccResult: 1,
+  ccA: 2,
+  ccB: 3,
+  address: 4,
+  wide: [5, 6, 7, 8] as readonly [number, number, number, number],
+  ripBase: 9,
+  wideCount: 9,
+  ccKind: 10,
+  entry: 11,
+  pointer: 12,
+  narrow: [13, 14, 15] as readonly [number, number, number],
+  budget: 16,
+  /** Where a side exit is: offset from the entry times 1024, plus the charged instructions that did not run. */
+  exit: 17,
+  result: 18,
+  tlbRead: 19,
+  tlbWrite: 20,
+  narrowCount: 11,
+} as const;
+
+/** Code of a TLB look-up in two parts: before the exit of a miss, and behind it. By access and number of bytes. */
+const lookups = new Map<number, Uint8Array>();
+function lookupBefore(access: 'read' | 'write', bytes: number): Uint8Array {
+  const key = bytes * 2 + (access === 'read' ? 0 : 1);
+  let code = lookups.get(key);
+  if (code === undefined) {
+    const writer = new FunctionWriter(1, new Uint8Array(64));
+    writer.tee(LOCAL.address);
+    writer.i64(8);
+    writer.op(OP.i64_shr_u, OP.i32_wrap);
+    writer.i32(TLB_INDEX_MASK);
+    writer.op(OP.i32_and);
+    writer.get(access === 'read' ? LOCAL.tlbRead : LOCAL.tlbWrite);
+    writer.op(OP.i32_add);
+    writer.tee(LOCAL.entry);
+    writer.memory(OP.i64_load, 0);
+    writer.get(LOCAL.address);
+    if (bytes > 1) {
+      writer.i64(bytes - 1);
+      writer.op(OP.i64_add);
+    }
+    writer.i64(-4096);
+    writer.op(OP.i64_and, OP.i64_ne, OP.if, VOID);
+    code = writer.view().slice();
+    lookups.set(key, code);
+  }
+  return code;
+}
+let lookupEnd: Uint8Array | undefined;
+function lookupBehind(): Uint8Array {
+  if (lookupEnd === undefined) {
+    const writer = new FunctionWriter(1, new Uint8Array(64));
+    writer.op(OP.end);
+    writer.get(LOCAL.address);
+    writer.op(OP.i32_wrap);
+    writer.get(LOCAL.entry);
+    writer.memory(OP.i32_load, 8);
+    writer.op(OP.i32_add);
+    lookupEnd = writer.view().slice();
+  }
+  return lookupEnd;
+}
 
 export class RegionEmitter {
   readonly code = new FunctionWriter();
   readonly region: Region;
   readonly #host: RegionHost;
-  readonly #registers = new Map<number, number>();
-  readonly #written = new Set<number>();
+  /** Locals of general registers by number; 0: it has none. */
+  readonly #registers: Int32Array;
+  /** Bits of the general registers that are written. */
+  #written = 0;
   readonly #labels: Label[] = [];
-  readonly #kinds: ReadonlyMap<number, number | undefined>;
-  readonly #needs: ReadonlyMap<number, readonly number[]>;
+  readonly #kinds: readonly (number | undefined)[];
+  readonly #needs: readonly (readonly number[])[];
 
-  readonly ccKind: number;
-  readonly ccResult: number;
-  readonly ccA: number;
-  readonly ccB: number;
-  readonly address: number;
-  readonly entry: number;
-  readonly pointer: number;
+  readonly ccKind = LOCAL.ccKind;
+  readonly ccResult = LOCAL.ccResult;
+  readonly ccA = LOCAL.ccA;
+  readonly ccB = LOCAL.ccB;
+  readonly address = LOCAL.address;
+  readonly entry = LOCAL.entry;
+  readonly pointer = LOCAL.pointer;
   /** Scratch locals for instructions. */
-  readonly wide: readonly [number, number, number, number];
-  readonly narrow: readonly [number, number, number];
+  readonly wide = LOCAL.wide;
+  readonly narrow = LOCAL.narrow;
   readonly vectors: RegionVectors;
-  readonly #ripBase: number;
-  readonly #budget: number;
-  /** Where a side exit is: offset from the entry times 1024, plus the charged instructions that did not run. */
-  readonly #exit: number;
-  readonly #result: number;
-  readonly #tlbRead: number;
-  readonly #tlbWrite: number;
+  readonly #ripBase = LOCAL.ripBase;
+  readonly #budget = LOCAL.budget;
+  readonly #exit = LOCAL.exit;
+  readonly #result = LOCAL.result;
+  readonly #tlbRead = LOCAL.tlbRead;
+  readonly #tlbWrite = LOCAL.tlbWrite;
 
   /** Static flags kind at the current point; undefined when it is only known at run time. */
   kind: number | undefined;
@@ -82,24 +150,13 @@ export class RegionEmitter {
   constructor(region: Region, host: RegionHost) {
     this.region = region;
     this.#host = host;
-    for (const register of registersOf(region)) this.#registers.set(register, this.code.local(I64));
-    const local64 = (): number => this.code.local(I64);
-    this.ccResult = local64();
-    this.ccA = local64();
-    this.ccB = local64();
-    this.address = local64();
-    this.wide = [local64(), local64(), local64(), local64()];
-    this.#ripBase = local64();
-    const local32 = (): number => this.code.local(I32);
-    this.ccKind = local32();
-    this.entry = local32();
-    this.pointer = local32();
-    this.narrow = [local32(), local32(), local32()];
-    this.#budget = local32();
-    this.#exit = local32();
-    this.#result = local32();
-    this.#tlbRead = local32();
-    this.#tlbWrite = local32();
+    for (let index = 0; index < LOCAL.wideCount; index++) this.code.local(I64);
+    for (let index = 0; index < LOCAL.narrowCount; index++) this.code.local(I32);
+    this.#registers = new Int32Array(16);
+    const used = registersOf(region);
+    for (let register = 0; register < 16; register++) {
+      if ((used & (1 << register)) !== 0) this.#registers[register] = this.code.local(I64);
+    }
     this.vectors = new RegionVectors(this.code, region);
     this.#needs = flagNeeds(region);
     this.#kinds = kindsAtEntry(region, this.#needs);
@@ -156,7 +213,9 @@ export class RegionEmitter {
       code.memory(opcode, offset);
       code.set(local);
     };
-    for (const [register, local] of this.#registers) load(OP.i64_load, register * 8, local);
+    this.#registers.forEach((local, register) => {
+      if (local !== 0) load(OP.i64_load, register * 8, local);
+    });
     load(OP.i32_load, STATE.CC_KIND, this.ccKind);
     load(OP.i64_load, STATE.CC_RESULT, this.ccResult);
     load(OP.i64_load, STATE.CC_A, this.ccA);
@@ -195,9 +254,9 @@ export class RegionEmitter {
       code.get(local);
       code.memory(opcode, offset);
     };
-    for (const [register, local] of this.#registers) {
-      if (this.#written.has(register)) store(OP.i64_store, register * 8, local);
-    }
+    this.#registers.forEach((local, register) => {
+      if ((this.#written & (1 << register)) !== 0) store(OP.i64_store, register * 8, local);
+    });
     this.vectors.store();
     store(OP.i32_store, STATE.CC_KIND, this.ccKind);
     store(OP.i64_store, STATE.CC_RESULT, this.ccResult);
@@ -218,10 +277,7 @@ export class RegionEmitter {
       code.op(OP.loop, VOID);
       this.#labels.push({ kind: 'loop', target: node.order });
     }
-    const merges = this.region.nodes.filter(
-      (child) => child.merge && child.immediateDominator === node.order && child !== node,
-    );
-    this.#emitWithin(node, merges.reverse());
+    this.#emitWithin(node, 0);
     if (node.loopHeader) {
       this.#labels.pop();
       code.op(OP.end);
@@ -229,15 +285,15 @@ export class RegionEmitter {
   }
 
   /** Blocks for the merge nodes, the last in order outermost; innermost the node's own code. */
-  #emitWithin(node: RegionNode, merges: readonly RegionNode[]): void {
-    const [outer, ...rest] = merges;
+  #emitWithin(node: RegionNode, from: number): void {
+    const outer = node.merges[from];
     if (outer === undefined) {
       this.#emitBlock(node);
       return;
     }
     this.code.op(OP.block, VOID);
     this.#labels.push({ kind: 'block', target: outer.order });
-    this.#emitWithin(node, rest);
+    this.#emitWithin(node, from + 1);
     this.#labels.pop();
     this.code.op(OP.end);
     this.#emitTree(outer);
@@ -246,9 +302,9 @@ export class RegionEmitter {
   #emitBlock(node: RegionNode): void {
     const { code } = this;
     const { block } = node;
-    this.kind = this.#kinds.get(node.order);
+    this.kind = this.#kinds[node.order];
     this.vectors.enterBlock(node.order);
-    const needs = this.#needs.get(node.order) ?? [];
+    const needs = this.#needs[node.order] ?? [];
     const count = block.instructions.length;
     this.#host.mark?.(code.length, `block 0x${block.start.toString(16)}`);
     code.get(this.#budget);
@@ -315,7 +371,7 @@ export class RegionEmitter {
     }
     emitCondition(this, condition);
     code.op(OP.if, VOID);
-    this.#labels.push({ kind: 'plain', target: -3 });
+    this.#labels.push(PLAIN);
     this.#goTo(node, target);
     this.#labels.pop();
     code.op(OP.end);
@@ -336,7 +392,7 @@ export class RegionEmitter {
       code.get(this.#budget);
       code.i32(0);
       code.op(OP.i32_lt_s, OP.if, VOID);
-      this.#labels.push({ kind: 'plain', target: -3 });
+      this.#labels.push(PLAIN);
       this.#directExit(offset);
       this.#labels.pop();
       code.op(OP.end);
@@ -358,11 +414,9 @@ export class RegionEmitter {
     throw new RangeError(`region: no label for block ${target}`);
   }
 
-  #depthOf(target: number): number {
-    for (let depth = 0; depth < this.#labels.length; depth++) {
-      if (this.#labels[this.#labels.length - 1 - depth]?.target === target) return depth;
-    }
-    throw new RangeError('region: no exit label');
+  /** Depth of the label behind all blocks (0), or of that of side exits (1). */
+  #depthOf(outermost: number): number {
+    return this.#labels.length - 1 - outermost;
   }
 
   // ---- exits ----
@@ -374,7 +428,7 @@ export class RegionEmitter {
     code.i32(this.#host.directExit(offset - this.region.entry));
     code.op(OP.i32_add);
     code.set(this.#result);
-    code.branch(OP.br, this.#depthOf(-1));
+    code.branch(OP.br, this.#depthOf(0));
   }
 
   /** Leaves to the target on top of the stack (i64). */
@@ -387,7 +441,7 @@ export class RegionEmitter {
     code.i32(this.#host.leaveJump);
     code.op(OP.i32_add);
     code.set(this.#result);
-    code.branch(OP.br, this.#depthOf(-1));
+    code.branch(OP.br, this.#depthOf(0));
   }
 
   /** Has the interpreter go on at the current instruction; `pending` further block levels were opened by the caller. */
@@ -398,7 +452,7 @@ export class RegionEmitter {
     const { code } = this;
     code.i32((offset - this.region.entry) * 1024 + this.#left);
     code.set(this.#exit);
-    code.branch(OP.br, this.#depthOf(-2));
+    code.branch(OP.br, this.#depthOf(1));
   }
   /** Emits code within a block or a loop of its own, in which it may leave the region. */
   nest(opcode: number, emit: () => void): void {
@@ -415,7 +469,7 @@ export class RegionEmitter {
   /** Takes the i32 on the stack: when it is not zero, what `body` emits runs. */
   when(body: () => void): void {
     this.code.op(OP.if, VOID);
-    this.#labels.push({ kind: 'plain', target: -3 });
+    this.#labels.push(PLAIN);
     body();
     this.#labels.pop();
     this.code.op(OP.end);
@@ -424,9 +478,9 @@ export class RegionEmitter {
   withSideExit(body: (leaveIf: () => void) => void): void {
     const { code } = this;
     code.op(OP.block, VOID);
-    this.#labels.push({ kind: 'plain', target: -3 });
+    this.#labels.push(PLAIN);
     code.op(OP.block, VOID);
-    this.#labels.push({ kind: 'plain', target: -3 });
+    this.#labels.push(PLAIN);
     const depth = this.#labels.length;
     body(() => code.branch(OP.br_if, this.#labels.length - depth));
     code.branch(OP.br, 1);
@@ -480,7 +534,7 @@ export class RegionEmitter {
       code.get(target);
       this.pushRip(place);
       code.op(OP.i64_eq, OP.if, VOID);
-      this.#labels.push({ kind: 'plain', target: -3 });
+      this.#labels.push(PLAIN);
       this.#goTo(node, place);
       this.#labels.pop();
       code.op(OP.end);
@@ -507,7 +561,9 @@ export class RegionEmitter {
       [this.#tlbRead, '$tlbRead'],
       [this.#tlbWrite, '$tlbWrite'],
     ]);
-    for (const [register, local] of this.#registers) names.set(local, `$${registerName(register * 8)}`);
+    this.#registers.forEach((local, register) => {
+      if (local !== 0) names.set(local, `$${registerName(register * 8)}`);
+    });
     for (const [place, local] of this.vectors.places) names.set(local, `$xmm${place >> 4}`);
     for (const local of this.wide) names.set(local, `$wide${this.wide.indexOf(local)}`);
     for (const local of this.narrow) names.set(local, `$narrow${this.narrow.indexOf(local)}`);
@@ -524,8 +580,8 @@ export class RegionEmitter {
   }
 
   local(offset: number): number {
-    const local = this.#registers.get(offset >> 3);
-    if (local === undefined) throw new RangeError(`region: register ${offset} has no local`);
+    const local = this.#registers[offset >> 3] ?? 0;
+    if (local === 0) throw new RangeError(`region: register ${offset} has no local`);
     return local;
   }
 
@@ -539,8 +595,9 @@ export class RegionEmitter {
     }
     if (size === 3) return;
     if (signed) code.op([OP.i64_extend8, OP.i64_extend16, OP.i64_extend32][size] ?? 0);
+    else if (size === 2) code.op(OP.i32_wrap, OP.i64_extend_u);
     else {
-      code.i64([0xff, 0xffff, 0xffffffff][size] ?? 0);
+      code.i64(size === 0 ? 0xff : 0xffff);
       code.op(OP.i64_and);
     }
   }
@@ -549,19 +606,18 @@ export class RegionEmitter {
   writeRegister(offset: number, size: number): void {
     const { code } = this;
     const local = this.local(offset);
-    this.#written.add(offset >> 3);
+    this.#written |= 1 << (offset >> 3);
     if (size === 3) {
       code.set(local);
       return;
     }
     if (size === 2) {
-      code.i64(0xffffffff);
-      code.op(OP.i64_and);
+      code.op(OP.i32_wrap, OP.i64_extend_u);
       code.set(local);
       return;
     }
     const high = size === 0 && (offset & 7) !== 0;
-    const mask = size === 1 ? 0xffffn : high ? 0xff00n : 0xffn;
+    const mask = size === 1 ? 0xffff : high ? 0xff00 : 0xff;
     if (high) {
       code.i64(8);
       code.op(OP.i64_shl);
@@ -604,10 +660,7 @@ export class RegionEmitter {
         if (pushed) code.op(OP.i64_add);
       }
     }
-    if (instruction.narrowAddress) {
-      code.i64(0xffffffff);
-      code.op(OP.i64_and);
-    }
+    if (instruction.narrowAddress) code.op(OP.i32_wrap, OP.i64_extend_u);
     if (withSegment && instruction.segment !== 0) {
       code.get(0);
       code.memory(OP.i64_load, STATE.SEGMENTS + (instruction.segment - 1) * 32);
@@ -618,28 +671,11 @@ export class RegionEmitter {
   /** Takes a linear address (i64), pushes the host pointer (i32) of `bytes` bytes, or leaves at the current instruction. */
   operandPointer(access: 'read' | 'write', bytes: number): void {
     const { code } = this;
-    code.tee(this.address);
-    code.i64(8);
-    code.op(OP.i64_shr_u, OP.i32_wrap);
-    code.i32(TLB_INDEX_MASK);
-    code.op(OP.i32_and);
-    code.get(access === 'read' ? this.#tlbRead : this.#tlbWrite);
-    code.op(OP.i32_add);
-    code.tee(this.entry);
-    code.memory(OP.i64_load, 0);
-    code.get(this.address);
-    if (bytes > 1) {
-      code.i64(bytes - 1);
-      code.op(OP.i64_add);
-    }
-    code.i64(-4096);
-    code.op(OP.i64_and, OP.i64_ne);
-    this.sideExitIf();
-    code.get(this.address);
-    code.op(OP.i32_wrap);
-    code.get(this.entry);
-    code.memory(OP.i32_load, 8);
-    code.op(OP.i32_add);
+    code.append(lookupBefore(access, bytes));
+    this.#labels.push(PLAIN);
+    this.sideExit();
+    this.#labels.pop();
+    code.append(lookupBehind());
   }
 
   /** Goes over to the TLB of another context, `delta` bytes behind the current one's. */

@@ -3,7 +3,6 @@
  * Called by: region-emitter.ts, the emit-vector*.ts and emit-float*.ts files.
  */
 import { STATE } from '../state-layout.ts';
-import { isVectorOperation } from './emit-vector.ts';
 import type { Instruction } from './instruction.ts';
 import type { Region } from './region.ts';
 
@@ -21,28 +20,32 @@ const GENERAL_DESTINATION = new Set([
 ]);
 const GENERAL_SOURCE = new Set(['MOVD_TO_X', 'PINSRW', 'CVTSI2SS', 'CVTSI2SD']);
 
-/** General registers that a region reads or writes, by number. */
-export function registersOf(region: Region): Set<number> {
-  const used = new Set<number>();
-  const add = (offset: number): void => {
-    if (offset < STATE.ZERO_SLOT) used.add(offset >> 3);
-  };
+/** General registers that a region reads or writes: bits by number. */
+export function registersOf(region: Region): number {
+  let used = 0;
   for (const { block } of region.nodes) {
-    for (const { base, index, destination, source, operation, form } of block.instructions) {
-      const vector = isVectorOperation(operation);
-      add(base);
-      add(index);
-      if (form.startsWith('R') && (!vector || GENERAL_DESTINATION.has(operation))) add(destination);
-      if ((form === 'RR' || form === 'MR') && (!vector || GENERAL_SOURCE.has(operation))) add(source);
-      for (const register of IMPLICIT[operation] ?? []) used.add(register);
+    for (const { base, index, destination, source, operation, form, vector } of block.instructions) {
+      if (base < STATE.ZERO_SLOT) used |= 1 << (base >> 3);
+      if (index < STATE.ZERO_SLOT) used |= 1 << (index >> 3);
+      const inRegister = form === 'R' || form === 'RR' || form === 'RI' || form === 'RM';
+      if (inRegister && destination < STATE.ZERO_SLOT && (!vector || GENERAL_DESTINATION.has(operation))) {
+        used |= 1 << (destination >> 3);
+      }
+      if ((form === 'RR' || form === 'MR') && source < STATE.ZERO_SLOT && (!vector || GENERAL_SOURCE.has(operation))) {
+        used |= 1 << (source >> 3);
+      }
+      const implicit = IMPLICIT[operation];
+      if (implicit !== undefined) for (const register of implicit) used |= 1 << register;
     }
   }
   return used;
 }
 
+const NONE: readonly number[] = [];
+
 /** The places (16 times the number) of the XMM registers that an instruction names, destination first where it is one. */
-export function vectorPlaces({ operation, form, destination, source }: Instruction): number[] {
-  if (!isVectorOperation(operation)) return [];
+export function vectorPlaces({ operation, form, destination, source, vector }: Instruction): readonly number[] {
+  if (!vector) return NONE;
   const places: number[] = [];
   if (form.startsWith('R') && !GENERAL_DESTINATION.has(operation)) places.push(destination);
   if ((form === 'RR' || form === 'MR') && !GENERAL_SOURCE.has(operation)) places.push(source);

@@ -41,6 +41,8 @@ export interface RegionNode {
   loopHeader: boolean;
   /** More than one forward edge leads here. */
   merge: boolean;
+  /** Merge nodes that this one dominates immediately, the last in order first. */
+  readonly merges: RegionNode[];
 }
 
 export interface Region {
@@ -292,6 +294,7 @@ export function buildRegion(entry: number, source: RegionSource): Region {
       immediateDominator: dominators[index] ?? 0,
       loopHeader: false,
       merge: false,
+      merges: [],
     });
   });
   for (const node of nodes) {
@@ -306,6 +309,7 @@ export function buildRegion(entry: number, source: RegionSource): Region {
     let forward = 0;
     for (const from of node.predecessors) if (from < node.order) forward++;
     node.merge = forward > 1;
+    if (node.merge && node.immediateDominator !== node.order) nodes[node.immediateDominator]?.merges.unshift(node);
   }
   const byOffset = new Map<number, RegionNode>();
   for (const node of nodes) byOffset.set(node.block.start, node);

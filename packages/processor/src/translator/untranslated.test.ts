@@ -17,6 +17,7 @@ function instruction(row: InstructionRow, form: FormName, size: number, locked =
     operation: row.operation,
     form,
     flow: FLOW.plain,
+    vector: false,
     size,
     destination: memory ? Number(locked) : 8,
     source: 0,

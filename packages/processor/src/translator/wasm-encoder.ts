@@ -156,7 +156,7 @@ export const ATOMIC = {
 /** Where the i64 forms of 8, 16, 32 and 64 bits stand behind the i32 form. */
 export const ATOMIC_WIDTH = [4, 5, 6, 1] as const;
 
-/** Growing bytes with LEB128 numbers. */
+/** Growing bytes with LEB128 numbers. The methods are short of calls: most of a cold translator's time goes through them. */
 class ByteWriter {
   #bytes: Uint8Array;
   length = 0;
@@ -164,14 +164,54 @@ class ByteWriter {
   constructor(bytes = new Uint8Array(4096)) {
     this.#bytes = bytes;
   }
-
-  byte(value: number): void {
-    if (this.length === this.#bytes.length) {
-      const larger = new Uint8Array(this.#bytes.length * 2);
-      larger.set(this.#bytes);
+  /** Room for `count` more bytes. */
+  #room(count: number): Uint8Array {
+    const needed = this.length + count;
+    if (needed > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
+      larger.set(this.#bytes.subarray(0, this.length));
       this.#bytes = larger;
     }
-    this.#bytes[this.length++] = value;
+    return this.#bytes;
+  }
+
+  byte(value: number): void {
+    this.#room(1)[this.length++] = value;
+  }
+  /** Up to four bytes. */
+  op(first: number, second = -1, third = -1, fourth = -1): void {
+    const bytes = this.#room(4);
+    let at = this.length;
+    bytes[at++] = first;
+    if (second >= 0) bytes[at++] = second;
+    if (third >= 0) bytes[at++] = third;
+    if (fourth >= 0) bytes[at++] = fourth;
+    this.length = at;
+  }
+  /** Opcodes that each take the same kind of operand: an unsigned number. */
+  withUnsigned(opcode: number, value: number): void {
+    const bytes = this.#room(6);
+    let at = this.length;
+    bytes[at++] = opcode;
+    let left = value >>> 0;
+    while (left >= 0x80) {
+      bytes[at++] = (left & 0x7f) | 0x80;
+      left >>>= 7;
+    }
+    bytes[at++] = left;
+    this.length = at;
+  }
+  withSigned(opcode: number, value: number): void {
+    const bytes = this.#room(6);
+    let at = this.length;
+    bytes[at++] = opcode;
+    let left = value | 0;
+    while (left > 63 || left < -64) {
+      bytes[at++] = (left & 0x7f) | 0x80;
+      left >>= 7;
+    }
+    bytes[at++] = left & 0x7f;
+    this.length = at;
   }
   unsigned(value: number): void {
     let left = value >>> 0;
@@ -180,18 +220,6 @@ class ByteWriter {
       left >>>= 7;
     }
     this.byte(left);
-  }
-  signed32(value: number): void {
-    let left = value | 0;
-    for (;;) {
-      const low = left & 0x7f;
-      left >>= 7;
-      if ((left === 0 && (low & 0x40) === 0) || (left === -1 && (low & 0x40) !== 0)) {
-        this.byte(low);
-        return;
-      }
-      this.byte(low | 0x80);
-    }
   }
   signed64(value: bigint): void {
     let left = BigInt.asIntN(64, value);
@@ -206,14 +234,8 @@ class ByteWriter {
     }
   }
   append(bytes: Uint8Array): void {
-    const end = this.length + bytes.length;
-    if (end > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(end, this.#bytes.length * 2));
-      larger.set(this.#bytes.subarray(0, this.length));
-      this.#bytes = larger;
-    }
-    this.#bytes.set(bytes, this.length);
-    this.length = end;
+    this.#room(bytes.length).set(bytes, this.length);
+    this.length += bytes.length;
   }
   text(value: string): void {
     this.unsigned(value.length);
@@ -232,9 +254,9 @@ export class FunctionWriter extends ByteWriter {
   readonly #locals: number[] = [];
   readonly #parameters: number;
 
-  /** One function is written at a time, so all begin in the same buffer. */
-  constructor(parameters = 1) {
-    super(SCRATCH);
+  /** One function is written at a time, so all begin in the same buffer; what is written meanwhile needs `bytes` of its own. */
+  constructor(parameters = 1, bytes = SCRATCH) {
+    super(bytes);
     this.#parameters = parameters;
   }
   /** @returns the index of a new local of the type */
@@ -251,42 +273,30 @@ export class FunctionWriter extends ByteWriter {
   tailCallRegion(): void {
     for (const byte of [OP.return_call_indirect, REGION_TYPE, 0]) this.byte(byte);
   }
-  /** Up to four opcodes; they are hot, and a list would be made anew for each call. */
-  op(first: number, second = -1, third = -1, fourth = -1): void {
-    this.byte(first);
-    if (second < 0) return;
-    this.byte(second);
-    if (third < 0) return;
-    this.byte(third);
-    if (fourth >= 0) this.byte(fourth);
-  }
   get(local: number): void {
-    this.byte(OP.local_get);
-    this.unsigned(local);
+    this.withUnsigned(OP.local_get, local);
   }
   set(local: number): void {
-    this.byte(OP.local_set);
-    this.unsigned(local);
+    this.withUnsigned(OP.local_set, local);
   }
   tee(local: number): void {
-    this.byte(OP.local_tee);
-    this.unsigned(local);
+    this.withUnsigned(OP.local_tee, local);
   }
   i32(value: number): void {
-    this.byte(OP.i32_const);
-    this.signed32(value);
+    this.withSigned(OP.i32_const, value);
   }
   i64(value: number | bigint): void {
+    if (typeof value === 'number' && value >= -0x80000000 && value <= 0x7fffffff) {
+      this.withSigned(OP.i64_const, value);
+      return;
+    }
     this.byte(OP.i64_const);
-    if (typeof value === 'bigint') this.signed64(value);
-    else if (value >= -0x80000000 && value <= 0x7fffffff) this.signed32(value);
-    else this.signed64(BigInt(value));
+    this.signed64(BigInt(value));
   }
   /** A load or store; alignment is only a hint, so none is claimed. */
   memory(opcode: number, offset: number): void {
     this.byte(opcode);
-    this.byte(0);
-    this.unsigned(offset);
+    this.withUnsigned(0, offset);
   }
   /** An atomic i64 operation on 2^size bytes; the address must be aligned. */
   atomic(operation: number, size: number): void {
@@ -340,8 +350,7 @@ export class FunctionWriter extends ByteWriter {
     );
   }
   branch(opcode: number, depth: number): void {
-    this.byte(opcode);
-    this.unsigned(depth);
+    this.withUnsigned(opcode, depth);
   }
   /** The body as the code section wants it: locals in runs, instructions, end. */
   body(): Uint8Array {
