@@ -9,7 +9,7 @@
 import { readFileSync } from 'node:fs';
 import { layoutMemory, Partition } from '../packages/hypervisor/dist/index.js';
 import { defaultCpuid, STATE } from '../packages/processor/dist/index.js';
-import { RegionCompiler } from '../packages/processor/dist/translator/region-compiler.js';
+import { createRegionCompiler } from '../packages/processor/dist/translator-thread.js';
 
 const [program, batchSize] = [process.argv[2], Number(process.argv[3])];
 const page = 4096;
@@ -73,7 +73,8 @@ const regions = new Uint8Array(1024);
 const host = (offset) => codeAt + offset;
 const pageOf = (offset) => host(offset - (offset % page));
 
-const compiler = new RegionCompiler(memory, base, engine, base, false);
+const names = JSON.parse(readFileSync(new URL('../packages/processor/dist/operations.json', import.meta.url), 'utf8'));
+const compiler = createRegionCompiler(engineModule, names, memory, layout, 0);
 const sums = { functions: 0, regions: 0, instructions: 0, bytes: 0, modules: 0 };
 const began = { cpu: process.cpuUsage(), wall: performance.now() };
 let first;

@@ -106,7 +106,9 @@ export function generateProgram({ seed, index, services }: ProgramOptions): Prog
   const [entry, head, end] = [newLabel(), newLabel(), newLabel()];
   const counter = little32(Number(LOOP_COUNTER));
   assembler.label(entry);
-  assembler.emit([0xc7, 0x04, 0x25, ...counter, ...little32(random.between(3, 40))], { text: 'mov counter' });
+  assembler.emit([0xc7, 0x04, 0x25, ...counter, ...little32(random.between(5, random.pick([20, 100, 400])))], {
+    text: 'mov counter',
+  });
   assembler.label(head);
   assembler.defineFlags();
   statements.sequence(random.between(3, 8), { callees: callees.slice(-4), counters, depth: 0 });

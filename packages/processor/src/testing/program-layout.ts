@@ -22,8 +22,16 @@ export const FRAMES = {
   otherData: 0x13_0000,
   stack: 0x14_0000,
   high: 0x15_0000,
-  end: 0x16_0000,
 } as const;
+/** All frames that a program can reach, in runs. */
+export const FRAME_RUNS: readonly { readonly frame: number; readonly pages: number }[] = [
+  { frame: FRAMES.code, pages: CODE_PAGES },
+  { frame: FRAMES.otherCode, pages: CODE_PAGES },
+  { frame: FRAMES.data, pages: 3 },
+  { frame: FRAMES.otherData, pages: 1 },
+  { frame: FRAMES.stack, pages: 2 },
+  { frame: FRAMES.high, pages: 2 },
+];
 /** A counter of the main loop, at the stack's lower end. */
 export const LOOP_COUNTER = STACK_BASE + 8n;
 /** Tables of addresses that indirect jumps and calls take, at the end of the first code page. */

@@ -8,12 +8,14 @@
  * With interrupts, the machine runs in slices of random length and finds an interrupt requested at the beginning of each. Its handler
  * notes where it came from and changes nothing else, so the trace must be the same as without.
  */
+import { translationReadyWord } from '../host.ts';
 import { kickWord, requestInterrupt } from '../interrupt-request.ts';
 import { SEGMENT_BYTES, STATE } from '../state-layout.ts';
+import type { TranslationFactory } from '../translator/translation-messages.ts';
 import { CODE_BASE, DATA_BASE, FXSAVE, PAGE, TEMPLATE_PAGES } from './differential-layout.ts';
 import type { Random } from './differential-random.ts';
 import { little32 } from './program-assembler.ts';
-import { CODE_PAGES, FRAMES, MAPPINGS, type PagingChange, type Program } from './program-layout.ts';
+import { CODE_PAGES, FRAME_RUNS, FRAMES, MAPPINGS, type PagingChange, type Program } from './program-layout.ts';
 import type { Services } from './program-statements.ts';
 import { flatSegment, SELECTOR } from './tiny-descriptors.ts';
 import { PLACE, TinyMachine } from './tiny-machine.ts';
@@ -34,7 +36,7 @@ const NO_EXECUTE = 1n << 63n;
 const ACCESSED = 0x20;
 const CR4_PCIDE = 0x2_0000n;
 const ARITHMETIC = 0x8d5n;
-const FAULT_LIMIT = 150;
+const FAULT_LIMIT = 300;
 const INSTRUCTION_LIMIT = 400_000;
 const WITH_ERROR = new Set([8, 10, 11, 12, 13, 14, 17]);
 const IRETQ = [0x48, 0xcf];
@@ -128,8 +130,9 @@ export class ProgramMachine {
   /** Addresses of the entries of the program's pages, under both roots. */
   readonly #entries: readonly { readonly at: number; readonly executable: boolean }[];
 
-  constructor(translateAfter: number) {
-    this.#machine = new TinyMachine('long', { translateAfter });
+  /** @param translation absent: translations are there at once */
+  constructor(translateAfter: number, translation?: TranslationFactory) {
+    this.#machine = new TinyMachine('long', { translateAfter, ...(translation === undefined ? {} : { translation }) });
     this.#otherRoot = mapPrograms(this.#machine);
     const { tables } = this.#machine;
     this.#entries = [tables.root, this.#otherRoot].flatMap((root) =>
@@ -175,7 +178,7 @@ export class ProgramMachine {
     let ended = '';
     for (let slices = 0; ended === ''; slices++) {
       if (interrupts !== undefined) this.#request();
-      const exit = processor.run(interrupts === undefined ? INSTRUCTION_LIMIT : interrupts.between(1, 2500));
+      const exit = processor.run(interrupts === undefined ? INSTRUCTION_LIMIT : sliceOf(interrupts));
       if (exit.kind === 'budget' || exit.kind === 'kicked') {
         const over = interrupts === undefined ? exit.kind === 'budget' : executed() > 4 * INSTRUCTION_LIMIT;
         if (over || slices > INSTRUCTION_LIMIT) ended = 'without end';
@@ -249,6 +252,8 @@ export class ProgramMachine {
     requestInterrupt(memory, layout, { ...message, levelTriggered: false });
     // The kick would end the slice before its first instruction.
     Atomics.store(kickWord(memory, layout, 0), 0, 0);
+    // What is hot goes to the translator now: the programs are too short for full batches.
+    Atomics.store(translationReadyWord(memory, layout, 0), 0, 1);
   }
 
   #interruptLog(): { interruptCount: number; interruptedAt: bigint[] } {
@@ -288,7 +293,7 @@ export class ProgramMachine {
         ),
         1,
       ),
-      memory: hash(words(ramOffset + FRAMES.code, FRAMES.end - FRAMES.code), 1),
+      memory: FRAME_RUNS.reduce((sum, { frame, pages }) => hash(words(ramOffset + frame, pages * PAGE), sum), 1),
     };
   }
 
@@ -384,6 +389,9 @@ const INTERRUPT_CODE: readonly number[] = [
   ...[0xb9, ...little32(0x80b), 0x31, 0xc0, 0x31, 0xd2, 0x0f, 0x30],
   ...[0x5a, 0x59, 0x58, ...IRETQ],
 ];
+
+/** Mostly short, so that interrupts come at many places; sometimes long enough for loops to get hot. */
+const sliceOf = (random: Random): number => random.between(1, random.pick([40, 300, 300, 4000]));
 
 function hash(words: Uint32Array, start: number): number {
   let sum = start | 0;

@@ -8,6 +8,7 @@
 import { TRANSLATE_AT_ONCE } from '../translate-after.ts';
 import { CODE_BASE } from './differential-layout.ts';
 import { mixSeed, Random } from './differential-random.ts';
+import { translateLate } from './late-translation.ts';
 import { generateProgram } from './program-generator.ts';
 import type { Piece, Program } from './program-layout.ts';
 import { type ProgramEvent, ProgramMachine, type Trace } from './program-machine.ts';
@@ -17,12 +18,15 @@ export interface Way {
   readonly name: string;
   readonly translateAfter: number;
   readonly interrupts: boolean;
+  /** Translations come late, as from another thread. */
+  readonly late?: boolean;
 }
 
 export const WAYS: readonly Way[] = [
   { name: 'translated at once', translateAfter: TRANSLATE_AT_ONCE, interrupts: false },
   { name: 'translated at once, with interrupts', translateAfter: TRANSLATE_AT_ONCE, interrupts: true },
   { name: 'translated when hot, with interrupts', translateAfter: 4, interrupts: true },
+  { name: 'translated late, with interrupts', translateAfter: 2, interrupts: true, late: true },
   { name: 'interpreted, with interrupts', translateAfter: 0, interrupts: true },
 ];
 
@@ -59,7 +63,8 @@ export function programOf(seed: number, index: number): Program {
 
 export function runProgram(program: Program, way: Way): Trace {
   const random = way.interrupts ? new Random(mixSeed(program.seed ^ 0x1277, program.index)) : undefined;
-  return new ProgramMachine(way.translateAfter).run(program, random);
+  const translation = way.late ? translateLate(new Random(mixSeed(program.seed ^ 0x1a7e, program.index))) : undefined;
+  return new ProgramMachine(way.translateAfter, translation).run(program, random);
 }
 
 const INTERPRETED: Way = { name: 'interpreted', translateAfter: 0, interrupts: false };

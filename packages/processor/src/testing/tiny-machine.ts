@@ -13,6 +13,7 @@ import { defaultCpuid } from '../cpuid.ts';
 import { createSoftwareProcessor, type SoftwareProcessor } from '../software-processor.ts';
 import { STATE } from '../state-layout.ts';
 import { translateLocally } from '../translator/local-translation.ts';
+import type { TranslationFactory } from '../translator/translation-messages.ts';
 import { descriptorsOf, flatSegment, GDT_BYTES, gateOf, SELECTOR } from './tiny-descriptors.ts';
 import { type MapOptions, PageTables, type PagingKind } from './tiny-page-tables.ts';
 
@@ -112,9 +113,13 @@ export class TinyMachine {
 
   constructor(
     mode: TinyMode = 'long',
-    options: { readonly translateAfter?: number; readonly processors?: number } = {},
+    options: {
+      readonly translateAfter?: number;
+      readonly processors?: number;
+      readonly translation?: TranslationFactory;
+    } = {},
   ) {
-    const { translateAfter = 0, processors = 1 } = options;
+    const { translateAfter = 0, processors = 1, translation = translateLocally } = options;
     this.mode = mode;
     this.partition = Partition.create({
       ramBytes: RAM_BYTES,
@@ -131,7 +136,7 @@ export class TinyMachine {
       index: 0,
       handlers: this.partition,
       translateAfter,
-      translation: translateLocally,
+      translation,
     });
     const kind: PagingKind = isLong(mode) ? 'long' : mode === 'pae' ? 'pae' : 'legacy';
     this.#tables = new PageTables(this.ram, kind, PLACE.tables, PLACE.identityEnd);
