@@ -12,7 +12,7 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mkdir -p /dev/shm /dev/pts
-mount -t tmpfs shm /dev/shm
+mount -t tmpfs -o size=100% shm /dev/shm
 mount -t devpts pts /dev/pts
 mount -t tmpfs tmp /tmp
 cd /tmp

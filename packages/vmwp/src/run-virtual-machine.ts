@@ -527,6 +527,7 @@ class MachineRun {
       console: { outputBytes: this.#console.bytes, inputBytes: this.#input?.bytes ?? 0 },
       exits: this.#counters.exits(),
       instructions: this.#instructions(),
+      translator: this.#translator(),
       hypervisor: {
         partitions: this.#child.root.inspect(),
         guestInterface: this.#child.root.inspectInterface(this.#child.partitionId),
@@ -541,6 +542,15 @@ class MachineRun {
 
   #instructions(): { interpreted: number; translated: number } {
     return { interpreted: this.#counters.get('interpreted'), translated: this.#counters.get('translated') };
+  }
+
+  #translator(): RunStatistics['translator'] {
+    return {
+      regions: this.#counters.get('regions'),
+      modules: this.#counters.get('modules'),
+      bytes: this.#counters.get('translatorBytes'),
+      evicted: this.#counters.get('evicted'),
+    };
   }
 
   #statistics(end: End): RunStatistics {
@@ -563,12 +573,7 @@ class MachineRun {
       },
       marks: this.#marks.records(),
       instructions: this.#instructions(),
-      translator: {
-        regions: this.#counters.get('regions'),
-        modules: this.#counters.get('modules'),
-        bytes: this.#counters.get('translatorBytes'),
-        evicted: this.#counters.get('evicted'),
-      },
+      translator: this.#translator(),
       exits: this.#counters.exits(),
       vmbus: this.#vmbus?.status() ?? { version: null, channels: [] },
       exit: { reason: end.reason, code: end.exitStatus },
