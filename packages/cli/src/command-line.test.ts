@@ -134,7 +134,7 @@ describe('other commands', () => {
   });
 
   it.each([
-    ['vm', 'ls'],
+    ['vm', 'start', 'x'],
     ['vm', 'create', 'x', '--memory', '1G'],
     ['host', 'start'],
     ['disk', 'create', '--size', '1G'],

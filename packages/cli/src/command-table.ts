@@ -200,6 +200,26 @@ const runOptions: readonly OptionDefinition[] = [
   },
 ];
 
+/** What `plinth vm ...` takes first: names may be shortened. */
+const machineArgument: ArgumentDefinition = {
+  name: 'NAME',
+  required: true,
+  description: 'a running machine; its name may be shortened',
+};
+
+const vmExitStatuses = { 1: 'refused or failed', 64: 'wrong usage', 69: 'the machine does not answer' } as const;
+
+/** A command about one running machine that takes nothing else. */
+const simpleVm = (verb: string, summary: string): CommandDefinition => ({
+  name: `vm ${verb}`,
+  summary,
+  arguments: [machineArgument],
+  options: [],
+  examples: [{ command: `plinth vm ${verb} web`, description: summary }],
+  exitStatuses: vmExitStatuses,
+  built: true,
+});
+
 const notBuilt = (name: string, summary: string): CommandDefinition => ({
   name,
   summary,
@@ -312,6 +332,94 @@ export const commands: readonly CommandDefinition[] = [
     built: true,
   },
   {
+    name: 'vm ls',
+    summary: 'list the running machines, with how their guests are',
+    arguments: [],
+    options: [outputOption],
+    examples: [
+      { command: 'plinth vm ls', description: 'a table' },
+      { command: 'plinth vm ls -o json', description: 'for programs' },
+    ],
+    built: true,
+  },
+  {
+    name: 'vm show',
+    summary: "show a machine's integration services, and what to do about those that do not work",
+    arguments: [machineArgument],
+    options: [outputOption],
+    examples: [{ command: 'plinth vm show web', description: 'heartbeat, addresses, each service and its version' }],
+    exitStatuses: vmExitStatuses,
+    built: true,
+  },
+  {
+    name: 'vm stop',
+    summary: 'ask the guest to stop, and wait until it has',
+    arguments: [machineArgument],
+    options: [
+      { flag: '--force', description: 'even where somebody works in the guest', built: true },
+      { flag: '--reboot', description: 'restart it instead, and do not wait', built: true },
+      { flag: '--timeout', value: 'SECONDS', default: '120', description: 'how long to wait', built: true },
+    ],
+    examples: [
+      { command: 'plinth vm stop web', description: 'by its shutdown service, or its power button where it has none' },
+      { command: 'plinth vm stop web --reboot', description: 'restart the guest' },
+    ],
+    exitStatuses: vmExitStatuses,
+    built: true,
+  },
+  simpleVm('turn-off', 'turn a machine off, like pulling the plug'),
+  simpleVm('reset', 'reset a machine, as its reset button would'),
+  simpleVm('pause', "stop a machine's processors"),
+  simpleVm('resume', 'let a paused machine go on, and set its clock'),
+  simpleVm('freeze', "write out and hold still the guest's file systems, for a backup"),
+  simpleVm('thaw', "let the guest's file systems go on"),
+  {
+    name: 'vm cp',
+    summary: 'copy a file into the guest',
+    arguments: [
+      { name: 'FILE', required: true, description: 'a file here' },
+      {
+        name: 'NAME:PATH',
+        required: true,
+        description: 'a running machine and an absolute path; a folder ends with /',
+      },
+    ],
+    options: [
+      { flag: '--force', description: 'replace a file that is there', built: true },
+      { flag: '--parents', description: 'make the folder, and those above it', built: true },
+    ],
+    examples: [{ command: 'plinth vm cp notes.txt web:/var/tmp/', description: 'by the guest services of the guest' }],
+    exitStatuses: { ...vmExitStatuses, 66: 'the file cannot be read' },
+    built: true,
+  },
+  {
+    name: 'vm kvp',
+    summary: 'read and write key-value pairs that host and guest share',
+    arguments: [
+      machineArgument,
+      { name: 'OPERATION', required: false, description: 'list (default), get, set or rm' },
+      { name: 'KEY', required: false, description: 'at most 255 characters' },
+      { name: 'VALUE', required: false, description: 'for set, at most 1023 characters' },
+    ],
+    options: [
+      {
+        flag: '--pool',
+        value: 'POOL',
+        choices: ['external', 'guest', 'auto', 'auto-external', 'auto-internal'],
+        default: 'external',
+        description: "whose pairs: the host's, those of the guest's programs, what the guest's system says of itself..",
+        built: true,
+      },
+      outputOption,
+    ],
+    examples: [
+      { command: 'plinth vm kvp web list --pool auto', description: "the guest's system, name and addresses" },
+      { command: 'plinth vm kvp web set color blue', description: 'in the guest: /var/lib/hyperv/.kvp_pool_0' },
+    ],
+    exitStatuses: { ...vmExitStatuses, 1: 'refused, failed, or there is no such key' },
+    built: true,
+  },
+  {
     name: 'host check',
     summary: 'check what this machine has of what Plinth needs, and tell what to do about the rest',
     arguments: [],
@@ -349,7 +457,9 @@ export const commands: readonly CommandDefinition[] = [
   },
   notBuilt('image pull', 'fetch an image'),
   ...['start', 'stop', 'status', 'info', 'events'].map((verb) => notBuilt(`host ${verb}`, 'the management service')),
-  notBuilt('vm', 'virtual machines that the management service keeps'),
+  ...['create', 'set', 'start', 'save', 'rename', 'rm', 'console', 'exec', 'wait', 'export', 'import'].map((verb) =>
+    notBuilt(`vm ${verb}`, 'virtual machines that the management service keeps'),
+  ),
   notBuilt('checkpoint', 'checkpoints of virtual machines'),
   notBuilt('disk', 'virtual disks'),
   notBuilt('switch', 'virtual switches'),

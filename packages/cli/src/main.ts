@@ -49,6 +49,53 @@ const handlers: Readonly<Record<string, CommandHandler>> = {
     ]);
     return print(await inspectCommand(homeFolder(), invocation.arguments[0] ?? '', outputFormat(invocation)));
   },
+  'vm ls': async (invocation) => {
+    const [vm, { homeFolder }] = await vmModules();
+    return print(await vm.vmListCommand(homeFolder(), outputFormat(invocation)));
+  },
+  'vm show': async (invocation) => {
+    const [vm, { homeFolder }] = await vmModules();
+    return print(await vm.vmShowCommand(homeFolder(), invocation.arguments[0] ?? '', outputFormat(invocation)));
+  },
+  'vm stop': async ({ arguments: [name = ''], options }) => {
+    const [[vm, { homeFolder }], { parseSeconds }] = await Promise.all([vmModules(), import('./values.ts')]);
+    const timeout = options['--timeout'];
+    await vm.vmStopCommand(homeFolder(), name, {
+      force: options['--force'] === true,
+      reboot: options['--reboot'] === true,
+      timeoutSeconds: typeof timeout === 'string' ? parseSeconds(timeout, '--timeout', 'vm stop') : 120,
+    });
+    return 0;
+  },
+  ...Object.fromEntries(
+    (['turn-off', 'reset', 'pause', 'resume', 'freeze', 'thaw'] as const).map((verb): [string, CommandHandler] => [
+      `vm ${verb}`,
+      async (invocation) => {
+        const [vm, { homeFolder }] = await vmModules();
+        await vm.vmSimpleCommand(homeFolder(), verb, invocation.arguments[0] ?? '');
+        return 0;
+      },
+    ]),
+  ),
+  'vm cp': async ({ arguments: [source = '', target = ''], options }) => {
+    const [vm, { homeFolder }] = await vmModules();
+    const flags = { force: options['--force'] === true, parents: options['--parents'] === true };
+    await vm.vmCopyCommand(homeFolder(), source, target, flags);
+    return 0;
+  },
+  'vm kvp': async (invocation) => {
+    const [vm, { homeFolder }] = await vmModules();
+    const given = invocation.options['--pool'];
+    const pool = typeof given === 'string' ? given : 'external';
+    const { text, exitStatus } = await vm.vmKvpCommand(
+      homeFolder(),
+      invocation.arguments,
+      pool,
+      outputFormat(invocation),
+    );
+    await print(text);
+    return exitStatus;
+  },
   'host check': async (invocation) => {
     const { hostCheckCommand } = await import('./host-command.ts');
     const { text, exitStatus } = hostCheckCommand(outputFormat(invocation));
@@ -64,6 +111,8 @@ const handlers: Readonly<Record<string, CommandHandler>> = {
     return print(completionScript(invocation.arguments[0] ?? ''));
   },
 };
+
+const vmModules = () => Promise.all([import('./vm-command.ts'), import('./home.ts')]);
 
 async function main(words: readonly string[]): Promise<number> {
   // A reader that has seen enough (plinth ... | head) is no fault: end as programs do on SIGPIPE.

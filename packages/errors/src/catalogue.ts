@@ -160,6 +160,18 @@ export const catalogue = {
     tryNext: 'plinth run --cpus 1',
     exitStatus: 64,
   },
+  'PL-1023': {
+    what: "'{name}' is still running after {seconds} seconds",
+    why: 'The guest was asked to stop, and has not yet; it may be busy, or waiting for somebody',
+    tryNext: 'plinth vm turn-off {name}, which is like pulling the plug',
+    exitStatus: 1,
+  },
+  'PL-1024': {
+    what: "'{target}' does not say where the file is to go",
+    why: "The second argument is a machine's name, a colon and an absolute path in its guest",
+    tryNext: 'plinth vm cp --help',
+    exitStatus: 64,
+  },
   // (append 1000s above this line)
 
   // ---- 2000s: input files, loader, images --------------------------------------------------------------------------
@@ -351,7 +363,7 @@ export const catalogue = {
   },
   'PL-3008': {
     what: "The control socket does not understand '{command}'",
-    why: 'A request is one line of JSON whose command is one of identify, inspect, pause, resume, reset, stop, turn-off',
+    why: 'A request is one line of JSON whose command is one of identify, inspect, pause, resume, reset, stop, turn-off, services, kvp, copy-file, freeze, thaw',
     tryNext: 'plinth inspect, of the same version as the running machine',
     exitStatus: 1,
   },
@@ -366,6 +378,12 @@ export const catalogue = {
     why: 'It says how guest code becomes WebAssembly: off (only interpreted), on (when it is hot) or force (before it first runs)',
     tryNext: 'PLINTH_TRANSLATOR=off, on or force; without it, it is on',
     exitStatus: 64,
+  },
+  'PL-3011': {
+    what: "The control socket's command '{command}' lacks its parameter '{parameter}'",
+    why: 'It takes {expected} for it',
+    tryNext: 'plinth vm --help, of the same version as the running machine',
+    exitStatus: 1,
   },
   'PL-3101': {
     what: 'The VM cannot be saved at this moment',

@@ -5,7 +5,7 @@
  *     -> {"id": 1, "command": "inspect", "path": "processors/0"}
  *     <- {"id": 1, "result": {...}}            or {"id": 1, "error": {"code": "PL-1018", ...}}
  *
- * Commands: identify, inspect, pause, resume, reset, stop, turn-off. A socket file without a process behind it (after a kill)
+ * Commands: CONTROL_COMMANDS; some take `parameters` (guest-services.ts). A socket file without a process behind it (after a kill)
  * is removed by the next one that comes across it. Called by: run-virtual-machine.ts (server), cli (client).
  */
 import { chmodSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
@@ -18,17 +18,34 @@ import { fileReason } from './console-pump.ts';
 const LINE_LIMIT = 4 * 1024 * 1024;
 const REQUEST_LIMIT = 64 * 1024;
 const ANSWER_MILLISECONDS = 5000;
+/** The most that a timer of Node takes, in milliseconds: 24 days. */
+const LONGEST_TIMER = 2 ** 31 - 1;
 /** Bytes of a socket's path without its closing zero (sockaddr_un). A longer one would be cut short without a word. */
 const PATH_LIMIT = process.platform === 'linux' ? 107 : 103;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
-export const CONTROL_COMMANDS = ['identify', 'inspect', 'pause', 'resume', 'reset', 'stop', 'turn-off'] as const;
+export const CONTROL_COMMANDS = [
+  'identify',
+  'inspect',
+  'pause',
+  'resume',
+  'reset',
+  'stop',
+  'turn-off',
+  'services',
+  'kvp',
+  'copy-file',
+  'freeze',
+  'thaw',
+] as const;
 export type ControlCommand = (typeof CONTROL_COMMANDS)[number];
 
 export interface ControlRequest {
   readonly command: ControlCommand;
   /** For `inspect`: names separated by slashes; absent or empty for the whole tree. */
   readonly path?: string;
+  /** What the command needs besides: texts and switches. */
+  readonly parameters?: Readonly<Record<string, unknown>>;
 }
 
 /** Answers a request; what it throws goes to the asker. */
@@ -145,7 +162,11 @@ async function answer(line: string, handler: ControlHandler): Promise<string> {
       throw new PlinthError('PL-3008', { command: 'command' in request ? String(request.command) : '' });
     }
     const path = 'path' in request && typeof request.path === 'string' ? request.path : undefined;
-    const result = await handler(path === undefined ? { command } : { command, path });
+    const parameters =
+      'parameters' in request && typeof request.parameters === 'object' && request.parameters !== null
+        ? { parameters: request.parameters as Readonly<Record<string, unknown>> }
+        : {};
+    const result = await handler({ command, ...(path === undefined ? {} : { path }), ...parameters });
     return `${JSON.stringify({ id, result: result ?? null }, writeBigint)}\n`;
   } catch (error) {
     const known = error instanceof PlinthError ? error : new PlinthError('PL-3008', { command: line.slice(0, 80) });
@@ -173,9 +194,14 @@ function readLines(socket: Socket, limit: number, received: (line: string) => vo
 
 /**
  * Sends one request to a running VM and gives its result.
+ * @param patience milliseconds that it may take: more than usual where the guest has to do something
  * @throws PlinthError the VM's own refusal; PL-1021 when nobody answers
  */
-export function requestControl(socketPath: string, request: ControlRequest): Promise<unknown> {
+export function requestControl(
+  socketPath: string,
+  request: ControlRequest,
+  patience: number = ANSWER_MILLISECONDS,
+): Promise<unknown> {
   const name = socketPath.replace(/^.*[\\/]/, '').replace(/\.sock$/, '');
   const unreachable = (reason: string): PlinthError => new PlinthError('PL-1021', { name, socket: socketPath, reason });
   return new Promise((resolve, reject) => {
@@ -187,7 +213,7 @@ export function requestControl(socketPath: string, request: ControlRequest): Pro
     };
     const timer = setTimeout(
       () => finish(() => reject(unreachable('its process does not answer'))),
-      ANSWER_MILLISECONDS,
+      Math.min(patience, LONGEST_TIMER),
     );
     socket.on('connect', () => socket.write(`${JSON.stringify({ id: 1, ...request })}\n`));
     socket.on('error', (error) => finish(() => reject(unreachable(`it cannot be reached (${fileReason(error)})`))));

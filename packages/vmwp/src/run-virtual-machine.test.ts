@@ -96,6 +96,9 @@ describe('a run', () => {
     });
     const statistics = JSON.parse(readFileSync(file, 'utf8'));
     expect(statistics).toEqual(result.statistics);
+    // A guest without drivers learns of no channel.
+    const { channels } = statistics.vmbus as { channels: { state: string }[] };
+    expect(new Set(channels.map(({ state }) => state))).toEqual(new Set(['unoffered']));
     expect(statistics).toMatchObject({
       engine: 'software',
       cpus: 1,

@@ -27,6 +27,7 @@ import { ConsoleTail, writeCrashReport } from './crash-report.ts';
 import { crashReason, isCrash, readErrorRecord } from './error-record.ts';
 import { ExecSession } from './exec-session.ts';
 import { guestCrashReason } from './guest-crash-reason.ts';
+import { answerServiceRequest, shutDownByService } from './guest-services.ts';
 import { MarkWatcher } from './marks.ts';
 import { monotonicNanoseconds, peakResidentBytes, processTimes } from './process-times.ts';
 import { ProcessorHost } from './processor-host.ts';
@@ -493,18 +494,37 @@ class MachineRun {
       case 'resume':
         this.#paused = false;
         this.#processor.send({ kind: 'resume' });
+        this.#devices?.integration.resumed();
         return { state: 'running' };
       case 'reset':
         this.#paused = false;
         this.#processor.send({ kind: 'reset' });
         return { state: 'running' };
       case 'stop':
-        this.#chipset.pm.pressPowerButton();
-        return { state: 'stopping' };
+        return this.#stop(request);
       case 'turn-off':
         this.#leave();
         return { state: 'off' };
+      default: {
+        const services = this.#devices?.integration;
+        if (services !== undefined) return answerServiceRequest(services, request);
+        throw new PlinthError('PL-3201', {
+          service: 'integration',
+          reason: 'The guest is not told of the hypervisor (--cpu-features -hypervisor)',
+          remedy: 'running it without that option',
+        });
+      }
     }
+  }
+
+  /** By its shutdown service where it has one; its power button works in any guest, but cannot ask for a restart. */
+  async #stop(request: ControlRequest): Promise<unknown> {
+    const services = this.#devices?.integration;
+    if (services !== undefined && (await shutDownByService(services, request))) {
+      return { state: 'stopping', by: 'shutdown service' };
+    }
+    this.#chipset.pm.pressPowerButton();
+    return { state: 'stopping', by: 'power button' };
   }
 
   async #inspect(): Promise<object> {

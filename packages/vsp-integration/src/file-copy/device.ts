@@ -23,6 +23,12 @@ import {
 /** Longer than Linux waits for its daemon before it answers with a failure. */
 const PATIENCE = 40_000;
 
+/** What a guest means that only says that it failed. */
+const FAILED = [
+  'The folder does not exist there, or nothing can be written to it',
+  'the same command with --parents, or another folder',
+] as const;
+
 /** What is copied. */
 export interface FileSource {
   readonly size: number;
@@ -77,10 +83,14 @@ export class FileCopyService extends IntegrationService {
     const { fileName, folder, overwrite = false, createFolder = false, progress } = options;
     const action = `take the file ${fileName}`;
     const name = encodeText(fileName, NAME_BYTES);
-    const path = encodeText(folder, NAME_BYTES);
+    // The daemon makes and looks for each folder that a slash follows.
+    const path = encodeText(folder.endsWith('/') ? folder : `${folder}/`, NAME_BYTES);
     if (name === undefined || path === undefined) {
       const value = name === undefined ? fileName : folder;
-      throw new PlinthError('PL-3203', { value, reason: 'A file name and a folder have at most 259 characters each' });
+      throw new PlinthError('PL-3203', {
+        value,
+        reason: 'A file name and a folder have at most 259 characters each, with a slash behind the folder',
+      });
     }
     if (this.#copy.kind !== 'idle') {
       const reason = `${this.#copy.fileName} is being copied to it`;
@@ -131,7 +141,7 @@ export class FileCopyService extends IntegrationService {
 
   async #step(action: string, body: Uint8Array): Promise<void> {
     const { status } = await this.request(body, PATIENCE);
-    if (status !== SERVICE_STATUS.ok) throw refusal(action, status);
+    if (status !== SERVICE_STATUS.ok) throw refusal(action, status, FAILED);
   }
 
   override inspect(): InspectTree {

@@ -13,9 +13,13 @@ const REASONS: ReadonlyMap<number, readonly [reason: string, remedy: string]> = 
   [SERVICE_STATUS.notConnected, ['The service in the guest is not running', 'starting it in the guest']],
 ]);
 
-/** @param action what the guest was asked to do, `freeze its file systems` */
-export function refusal(action: string, status: number): PlinthError {
-  const [reason, remedy] = REASONS.get(status) ?? [
+/**
+ * @param action what the guest was asked to do, `freeze its file systems`
+ * @param failed what a failure without a reason most likely means here: the reason, and what to try
+ */
+export function refusal(action: string, status: number, failed?: readonly [string, string]): PlinthError {
+  const known = status === SERVICE_STATUS.fail ? failed : REASONS.get(status);
+  const [reason, remedy] = known ?? [
     `It answered with 0x${status.toString(16).padStart(8, '0')}`,
     "the same command again; the guest's log says more",
   ];

@@ -8,12 +8,13 @@ import {
 } from './protocol.ts';
 
 const answer = (type: number, value: readonly number[], valueSize = value.length): Uint8Array => {
-  const body = buildValueRequest('get', 'guest', 'key') ?? new Uint8Array(0);
+  const body = buildEnumerateRequest('guest', 0);
   const view = new DataView(body.buffer);
-  view.setUint32(4, type, true);
-  view.setUint32(12, valueSize, true);
-  body.fill(0, 16 + 512);
-  body.set(value, 16 + 512);
+  view.setUint32(8, type, true);
+  view.setUint32(12, 8, true);
+  view.setUint32(16, valueSize, true);
+  body.set([107, 0, 101, 0, 121, 0], 20);
+  body.set(value, 20 + 512);
   return body;
 };
 
@@ -37,14 +38,14 @@ it.each([
   ['64 bits', 11, [1, 0, 0, 0, 0, 0, 0, 0x80], '9223372036854775809'],
   ["64 bits by Linux's number", 8, [2, 0, 0, 0, 0, 0, 0, 0], '2'],
 ])('a value may be %s', (_, type, value, expected, size?: number) => {
-  expect(parseValueAnswer('get', answer(type, value, size))).toEqual({ key: 'key', value: expected });
+  expect(parseValueAnswer(answer(type, value, size))).toEqual({ key: 'key', value: expected });
 });
 
 it('what is no value is none', () => {
-  expect(parseValueAnswer('get', answer(3, [1]))).toBeUndefined();
-  expect(parseValueAnswer('get', new Uint8Array(100))).toBeUndefined();
-  expect(parseValueAnswer('enumerate', answer(1, []).subarray(0, 2579))).toBeUndefined();
-  expect(parseValueAnswer('get', answer(1, [104, 0], 0xffffffff))?.value).toBe('h');
+  expect(parseValueAnswer(answer(3, [1]))).toBeUndefined();
+  expect(parseValueAnswer(new Uint8Array(100))).toBeUndefined();
+  expect(parseValueAnswer(answer(1, []).subarray(0, 2579))).toBeUndefined();
+  expect(parseValueAnswer(answer(1, [104, 0], 0xffffffff))?.value).toBe('h');
   expect(parseAddressesAnswer(new Uint8Array(7427))).toBeUndefined();
 });
 

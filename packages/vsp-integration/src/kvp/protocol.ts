@@ -12,7 +12,7 @@ export const KVP_VERSIONS = [
   { major: 4, minor: 0 },
 ] as const;
 
-const KVP_OPERATION = { get: 0, set: 1, delete: 2, enumerate: 3, getAddresses: 4, setAddresses: 5 } as const;
+const KVP_OPERATION = { set: 1, delete: 2, enumerate: 3, getAddresses: 4, setAddresses: 5 } as const;
 
 /** Whose pairs they are: given by the host, by the guest's programs, by the guest's system, by the host's system, unused. */
 export const KVP_POOL = { external: 0, guest: 1, auto: 2, 'auto-external': 3, 'auto-internal': 4 } as const;
@@ -28,6 +28,8 @@ const KVP_HEADER = new Layout({ operation: 'u8', pool: 'u8' });
 const VALUE = new Layout({ type: 'u32', keySize: 'u32', valueSize: 'u32', key: KEY_BYTES, value: VALUE_BYTES });
 const DELETE = new Layout({ keySize: 'u32', key: KEY_BYTES });
 const BODY_OFFSET = 4;
+/** In front of the pair in a listing. */
+const INDEX_BYTES = 4;
 
 const ADDRESSES = new Layout({
   operation: 'u8',
@@ -58,7 +60,7 @@ export interface AdapterAddresses {
 
 /** A request about one pair; undefined when key or value is too long. */
 export function buildValueRequest(
-  operation: 'get' | 'set' | 'delete',
+  operation: 'set' | 'delete',
   pool: KvpPool,
   key: string,
   value = '',
@@ -88,9 +90,9 @@ export function buildEnumerateRequest(pool: KvpPool, index: number): Uint8Array<
   return message;
 }
 
-/** The pair in an answer to 'get' or 'enumerate'; undefined when there is none that can be understood. */
-export function parseValueAnswer(operation: 'get' | 'enumerate', body: Uint8Array): KeyValue | undefined {
-  const fields = VALUE.read(body, BODY_OFFSET + (operation === 'enumerate' ? 4 : 0));
+/** The pair in an answer to 'enumerate'; undefined when there is none that can be understood. */
+export function parseValueAnswer(body: Uint8Array): KeyValue | undefined {
+  const fields = VALUE.read(body, BODY_OFFSET + INDEX_BYTES);
   if (fields === undefined) return undefined;
   const view = new DataView(fields.value.buffer, fields.value.byteOffset);
   const key = decodeText(fields.key.subarray(0, Math.min(fields.keySize, KEY_BYTES)));

@@ -49,6 +49,7 @@ export class LinuxUtils {
   readonly times: { readonly host: bigint; readonly reference: bigint; readonly flags: number }[] = [];
   readonly pools: Map<string, string>[] = Array.from({ length: 5 }, () => new Map());
   readonly files = new Map<string, Uint8Array>();
+  readonly folders = new Set(['/', '/t/']);
   shutdownStatus = 0;
   vssStatus = 0;
   /** From 6.10 on: one packet for each signal. */
@@ -218,12 +219,6 @@ export class LinuxUtils {
       view.setUint32(at + 8, put(body, at + 12 + 512, found), true);
     };
     switch (operation) {
-      case 0: {
-        const found = pool.get(text(body.subarray(16, 16 + 512)));
-        if (found === undefined) return 0x80070103;
-        value(4, found);
-        return 0;
-      }
       case 1:
         pool.set(text(body.subarray(16, 16 + 512)), text(body.subarray(16 + 512)));
         return 0;
@@ -265,8 +260,12 @@ export class LinuxUtils {
     const operation = view.getUint32(0, true);
     this.log.push(`fcopy ${operation}`);
     if (operation === 0) {
-      const name = `${text(body.subarray(556, 556 + 520))}/${text(body.subarray(36, 36 + 520))}`;
+      const folder = text(body.subarray(556, 556 + 520));
+      const name = `${folder}${text(body.subarray(36, 36 + 520))}`;
       const flags = view.getUint32(1076, true);
+      // The daemon makes and looks for what stands before a slash.
+      if (!folder.endsWith('/') || (!this.folders.has(folder) && (flags & 2) === 0)) return 0x80004005;
+      this.folders.add(folder);
       if (this.files.has(name) && (flags & 1) === 0) return 0x80070050;
       this.#target = { name, flags };
       this.files.set(name, new Uint8Array(0));

@@ -21,6 +21,12 @@ const PATIENCE = 40_000;
 const VERSION_WITH_FREEZE = 5;
 const FROZEN_LIMIT = 10 * 60_000;
 
+/** Linux's driver answers so at once while its daemon does not run. */
+const NO_DAEMON = [
+  'Its hv_vss_daemon does not run, or could not do it',
+  'starting hv_vss_daemon in the guest (package hyperv-daemons)',
+] as const;
+
 export type FreezeState =
   | { readonly kind: 'thawed' }
   | { readonly kind: 'freezing' }
@@ -60,7 +66,7 @@ export class VssService extends IntegrationService {
       VSS_MESSAGE.build({ operation: VSS_OPERATION.checkHotBackup }),
       PATIENCE,
     );
-    if (status !== SERVICE_STATUS.ok) throw refusal('agree to a backup while it runs', status);
+    if (status !== SERVICE_STATUS.ok) throw refusal('agree to a backup while it runs', status, NO_DAEMON);
     return VSS_MESSAGE.read(body)?.flags ?? 0;
   }
 
@@ -84,7 +90,7 @@ export class VssService extends IntegrationService {
     this.#frozen = { kind: 'freezing' };
     try {
       const { status } = await this.request(FREEZE_MESSAGE.build({ operation: VSS_OPERATION.freeze }), FREEZE_PATIENCE);
-      if (status !== SERVICE_STATUS.ok) throw refusal('freeze its file systems', status);
+      if (status !== SERVICE_STATUS.ok) throw refusal('freeze its file systems', status, NO_DAEMON);
       this.#frozen = { kind: 'frozen', since: this.clock.milliseconds(), limit };
     } catch (error) {
       this.#frozen = { kind: 'thawed' };
