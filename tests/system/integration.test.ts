@@ -1,0 +1,156 @@
+/**
+ * The integration services with an unmodified Debian guest: its hv_utils driver and its own daemons on the one side, `plinth vm` on the
+ * other.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { GuestShell } from '../support/guest-shell.ts';
+import { cloud, ensureImage } from '../support/images.ts';
+import { kernelComplaints } from '../support/kernel-log.ts';
+import { isLong } from '../support/long.ts';
+import { type Ended, plinth } from '../support/plinth.ts';
+
+const MIB = 2 ** 20;
+const name = `integration-${process.pid}`;
+const folder = mkdtempSync(join(tmpdir(), 'plinth-integration-'));
+let shell: GuestShell;
+
+beforeAll(async () => {
+  await ensureImage(cloud);
+  shell = new GuestShell([cloud, '--name', name]);
+  await shell.output('true');
+  await until(async () => (await services()).every(({ condition }) => condition === 'working'));
+});
+afterAll(async () => {
+  await shell.end();
+  rmSync(folder, { recursive: true });
+});
+
+interface Service {
+  readonly name: string;
+  readonly condition: string;
+  readonly version: string | null;
+  readonly text: string;
+  readonly remedy: string | null;
+}
+
+async function vm(...words: string[]): Promise<Ended> {
+  const [verb = '', ...rest] = words;
+  return plinth(['vm', verb, ...rest]);
+}
+async function services(): Promise<Service[]> {
+  const { status, stdout, stderr } = await vm('show', name, '-o', 'json');
+  if (status !== 0) throw new Error(stderr);
+  return (JSON.parse(stdout) as { services: Service[] }).services;
+}
+/** Waits for what the guest does in its own time. */
+async function until(isSo: () => Promise<boolean>, seconds = 120): Promise<void> {
+  const deadline = performance.now() + seconds * 1000;
+  while (!(await isSo())) {
+    if (performance.now() > deadline) throw new Error(`still not so after ${seconds} s: ${isSo}`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+const inGuest = async (script: string): Promise<string> => (await shell.output(script)).trim();
+
+describe('integration services', () => {
+  it('agree on the versions that Linux has', async () => {
+    expect(Object.fromEntries((await services()).map((service) => [service.name, service.version]))).toEqual({
+      shutdown: '3.2',
+      'time-sync': '4.0',
+      heartbeat: '3.0',
+      kvp: '4.0',
+      vss: '5.0',
+      'file-copy': '1.1',
+    });
+    const log = await inGuest('dmesg');
+    for (const line of ['Heartbeat IC version 3.0', 'Shutdown IC version 3.2', 'TimeSync IC version 4.0']) {
+      expect(log).toContain(line);
+    }
+    const [row] = (JSON.parse((await vm('ls', '-o', 'json')).stdout) as { name: string; heartbeat: string }[]).filter(
+      (machine) => machine.name === name,
+    );
+    expect(row?.heartbeat).toBe('ok');
+  });
+
+  it('exchange key-value pairs both ways', async () => {
+    expect((await vm('kvp', name, 'set', 'Farbe', 'grün')).status).toBe(0);
+    expect(await inGuest("tr -d '\\000' </var/lib/hyperv/.kvp_pool_0")).toBe('Farbegrün');
+    expect((await vm('kvp', name, 'get', 'Farbe')).stdout).toBe('grün\n');
+    expect(await inGuest("tr -d '\\000' </var/lib/hyperv/.kvp_pool_3")).toContain(`VirtualMachineName${name}`);
+    // The guest's own pool: records of 512 and 2048 bytes, as its daemon keeps them.
+    await shell.output(
+      '{ printf city; dd if=/dev/zero bs=1 count=508; printf Paris; dd if=/dev/zero bs=1 count=2043; } 2>/dev/null >/var/lib/hyperv/.kvp_pool_1',
+    );
+    await until(async () => (await vm('kvp', name, 'get', 'city', '--pool', 'guest')).stdout === 'Paris\n');
+    const auto = await vm('kvp', name, '--pool', 'auto', '-o', 'json');
+    expect(JSON.parse(auto.stdout)).toContainEqual({ key: 'OSName', value: 'Linux' });
+    expect((await vm('kvp', name, 'rm', 'Farbe')).status).toBe(0);
+    expect(await vm('kvp', name, 'get', 'Farbe')).toMatchObject({ status: 1, stdout: '' });
+  });
+
+  it('copy a file, byte for byte', async () => {
+    const bytes = randomBytes((isLong ? 256 : 8) * MIB + 12345);
+    const source = join(folder, 'file.bin');
+    writeFileSync(source, bytes);
+    expect(await vm('cp', source, `${name}:/tmp/new/folder/`, '--parents')).toMatchObject({ status: 0 });
+    const digest = createHash('sha256').update(bytes).digest('hex');
+    expect(await inGuest('sha256sum </tmp/new/folder/file.bin')).toMatch(digest);
+    const again = await vm('cp', source, `${name}:/tmp/new/folder/file.bin`);
+    expect(again).toMatchObject({ status: 1 });
+    expect(again.stderr).toMatch(/PL-3202.*There is a file of that name.*--force/);
+    expect((await vm('cp', source, `${name}:/nowhere/file.bin`)).stderr).toMatch(/--parents/);
+    expect((await vm('cp', join(folder, 'missing'), `${name}:/tmp/`)).status).toBe(66);
+    expect((await vm('cp', source, '/tmp/')).status).toBe(64);
+    await shell.output('rm -r /tmp/new');
+  });
+
+  it('set the clock again when the guest goes on after a pause', async () => {
+    await shell.output('date -s "2001-02-03 04:05:06" >/dev/null');
+    expect((await vm('pause', name)).status).toBe(0);
+    expect((await vm('resume', name)).status).toBe(0);
+    await until(async () => Math.abs(Number(await inGuest('date +%s')) - Date.now() / 1000) < 5);
+  });
+
+  it('freeze file systems, and let them go', async () => {
+    await shell.output(
+      'modprobe brd rd_nr=1 rd_size=16384; mke2fs -I 256 /dev/ram0 >/dev/null 2>&1; mkdir -p /mnt/disk; mount -t ext4 /dev/ram0 /mnt/disk',
+    );
+    expect((await vm('freeze', name)).status).toBe(0);
+    // What writes now waits until the thaw.
+    await shell.output('echo written >/mnt/disk/file & echo $! >/tmp/writer; sleep 0.5');
+    expect(await inGuest('test -d /proc/$(cat /tmp/writer) && echo waits')).toBe('waits');
+    expect((await vm('freeze', name)).stderr).toMatch(/They are frozen/);
+    expect((await vm('thaw', name)).status).toBe(0);
+    await until(async () => (await inGuest('cat /mnt/disk/file')) === 'written');
+    await shell.output('umount /mnt/disk');
+  });
+
+  it('say what is missing while a daemon does not run, and come back with it', async () => {
+    await shell.output('kill $(pidof hv_kvp_daemon hv_vss_daemon hv_fcopy_daemon); sleep 0.5; rmmod hv_utils');
+    await until(async () => (await services()).every(({ condition }) => condition === 'no-contact'));
+    const refused = await vm('kvp', name, 'list');
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toMatch(/PL-3201.*no driver.*hyperv-daemons/);
+    const rounds = isLong ? 50 : 5;
+    await shell.output(`for i in $(seq ${rounds}); do modprobe hv_utils; rmmod hv_utils; done; modprobe hv_utils`);
+    await until(
+      async () => (await services()).find((service) => service.name === 'heartbeat')?.condition === 'working',
+    );
+    expect((await services()).find((service) => service.name === 'kvp')).toMatchObject({ condition: 'negotiating' });
+    await shell.output('hv_kvp_daemon; hv_vss_daemon; hv_fcopy_daemon');
+    await until(async () => (await services()).every(({ condition }) => condition === 'working'));
+    expect((await vm('kvp', name, 'set', 'again', 'yes')).status).toBe(0);
+  });
+
+  it('leave the kernel without a complaint, and stop it from the host', async () => {
+    expect(kernelComplaints(await shell.output('dmesg -r'))).toEqual([]);
+    const stopped = await vm('stop', name);
+    expect(stopped).toMatchObject({ status: 0 });
+    // A shell that ran under --exec ended with the guest, and that is what its run says.
+    expect(await shell.process.ended).toMatchObject({ status: 75 });
+  });
+});
