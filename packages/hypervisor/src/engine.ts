@@ -90,6 +90,8 @@ export interface VirtualProcessor {
 
 /** What the hypervisor's interface to guests needs of a processor beyond running it. On the processor's own thread only. */
 export interface EnlightenedProcessor extends VirtualProcessor {
+  /** Whether it executes 64-bit code: EFER.LMA and CS.L are set. */
+  executesLongCode(): boolean;
   /** A register of the local APIC by its offset in the xAPIC page, in either of the APIC's modes. */
   readApicRegister(offset: number): number;
   writeApicRegister(offset: number, value: number): void;

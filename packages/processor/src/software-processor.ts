@@ -62,6 +62,10 @@ interface EngineExports extends TranslationExports, DecoderExports {
 const EXIT = { halt: 1, shutdown: 2, kicked: 3, budget: 4, unsupported: 5 } as const;
 /** What EXIT_UNSUPPORTED names (assembly/system.ts). */
 const UNSUPPORTED: Readonly<Record<number, string>> = { 1: 'x87 arithmetic' };
+const CODE_ATTRIBUTES = STATE.SEGMENTS + SEGMENT_REGISTERS.indexOf('Cs') * SEGMENT_BYTES + SEGMENT.ATTRIBUTES;
+/** CS.L, EFER.LMA. */
+const LONG_CODE = 0x2000;
+const LONG_MODE_ACTIVE = 0x400;
 /** Answers to a hypercall (assembly/system.ts). */
 const HYPERCALL = { absent: 0, completed: 1, again: 2 } as const;
 /** Operation numbers are below this. */
@@ -342,6 +346,11 @@ class SoftwareProcessor implements EnlightenedProcessor {
   instructionCounts(): { readonly interpreted: number; readonly translated: number } {
     const translated = Number(this.#view.getBigUint64(STATE.TRANSLATED, true));
     return { interpreted: Number(this.#view.getBigUint64(STATE.INSTRUCTIONS, true)) - translated, translated };
+  }
+
+  executesLongCode(): boolean {
+    const attributes = this.#view.getUint16(CODE_ATTRIBUTES, true);
+    return (attributes & LONG_CODE) !== 0 && (this.#view.getUint32(STATE.EFER, true) & LONG_MODE_ACTIVE) !== 0;
   }
 
   readApicRegister(offset: number): number {

@@ -133,8 +133,8 @@ function guestEnd() {
   const registers = new Map<string, bigint>();
   const processor = {
     index: 0,
-    readRegister: (name: string) =>
-      name === 'Cs' ? { selector: 8, base: 0n, limit: 0, attributes: 0xa09b } : (registers.get(name) ?? 0n),
+    executesLongCode: () => true,
+    readRegister: (name: string) => registers.get(name) ?? 0n,
     writeRegister: (name: string, value: unknown) => {
       if (typeof value === 'bigint') registers.set(name, value);
     },
@@ -160,7 +160,6 @@ function guestEnd() {
     runTime: () => 0,
   });
   const view = thread.partition(child.partitionId);
-  registers.set('Efer', 0xd00n);
   view.msrWrite(0x40000000, 1n);
   view.msrWrite(0x40000001, 0x20_0001n);
   return {

@@ -16,10 +16,7 @@ const LEGACY_CODE = { selector: 8, base: 0n, limit: 0xffffffff, attributes: 0xc0
 /** A processor without instructions. Registers that nobody wrote are zero. */
 export class TestProcessor implements EnlightenedProcessor {
   readonly index: number;
-  readonly registers = new Map<RegisterName, RegisterValue>([
-    ['Cs', LONG_CODE],
-    ['Efer', 0xd00n],
-  ]);
+  readonly registers = new Map<RegisterName, RegisterValue>([['Cs', LONG_CODE]]);
   readonly apic = new Map<number, number>();
   readonly assists = new Map<number, { automaticEoi: boolean; eoiNotice: boolean }>();
   flushes = 0;
@@ -34,6 +31,10 @@ export class TestProcessor implements EnlightenedProcessor {
 
   writeRegister(name: RegisterName, value: RegisterValue): void {
     this.registers.set(name, value);
+  }
+
+  executesLongCode(): boolean {
+    return this.registers.get('Cs') === LONG_CODE;
   }
 
   readApicRegister(offset: number): number {
@@ -167,10 +168,13 @@ export class TestGuest {
     return { outcome, status: Number(result & 0xffffn), reps: Number((result >> 32n) & 0xfffn) };
   }
 
-  /** Makes the processor one that runs 32-bit code. */
+  /** Makes the processor one that runs 32-bit code, or 64-bit code again. */
   enterLegacyMode(): void {
     this.processor.writeRegister('Cs', LEGACY_CODE);
-    this.processor.writeRegister('Efer', 0n);
+  }
+
+  enterLongMode(): void {
+    this.processor.writeRegister('Cs', LONG_CODE);
   }
 
   /** Writes 64-bit words to guest memory. */

@@ -174,8 +174,7 @@ describe('a hostile guest', () => {
             guest.enableSynic();
           }
           if (outcome === 'completed' && status === 0) accepted++;
-          guest.processor.writeRegister('Cs', { selector: 8, base: 0n, limit: 0xffffffff, attributes: 0xa09b });
-          guest.processor.writeRegister('Efer', 0xd00n);
+          guest.enterLongMode();
         }
       }
       guest.interrupts.length = 0;

@@ -62,16 +62,12 @@ const TIME_SLICE = 50_000;
 /** How often each row was called. */
 const STATE = describeState(1, { counts: { type: 'u32', length: 64, transient: true } });
 
-const FIELD = {
-  fast: 1n << 16n,
-  variableShift: 17n,
-  variableMask: 0x3ffn,
-  repCountShift: 32n,
-  repStartShift: 48n,
-  repMask: 0xfffn,
-} as const;
-/** Bits 30:27, 31 (nested), 47:44, 63:60. */
-const RESERVED = 0xf000_f000_f800_0000n;
+/** Fields of the input value's low and high half. */
+const LOW = { fast: 1 << 16, variableShift: 17, variableMask: 0x3ff, reserved: 0xf8000000 } as const;
+const HIGH = { repMask: 0xfff, repStartShift: 16, reserved: 0xf000f000 } as const;
+const FIELD = { repCountShift: 32n, repStartShift: 48n, repMask: 0xfffn } as const;
+const NOTHING = new Uint8Array(0);
+const NO_BYTES = new DataView(NOTHING.buffer);
 const REP_START_FIELD = FIELD.repMask << FIELD.repStartShift;
 const PAGE_BYTES = 4096;
 
@@ -85,11 +81,19 @@ interface Control {
   readonly repStart: number;
 }
 
+/** A processor's registers, and which rows its partition may call. */
+interface Caller {
+  readonly registers: HypercallRegisters;
+  readonly allowed: readonly boolean[];
+}
+
 export class HypercallInterface {
   readonly #rows: ReadonlyMap<number, { readonly row: Hypercall; readonly number: number }>;
   readonly #processors: readonly VirtualProcessorState[];
   readonly #ports: Ports;
   readonly #counts: Uint32Array;
+  /** By processor, made when it first calls. */
+  readonly #callers: Caller[] = [];
 
   constructor(
     area: DeviceArea,
@@ -112,20 +116,21 @@ export class HypercallInterface {
   /** Answers the instruction of a processor; see InterceptHandlers.hypercall. */
   execute(vp: VirtualProcessorState): 'absent' | 'completed' | 'again' {
     if (!vp.shared.hypercallsEnabled) return 'absent';
-    const registers = new HypercallRegisters(vp.processor);
-    const value = registers.control;
-    const found = this.#rows.get(Number(value & 0xffffn));
+    const { registers, allowed } = this.#callerOf(vp);
+    const value = registers.begin().control;
+    const low = Number(BigInt.asUintN(32, value));
+    const found = this.#rows.get(low & 0xffff);
     const finish = (status: HvStatus, completed = 0): 'completed' => {
-      registers.setResult(BigInt(status) | (BigInt(completed) << FIELD.repCountShift));
+      registers.setResult(
+        completed === 0 ? BigInt(status) : BigInt(status) | (BigInt(completed) << FIELD.repCountShift),
+      );
       return 'completed';
     };
     if (found === undefined) return finish(HV_STATUS.INVALID_HYPERCALL_CODE);
     const { row, number } = found;
     this.#counts[number] = (this.#counts[number] ?? 0) + 1;
-    if (row.privilege !== undefined && !hasPrivilege(vp.shared.privileges, row.privilege)) {
-      return finish(HV_STATUS.ACCESS_DENIED);
-    }
-    const control = decode(value, row);
+    if (allowed[number] !== true) return finish(HV_STATUS.ACCESS_DENIED);
+    const control = decode(low, Number(value >> 32n), row);
     if (control === undefined) return finish(HV_STATUS.INVALID_HYPERCALL_INPUT);
     const bytes = parameterBytes(row, control);
     if (control.isFast && bytes.input > FAST_BYTES) return finish(HV_STATUS.INVALID_HYPERCALL_INPUT);
@@ -137,7 +142,7 @@ export class HypercallInterface {
     ) {
       return finish(control.isFast ? HV_STATUS.INVALID_HYPERCALL_INPUT : HV_STATUS.INVALID_ALIGNMENT);
     }
-    const output = new Uint8Array(bytes.output);
+    const output = bytes.output === 0 ? NOTHING : new Uint8Array(bytes.output);
     const headerBytes = row.headerBytes + control.variableBytes;
     const call: HypercallCall = {
       vp,
@@ -153,7 +158,7 @@ export class HypercallInterface {
     };
 
     if ('call' in row) {
-      const status = row.call(call, new DataView(output.buffer));
+      const status = row.call(call, output === NOTHING ? NO_BYTES : new DataView(output.buffer));
       if (status === HV_STATUS.SUCCESS) put(0, output.length);
       return finish(status);
     }
@@ -163,6 +168,20 @@ export class HypercallInterface {
     if (status !== HV_STATUS.SUCCESS || done === control.repCount) return finish(status, done);
     registers.control = (value & ~REP_START_FIELD) | (BigInt(done) << FIELD.repStartShift);
     return 'again';
+  }
+
+  #callerOf(vp: VirtualProcessorState): Caller {
+    const known = this.#callers[vp.index];
+    if (known !== undefined) return known;
+    const { privileges } = vp.shared;
+    const caller = {
+      registers: new HypercallRegisters(vp.processor),
+      allowed: [...this.#rows.values()].map(
+        ({ row }) => row.privilege === undefined || hasPrivilege(privileges, row.privilege),
+      ),
+    };
+    this.#callers[vp.index] = caller;
+    return caller;
   }
 
   /** Elements from the start index on, until all are done, one fails, or the time is up. @returns how many are done in all */
@@ -203,14 +222,14 @@ export class HypercallInterface {
   }
 }
 
-function decode(value: bigint, row: Hypercall): Control | undefined {
-  const variable = Number((value >> FIELD.variableShift) & FIELD.variableMask);
-  const repCount = Number((value >> FIELD.repCountShift) & FIELD.repMask);
-  const repStart = Number((value >> FIELD.repStartShift) & FIELD.repMask);
-  if ((value & RESERVED) !== 0n) return undefined;
+function decode(low: number, high: number, row: Hypercall): Control | undefined {
+  const variable = (low >>> LOW.variableShift) & LOW.variableMask;
+  const repCount = high & HIGH.repMask;
+  const repStart = (high >>> HIGH.repStartShift) & HIGH.repMask;
+  if ((low & LOW.reserved) !== 0 || (high & HIGH.reserved) !== 0) return undefined;
   if (variable !== 0 && row.variableHeader !== true) return undefined;
   if ('call' in row ? repCount !== 0 || repStart !== 0 : repStart >= repCount) return undefined;
-  return { isFast: (value & FIELD.fast) !== 0n, variableBytes: variable * 8, repCount, repStart };
+  return { isFast: (low & LOW.fast) !== 0, variableBytes: variable * 8, repCount, repStart };
 }
 
 function parameterBytes(row: Hypercall, { variableBytes, repCount }: Control): { input: number; output: number } {

@@ -14,20 +14,22 @@ export const FAST_BYTES = 112;
 /** Of those, what the general registers hold. */
 export const FAST_GENERAL_BYTES = 16;
 
-const EFER_LMA = 0x400n;
-const CODE_LONG = 0x2000;
 const MASK_32 = 0xffffffffn;
 const XMM: readonly RegisterName[] = ['Xmm0', 'Xmm1', 'Xmm2', 'Xmm3', 'Xmm4', 'Xmm5'];
 
 export class HypercallRegisters {
   readonly #processor: EnlightenedProcessor;
-  readonly #isWide: boolean;
+  readonly #fast = new DataView(new ArrayBuffer(FAST_BYTES));
+  #isWide = false;
 
   constructor(processor: EnlightenedProcessor) {
     this.#processor = processor;
-    const cs = processor.readRegister('Cs');
-    const isLongCode = typeof cs === 'object' && 'attributes' in cs && (cs.attributes & CODE_LONG) !== 0;
-    this.#isWide = isLongCode && (this.#scalar('Efer') & EFER_LMA) !== 0n;
+  }
+
+  /** To be called before each hypercall: looks at how its caller passes parameters. */
+  begin(): this {
+    this.#isWide = this.#processor.executesLongCode();
+    return this;
   }
 
   /** The hypercall input value. */
@@ -56,9 +58,9 @@ export class HypercallRegisters {
     else this.#putPair('Rdx', 'Rax', value);
   }
 
-  /** The parameters of a fast call: as many of the 112 bytes as are asked for, rounded up to whole registers. */
+  /** The parameters of a fast call: as many of the 112 bytes as are asked for, rounded up to whole registers; until the next call. */
   readFast(bytes: number): Uint8Array {
-    const view = new DataView(new ArrayBuffer(FAST_BYTES));
+    const view = this.#fast;
     view.setBigUint64(0, this.input, true);
     view.setBigUint64(8, this.output, true);
     for (let at = FAST_GENERAL_BYTES, register = 0; at < bytes; at += 16, register++) {
