@@ -9,8 +9,9 @@ import * as L from './generated/layout';
 import { vp, MODE_64, MODE_LONG, MODE_PROTECTED } from './state';
 import { decodeInstruction, decodedLength } from './decoder';
 import { ACCESS_READ, walk, walkedGpa } from './page-walk';
+import { mayExecute } from './memory';
 import { readablePointer } from './physical-memory';
-import { arenaFlushes, blockAt, describePage, installRegionBlock, dropRegion, rearm, regionUsed, restRegion } from './blocks';
+import { TRANSLATE_AT_ONCE, arenaFlushes, blockAt, describePage, installRegionBlock, dropRegion, rearm, regionUsed, restRegion } from './blocks';
 
 /**
  * Decodes one instruction of 64-bit code, of which `room` bytes may be read, into the operation behind the LEAVE operations.
@@ -39,7 +40,9 @@ export function describeCode(block: usize, gpa: f64): bool {
   describePage(first, at + 16, at + 16 + 1024);
   const next = (load<u64>(block) & ~0xfff) + 0x1000;
   // The next page is only looked for: a region that needs it is entered only where it is found to be executable.
-  if (next != 0 && walk(next, ACCESS_READ, false, true, true)) {
+  // (What is translated before its first execution is entered at once, so there it must be.)
+  const entered = load<u32>(vp, L.HOT_THRESHOLD) == TRANSLATE_AT_ONCE;
+  if (next != 0 && (!entered || mayExecute(next)) && walk(next, ACCESS_READ, false, true, true)) {
     const second = readablePointer(walkedGpa());
     if (second != 0 && describePage(second, at + 16 + 512, at + 16 + 1024 + 512)) store<u32>(at, <u32>second, 4);
   }

@@ -113,6 +113,21 @@ describe.each([
     expect(machine.register('R8')).toBe(1n);
     expect(machine.register('Rax')).toBe(2n);
   });
+  it('faults where code goes on into a page that must not be executed, and not after it may', () => {
+    const machine = machineWith();
+    const linear = 0x7000_0000n;
+    machine.put(FUNCTION + 0xffb, setEax(1));
+    machine.put(0x13000, RET);
+    machine.map(linear, FUNCTION, 3n);
+    const registers = { Rbx: linear + 0xffbn };
+    for (let round = 0; round < 10; round++) {
+      machine.map(linear + 0x1000n, 0x13000, round % 2 === 0 ? 3n | (1n << 63n) : 3n);
+      // invlpg [rbx + 5]; call rbx
+      const { what } = machine.run([0x0f, 0x01, 0x7b, 0x05, ...CALL], { registers });
+      expect(what).toBe(round % 2 === 0 ? '#PF(0x11) 0x70001000' : 'done');
+      expect(machine.register('Rax')).toBe(1n);
+    }
+  });
   it('faults at an instruction that a store made invalid', () => {
     const machine = machineWith();
     const { what, delivery } = machine.run([...storeAhead(1, 0x0b), 0x0f, 0x1f, 0x00]);
