@@ -11,7 +11,7 @@ import { GuestShell } from '../support/guest-shell.ts';
 import { cloud, ensureImage } from '../support/images.ts';
 import { kernelComplaints } from '../support/kernel-log.ts';
 import { isLong } from '../support/long.ts';
-import { type Ended, plinth } from '../support/plinth.ts';
+import { type Ended, launcher, plinth, start } from '../support/plinth.ts';
 
 const MIB = 2 ** 20;
 const name = `integration-${process.pid}`;
@@ -20,7 +20,8 @@ let shell: GuestShell;
 
 beforeAll(async () => {
   await ensureImage(cloud);
-  shell = new GuestShell([cloud, '--name', name]);
+  // The file lies in the guest's memory, half of which its /tmp may have.
+  shell = new GuestShell([cloud, '--name', name, '--memory', isLong ? '1G' : '512M']);
   await shell.output('true');
   await until(async () => (await services()).every(({ condition }) => condition === 'working'));
 });
@@ -55,6 +56,27 @@ async function until(isSo: () => Promise<boolean>, seconds = 120): Promise<void>
   }
 }
 const inGuest = async (script: string): Promise<string> => (await shell.output(script)).trim();
+
+describe('plinth vm exec', () => {
+  it('runs commands in a guest that has its console, with their streams and statuses', async () => {
+    const other = `${name}-console`;
+    const running = start(launcher, ['run', cloud, '--name', other, '--console', 'none']);
+    const exec = (...words: string[]) => plinth(['vm', 'exec', other, '--', ...words]);
+    await until(async () => (await exec('true')).status === 0);
+    expect(await exec('echo out; echo err >&2; exit 7')).toMatchObject({ status: 7, stdout: 'out\n', stderr: 'err\n' });
+    expect((await exec('printf', '%s|', 'two words', "it's", '$HOME')).stdout).toBe("two words|it's|$HOME|");
+    const both = await Promise.all([exec('sleep 0.5; echo first'), exec('echo second')]);
+    expect(both.map(({ stdout }) => stdout)).toEqual(['first\n', 'second\n']);
+    const copy = start(launcher, ['vm', 'exec', other, '--', 'sha256sum']);
+    const bytes = randomBytes(200_000);
+    copy.type(bytes);
+    copy.child.stdin?.end();
+    expect((await copy.ended).stdout).toMatch(createHash('sha256').update(bytes).digest('hex'));
+    expect((await plinth(['vm', 'exec', name, 'true'])).stderr).toMatch(/PL-3013/);
+    expect((await vm('stop', other)).status).toBe(0);
+    expect(await running.ended).toMatchObject({ status: 0 });
+  });
+});
 
 describe('integration services', () => {
   it('agree on the versions that Linux has', async () => {

@@ -104,7 +104,8 @@ function buildCommand(
   const usage = definition.arguments.map(({ name, required }) => (required ? name : `[${name}]`));
   command.usage(['[OPTIONS]', ...usage].join(' '));
   for (const argument of definition.arguments) {
-    command.argument(argument.required ? `<${argument.name}>` : `[${argument.name}]`, argument.description);
+    const name = argument.variadic === true ? `${argument.name}...` : argument.name;
+    command.argument(argument.required ? `<${name}>` : `[${name}]`, argument.description);
   }
   for (const option of definition.options) command.addOption(buildOption(option));
   command.addHelpText('after', `\n${helpAfter(definition)}`);

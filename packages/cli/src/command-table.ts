@@ -27,6 +27,8 @@ export interface OptionDefinition {
 export interface ArgumentDefinition {
   readonly name: string;
   readonly required: boolean;
+  /** It and all that follow it. */
+  readonly variadic?: boolean;
   readonly completes?: 'image' | 'shell' | 'inspect-path' | 'code';
   readonly description: string;
 }
@@ -374,6 +376,24 @@ export const commands: readonly CommandDefinition[] = [
   simpleVm('freeze', "write out and hold still the guest's file systems, for a backup"),
   simpleVm('thaw', "let the guest's file systems go on"),
   {
+    name: 'vm exec',
+    summary: 'run a command in the guest, as if it ran here',
+    arguments: [
+      machineArgument,
+      { name: 'COMMAND', required: true, variadic: true, description: "for the image's shell; -- keeps its options" },
+    ],
+    options: [],
+    examples: [
+      {
+        command: 'plinth vm exec web -- uname -a',
+        description: 'its output, errors and exit status are those of the command',
+      },
+      { command: 'plinth vm exec web -- tee /tmp/notes <notes.txt', description: 'its standard input is this one' },
+    ],
+    exitStatuses: { '(of COMMAND)': 'when it ran', ...vmExitStatuses },
+    built: true,
+  },
+  {
     name: 'vm cp',
     summary: 'copy a file into the guest',
     arguments: [
@@ -457,7 +477,7 @@ export const commands: readonly CommandDefinition[] = [
   },
   notBuilt('image pull', 'fetch an image'),
   ...['start', 'stop', 'status', 'info', 'events'].map((verb) => notBuilt(`host ${verb}`, 'the management service')),
-  ...['create', 'set', 'start', 'save', 'rename', 'rm', 'console', 'exec', 'wait', 'export', 'import'].map((verb) =>
+  ...['create', 'set', 'start', 'save', 'rename', 'rm', 'console', 'wait', 'export', 'import'].map((verb) =>
     notBuilt(`vm ${verb}`, 'virtual machines that the management service keeps'),
   ),
   notBuilt('checkpoint', 'checkpoints of virtual machines'),

@@ -77,6 +77,10 @@ const handlers: Readonly<Record<string, CommandHandler>> = {
       },
     ]),
   ),
+  'vm exec': async ({ arguments: [name = '', ...words] }) => {
+    const [vm, { homeFolder }] = await vmModules();
+    return vm.vmExecCommand(homeFolder(), name, words);
+  },
   'vm cp': async ({ arguments: [source = '', target = ''], options }) => {
     const [vm, { homeFolder }] = await vmModules();
     const flags = { force: options['--force'] === true, parents: options['--parents'] === true };

@@ -3,7 +3,13 @@
  */
 import { basename, posix, resolve } from 'node:path';
 import { PlinthError } from '@plinth/errors';
-import { type ControlCommand, type RunningMachine, requestControl, runningMachines } from '@plinth/vmwp';
+import {
+  type ControlCommand,
+  type RunningMachine,
+  requestCommand,
+  requestControl,
+  runningMachines,
+} from '@plinth/vmwp';
 import type { OutputFormat } from './command-table.ts';
 import { findMachine } from './inspect-command.ts';
 import { formatListing, formatTree, type Plain, showSeconds } from './output.ts';
@@ -118,6 +124,23 @@ export async function vmCopyCommand(
     progress.stop();
   }
 }
+
+/**
+ * Runs a command in the guest, with this process's streams.
+ * @param words the command for the guest's shell: one word is taken as it is, several as that many words
+ * @returns the command's exit status
+ */
+export async function vmExecCommand(home: string, name: string, words: readonly string[]): Promise<number> {
+  const machine = await find(home, name);
+  const [only, ...others] = words;
+  const command = others.length === 0 ? (only ?? '') : words.map(quoteWord).join(' ');
+  const { stdin, stdout, stderr } = process;
+  return requestCommand(machine.socket, command, { stdin, stdout, stderr });
+}
+
+/** A word that the shell gives on as it is. */
+const quoteWord = (word: string): string =>
+  /^[A-Za-z0-9_./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 
 /** `plinth vm kvp NAME [list|get|set|rm] [KEY] [VALUE]`. @returns what is to be printed, and the exit status */
 export async function vmKvpCommand(

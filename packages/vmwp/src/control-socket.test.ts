@@ -2,9 +2,17 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { PlinthError } from '@plinth/errors';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type ControlServer, requestControl, runningMachines, serveControl, treeAt } from './control-socket.ts';
+import {
+  type ControlServer,
+  requestCommand,
+  requestControl,
+  runningMachines,
+  serveControl,
+  treeAt,
+} from './control-socket.ts';
 
 let home: string;
 let server: ControlServer | undefined;
@@ -44,6 +52,48 @@ function exchange(path: string, text: string, lines: number): Promise<string[]> 
     socket.on('error', finish);
   });
 }
+
+describe('a command over the control socket', () => {
+  /** Answers what it is given, upper case, and ends with its length; `fail` is refused and `leave` hangs up. */
+  const shout = async (): Promise<string> => {
+    server = await serveControl(home, 'vm', ({ command, parameters }, connection) => {
+      if (command === 'identify') return Promise.resolve({ name: 'vm', pid: 1 });
+      if (parameters?.command === 'fail') throw new PlinthError('PL-3012', { name: 'vm' });
+      return new Promise((resolve) => {
+        let length = 0;
+        if (parameters?.command === 'leave') server?.close();
+        connection.onMessage(async (message) => {
+          if (message.endOfInput === true) return resolve({ status: length });
+          const text = Buffer.from(String(message.input), 'base64').toString();
+          length += text.length;
+          await connection.send({ stdout: Buffer.from(text.toUpperCase()).toString('base64') });
+          await connection.send({ stderr: Buffer.from('!').toString('base64') });
+          return connection.send({ inputTaken: true });
+        });
+      });
+    });
+    return server.path;
+  };
+  const streams = () => ({ stdin: new PassThrough(), stdout: new PassThrough(), stderr: new PassThrough() });
+
+  it('has its streams and its status', async () => {
+    const path = await shout();
+    const { stdin, stdout, stderr } = streams();
+    const ended = requestCommand(path, 'shout', { stdin, stdout, stderr });
+    stdin.write('hello ');
+    stdin.end('x'.repeat(100));
+    expect(await ended).toBe(106);
+    expect(String(stdout.read())).toBe(`HELLO ${'X'.repeat(100)}`);
+    expect(String(stderr.read())).toMatch(/^!+$/);
+  });
+
+  it('is refused, or lost, with an error that says so', async () => {
+    const path = await shout();
+    await expect(requestCommand(path, 'fail', streams())).rejects.toMatchObject({ code: 'PL-3012' });
+    await expect(requestCommand(path, 'leave', streams())).rejects.toMatchObject({ code: 'PL-1021' });
+    await expect(requestCommand(join(home, 'none.sock'), 'x', streams())).rejects.toMatchObject({ code: 'PL-1021' });
+  });
+});
 
 describe('the control socket', () => {
   it('answers requests and passes refusals on', async () => {

@@ -37,6 +37,7 @@ export const CONTROL_COMMANDS = [
   'copy-file',
   'freeze',
   'thaw',
+  'exec',
 ] as const;
 export type ControlCommand = (typeof CONTROL_COMMANDS)[number];
 
@@ -48,8 +49,18 @@ export interface ControlRequest {
   readonly parameters?: Readonly<Record<string, unknown>>;
 }
 
+/** The asker of a request that takes a while: what happens meanwhile, both ways. */
+export interface ControlConnection {
+  /** Sends `{"id": .., "event": event}`. @returns when the asker can take more */
+  send(event: Readonly<Record<string, unknown>>): Promise<void>;
+  /** Takes what the asker sends with `{"for": id, ..}`. */
+  onMessage(received: (message: Readonly<Record<string, unknown>>) => void): void;
+  /** Told when the asker hangs up before the answer. */
+  onClose(closed: () => void): void;
+}
+
 /** Answers a request; what it throws goes to the asker. */
-export type ControlHandler = (request: ControlRequest) => Promise<unknown>;
+export type ControlHandler = (request: ControlRequest, connection: ControlConnection) => Promise<unknown>;
 
 export interface ControlServer {
   readonly path: string;
@@ -141,32 +152,74 @@ function removeStale(path: string): void {
 }
 
 function serveConnection(socket: Socket, handler: ControlHandler): void {
+  /** By id: who takes messages for a request that is being answered. */
+  const receivers = new Map<unknown, (message: Readonly<Record<string, unknown>>) => void>();
   socket.on('error', () => socket.destroy());
   socket.unref();
   readLines(socket, REQUEST_LIMIT, (line) => {
-    void answer(line, handler).then((text) => {
+    const message = parseRecord(line);
+    if (message !== undefined && 'for' in message) {
+      receivers.get(message.for)?.(message);
+      return;
+    }
+    const id = message?.id ?? null;
+    const connection: ControlConnection = {
+      send: (event) => writeLine(socket, JSON.stringify({ id, event })),
+      onMessage: (received) => receivers.set(id, received),
+      onClose: (closed) => socket.once('close', closed),
+    };
+    void answer(line, message, handler, connection).then((text) => {
+      receivers.delete(id);
       if (!socket.destroyed) socket.write(text);
     });
   });
 }
 
-async function answer(line: string, handler: ControlHandler): Promise<string> {
-  let id: unknown = null;
+/** @returns when the peer has room for more, or is gone */
+function writeLine(socket: Socket, text: string): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.destroyed || socket.write(`${text}\n`)) return resolve();
+    const done = (): void => {
+      socket.removeListener('drain', done);
+      socket.removeListener('close', done);
+      resolve();
+    };
+    socket.once('drain', done);
+    socket.once('close', done);
+  });
+}
+
+/** An object of a line of JSON; undefined when it is none. */
+function parseRecord(line: string): Readonly<Record<string, unknown>> | undefined {
   try {
-    const request: unknown = JSON.parse(line);
-    if (typeof request !== 'object' || request === null)
-      throw new PlinthError('PL-3008', { command: line.slice(0, 80) });
-    id = 'id' in request ? request.id : null;
-    const command = 'command' in request ? CONTROL_COMMANDS.find((known) => known === request.command) : undefined;
-    if (command === undefined) {
-      throw new PlinthError('PL-3008', { command: 'command' in request ? String(request.command) : '' });
-    }
-    const path = 'path' in request && typeof request.path === 'string' ? request.path : undefined;
-    const parameters =
-      'parameters' in request && typeof request.parameters === 'object' && request.parameters !== null
-        ? { parameters: request.parameters as Readonly<Record<string, unknown>> }
-        : {};
-    const result = await handler({ command, ...(path === undefined ? {} : { path }), ...parameters });
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : undefined;
+  } catch {
+    // The asker is told what it sent by PL-3008.
+    return undefined;
+  }
+}
+
+async function answer(
+  line: string,
+  request: Readonly<Record<string, unknown>> | undefined,
+  handler: ControlHandler,
+  connection: ControlConnection,
+): Promise<string> {
+  const id = request?.id ?? null;
+  try {
+    if (request === undefined) throw new PlinthError('PL-3008', { command: line.slice(0, 80) });
+    const command = CONTROL_COMMANDS.find((known) => known === request.command);
+    if (command === undefined) throw new PlinthError('PL-3008', { command: String(request.command ?? '') });
+    const { path, parameters } = request;
+    const result = await handler(
+      {
+        command,
+        ...(typeof path === 'string' ? { path } : {}),
+        ...(typeof parameters === 'object' && parameters !== null ? { parameters: { ...parameters } } : {}),
+      },
+      connection,
+    );
     return `${JSON.stringify({ id, result: result ?? null }, writeBigint)}\n`;
   } catch (error) {
     const known = error instanceof PlinthError ? error : new PlinthError('PL-3008', { command: line.slice(0, 80) });
@@ -232,6 +285,75 @@ export function requestControl(
     });
   });
 }
+
+/** What a command that runs in a guest reads and writes here. */
+export interface CommandStreams {
+  readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean };
+  readonly stdout: NodeJS.WritableStream;
+  readonly stderr: NodeJS.WritableStream;
+}
+
+/** Bytes of input in one message: as base64 it stays below REQUEST_LIMIT. */
+const INPUT_BYTES = 32 * 1024;
+
+/**
+ * Runs a command in the guest of a running VM.
+ * @returns its exit status
+ * @throws PlinthError the VM's own refusal; PL-1021 when the VM goes while it runs
+ */
+export function requestCommand(socketPath: string, command: string, streams: CommandStreams): Promise<number> {
+  const name = socketPath.replace(/^.*[\\/]/, '').replace(/\.sock$/, '');
+  const unreachable = (reason: string): PlinthError => new PlinthError('PL-1021', { name, socket: socketPath, reason });
+  const { stdin, stdout, stderr } = streams;
+  return new Promise((resolve, reject) => {
+    const socket = connect(socketPath);
+    const say = (message: object): boolean => socket.write(`${JSON.stringify(message)}\n`);
+    const typed = (chunk: Uint8Array | string): void => {
+      // Until the guest has taken it; then `inputTaken` comes back.
+      stdin.pause();
+      const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : Buffer.from(chunk);
+      for (let at = 0; at < bytes.length; at += INPUT_BYTES) {
+        say({ for: 1, input: bytes.subarray(at, at + INPUT_BYTES).toString('base64') });
+      }
+    };
+    const inputEnded = (): boolean => say({ for: 1, endOfInput: true });
+    const finish = (settle: () => void): void => {
+      stdin.removeListener('data', typed);
+      stdin.removeListener('end', inputEnded);
+      stdin.pause();
+      socket.destroy();
+      settle();
+    };
+    socket.on('connect', () => {
+      say({ id: 1, command: 'exec', parameters: { command } });
+      if (stdin.isTTY === true) return inputEnded();
+      stdin.on('data', typed);
+      stdin.on('end', inputEnded);
+      return true;
+    });
+    socket.on('error', (error) => finish(() => reject(unreachable(`it cannot be reached (${fileReason(error)})`))));
+    socket.on('close', () => finish(() => reject(unreachable('its process ended or hung up'))));
+    const show = (stream: NodeJS.WritableStream, data: unknown): void => {
+      if (typeof data !== 'string' || stream.write(Buffer.from(data, 'base64'))) return;
+      socket.pause();
+      stream.once('drain', () => socket.resume());
+    };
+    readLines(socket, LINE_LIMIT, (line) => {
+      const message = parseRecord(line);
+      const event = asRecord(message?.event);
+      show(stdout, event.stdout);
+      show(stderr, event.stderr);
+      if (event.inputTaken === true) stdin.resume();
+      if (message === undefined || 'event' in message) return;
+      const { status } = asRecord(message.result);
+      if (typeof status === 'number') finish(() => resolve(status));
+      else finish(() => reject(PlinthError.from(message.error) ?? unreachable('its answer makes no sense')));
+    });
+  });
+}
+
+const asRecord = (value: unknown): Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
 
 async function identify(socketPath: string): Promise<{ readonly name: string; readonly pid: number }> {
   const result = await requestControl(socketPath, { command: 'identify' });

@@ -9,6 +9,7 @@ export {
   controlFolder,
   generatedName,
   type RunningMachine,
+  requestCommand,
   requestControl,
   runningMachines,
   treeAt,

@@ -17,12 +17,19 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Chipset, memoryLimits, type Uart16550, warmStartFlag } from '@plinth/chipset';
 import { PlinthError } from '@plinth/errors';
 import type { CpuidEntry, GuestCrash, InterruptMessage, Partition } from '@plinth/hypervisor';
+import { AgentSessions } from './agent-sessions.ts';
 import { clearGuestMemory, loadGuest } from './boot-loader.ts';
 import { type ChildPartition, createChildPartition, deleteChildPartition } from './child-partition.ts';
 import { assembleChipset, firmwareTables } from './chipset-assembly.ts';
 import type { EndReason, RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
 import { ConsolePump, type ConsoleSink, fileReason, fileSink, nullSink, streamSink } from './console-pump.ts';
-import { type ControlRequest, type ControlServer, serveControl, treeAt } from './control-socket.ts';
+import {
+  type ControlConnection,
+  type ControlRequest,
+  type ControlServer,
+  serveControl,
+  treeAt,
+} from './control-socket.ts';
 import { ConsoleTail, writeCrashReport } from './crash-report.ts';
 import { crashReason, isCrash, readErrorRecord } from './error-record.ts';
 import { ExecSession } from './exec-session.ts';
@@ -117,6 +124,8 @@ class MachineRun {
   readonly #tail = new ConsoleTail();
   readonly #console: ConsolePump;
   readonly #exec: ExecSession | undefined;
+  /** Absent where the agent runs the command of --exec. */
+  readonly #agent: AgentSessions | undefined;
   readonly #agentPump: ConsolePump;
   #input: ConsoleInput | undefined;
   #control: Promise<ControlServer> | undefined;
@@ -190,14 +199,17 @@ class MachineRun {
       this.#marks.observe(bytes);
       this.#tail.observe(bytes);
     });
-    this.#agentPump = this.#createPump(this.#chipset.uarts[1], this.#exec ?? nullSink, () => {});
+    this.#agent = this.#exec === undefined ? new AgentSessions(this.#chipset.uarts[1], configuration.name) : undefined;
+    this.#agentPump = this.#createPump(this.#chipset.uarts[1], this.#exec ?? this.#agent ?? nullSink, () => {});
   }
 
   /** Loads the guest and lets it run. */
   async start(): Promise<void> {
     for (const signal of SIGNALS) process.on(signal, this.#signalled);
     const configuration = this.#configuration;
-    this.#control = serveControl(configuration.home, configuration.name, (request) => this.#answer(request));
+    this.#control = serveControl(configuration.home, configuration.name, (request, connection) =>
+      this.#answer(request, connection),
+    );
     // Awaited below; until then its failure must not count as unhandled.
     this.#control.catch(() => {});
     this.#hooks.leave?.addEventListener('abort', this.#leave);
@@ -333,6 +345,7 @@ class MachineRun {
     this.#resets++;
     try {
       this.#vmbus?.reset();
+      this.#agent?.reset();
       clearGuestMemory(this.#partition.guestMemory, this.#partition.memory.buffer, this.#partition.layout);
       this.#processor.send({ kind: 'boot', registers: this.#load(), again: true });
     } catch (error) {
@@ -481,7 +494,7 @@ class MachineRun {
     );
   }
 
-  async #answer(request: ControlRequest): Promise<unknown> {
+  async #answer(request: ControlRequest, connection: ControlConnection): Promise<unknown> {
     switch (request.command) {
       case 'identify':
         return { name: this.#configuration.name, pid: process.pid };
@@ -505,6 +518,11 @@ class MachineRun {
       case 'turn-off':
         this.#leave();
         return { state: 'off' };
+      case 'exec': {
+        if (this.#agent === undefined) throw new PlinthError('PL-3013', { name: this.#configuration.name });
+        const command = request.parameters?.command;
+        return this.#agent.run(typeof command === 'string' ? command : '', connection);
+      }
       default: {
         const services = this.#devices?.integration;
         if (services !== undefined) return answerServiceRequest(services, request);
