@@ -93,23 +93,41 @@ interface Flags {
   readonly less?: Emit;
   readonly lessOrEqual?: Emit;
 }
-/** After a comparison of floating-point numbers: SF, OF, AF and PF are clear. */
+/** After a comparison of floating-point numbers, which may be NaN: SF, OF and AF are clear. */
 const compareFloats =
   (bytes: 4 | 8, opcode: number): Emit =>
   ({ code, vectors }) => {
     for (const local of vectors.compared(bytes)) code.get(local);
     code.op(opcode);
   };
-const ofFloats = (bytes: 4 | 8, lt: number, eq: number, le: number): Flags => ({
-  overflow: never,
-  sign: never,
-  parity: never,
-  carry: compareFloats(bytes, lt),
-  zero: compareFloats(bytes, eq),
-  belowOrEqual: compareFloats(bytes, le),
-  less: never,
-  lessOrEqual: compareFloats(bytes, eq),
-});
+const negated =
+  (emit: Emit): Emit =>
+  (emitter) => {
+    emit(emitter);
+    emitter.code.op(OP.i32_eqz);
+  };
+const ofFloats = (bytes: 4 | 8, lt: number, gt: number, ge: number, ne: number): Flags => {
+  // What is unordered counts as equal and as below.
+  const zero = negated(either(compareFloats(bytes, lt), compareFloats(bytes, gt)));
+  const unordered =
+    (at: 0 | 1): Emit =>
+    ({ code, vectors }) => {
+      const local = vectors.compared(bytes)[at];
+      code.get(local);
+      code.get(local);
+      code.op(ne);
+    };
+  return {
+    overflow: never,
+    sign: never,
+    parity: either(unordered(0), unordered(1)),
+    carry: negated(compareFloats(bytes, ge)),
+    zero,
+    belowOrEqual: negated(compareFloats(bytes, gt)),
+    less: never,
+    lessOrEqual: zero,
+  };
+};
 const ofResult = { zero: zeroResult, sign: negativeResult, parity: parityOfResult };
 const FLAGS: Readonly<Record<number, Flags>> = {
   [KIND.explicit]: { overflow: bitOf(11), carry: bitOf(0), zero: bitOf(6), sign: bitOf(7), parity: bitOf(2) },
@@ -134,8 +152,8 @@ const FLAGS: Readonly<Record<number, Flags>> = {
     less: negativeResult,
     lessOrEqual: compare('ccResult', 0, OP.i64_le_s),
   },
-  [KIND.single]: ofFloats(4, OP.f32_lt, OP.f32_eq, OP.f32_le),
-  [KIND.double]: ofFloats(8, OP.f64_lt, OP.f64_eq, OP.f64_le),
+  [KIND.single]: ofFloats(4, OP.f32_lt, OP.f32_gt, OP.f32_ge, OP.f32_ne),
+  [KIND.double]: ofFloats(8, OP.f64_lt, OP.f64_gt, OP.f64_ge, OP.f64_ne),
 };
 /** Kinds whose auxiliary flag is clear. */
 const WITHOUT_AUXILIARY = new Set<number | undefined>([KIND.result, KIND.logic, KIND.single, KIND.double]);
@@ -184,8 +202,38 @@ const UNKNOWN: Flags = {
   ),
 };
 
+/** Makes the flags of a comparison of floating-point numbers explicit, if they are such: what leaves the region has no other form of them. */
+export function makeFloatsExplicit(emitter: RegionEmitter): void {
+  const { code, ccKind, ccB, vectors } = emitter;
+  for (const kind of vectors.comparisons) {
+    const flags = FLAGS[kind];
+    if (flags === undefined) throw new RangeError(`region: comparison of kind ${kind}`);
+    code.get(ccKind);
+    code.i32(kind);
+    code.op(OP.i32_eq);
+    emitter.when(() => {
+      flags.carry(emitter);
+      for (const [flag, bit] of [
+        [flags.parity, 2],
+        [flags.zero, 6],
+      ] as const) {
+        flag(emitter);
+        code.i32(bit);
+        code.op(OP.i32_shl, OP.i32_or);
+      }
+      code.op(OP.i64_extend_u);
+      code.set(ccB);
+      code.i32(KIND.explicit);
+      code.set(ccKind);
+    });
+  }
+}
+
 function flagsOf(emitter: RegionEmitter): Flags {
-  if (emitter.kind === undefined) return UNKNOWN;
+  if (emitter.kind === undefined) {
+    makeFloatsExplicit(emitter);
+    return UNKNOWN;
+  }
   const flags = FLAGS[emitter.kind];
   if (flags === undefined) throw new RangeError(`region: flags of kind ${emitter.kind}`);
   return flags;

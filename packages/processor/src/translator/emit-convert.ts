@@ -13,10 +13,13 @@ import {
   cleanSource,
   DOUBLE,
   type Format,
+  NOT_TINY,
   notOrdinaryVector,
+  pushNonFinite,
   SINGLE,
   scalarSource,
   signBits,
+  unlessRelaxed,
   writeLow,
 } from './emit-float-checks.ts';
 import type { Emit } from './emit-operands.ts';
@@ -24,12 +27,6 @@ import { pushGeneral, pushLow, pushVector, wideGeneral } from './emit-vector-ope
 import { CLEAN, needsOfMxcsr } from './float-analysis.ts';
 import { V } from './vector-opcodes.ts';
 import { OP } from './wasm-encoder.ts';
-
-/** Bytes of an f64x2 with one value in both. */
-function doubles(value: number): number[] {
-  const bytes = new Uint8Array(Float64Array.of(value, value).buffer);
-  return [...bytes];
-}
 
 /** CVTSI2SS, CVTSI2SD. */
 const fromGeneral =
@@ -124,7 +121,7 @@ const narrow: Emit = (emitter, instruction) => {
       code.get(value);
       code.op(OP.f64_ne);
     });
-    checkResult(emitter, SINGLE, result, leaveIf, () => {
+    checkResult(emitter, SINGLE, result, NOT_TINY, leaveIf, () => {
       code.get(value);
       code.f64(0);
       code.op(OP.f64_ne);
@@ -149,6 +146,7 @@ const widenPacked: Emit = (emitter, instruction) => {
         code.splat32(0);
         code.vector(V.f32x4_eq, V.andnot);
         signBits(emitter, SINGLE, 2);
+        unlessRelaxed(emitter, SINGLE, 2, () => pushNonFinite(emitter, SINGLE, [value]));
         leaveIf();
       });
     });
@@ -168,11 +166,11 @@ const narrowPacked: Emit = (emitter, instruction) => {
     code.get(value);
     code.vector(V.f32x4_demote_zero);
     code.set(result);
-    notOrdinaryVector(emitter, SINGLE, result);
+    notOrdinaryVector(emitter, SINGLE, result, NOT_TINY);
     signBits(emitter, SINGLE, 2);
     emitter.when(() => {
       // Zeros of zeros: the lower words of the operand's comparison are those of the result's elements.
-      notOrdinaryVector(emitter, SINGLE, result);
+      notOrdinaryVector(emitter, SINGLE, result, NOT_TINY);
       code.get(value);
       code.splat32(0);
       code.vector(V.f64x2_eq);
@@ -180,6 +178,7 @@ const narrowPacked: Emit = (emitter, instruction) => {
       code.vectorBytes(V.shuffle, [0, 1, 2, 3, 8, 9, 10, 11, 0, 1, 2, 3, 8, 9, 10, 11]);
       code.vector(V.andnot);
       signBits(emitter, SINGLE, 2);
+      unlessRelaxed(emitter, SINGLE, 2, () => pushNonFinite(emitter, SINGLE, [result]));
       leaveIf();
     });
   });
@@ -218,7 +217,7 @@ const toIntegers =
       code.get(value);
       code.vector(format.vectorAbs);
       if (format.bytes === 4) code.splat32(0x4f000000);
-      else code.vectorBytes(V.const, doubles(2 ** 31));
+      else code.splat64(0x41e0_0000_0000_0000n);
       code.vector(format.bytes === 4 ? V.f32x4_lt : V.f64x2_lt);
       signBits(emitter, format, 16 / format.bytes);
       code.i32(format.bytes === 4 ? 15 : 3);

@@ -16,6 +16,7 @@ import {
   readBoth,
   SINGLE,
   signBits,
+  unlessRelaxed,
 } from './emit-float-checks.ts';
 import type { Emit } from './emit-operands.ts';
 import { pushLow, pushVector } from './emit-vector-operands.ts';
@@ -24,7 +25,6 @@ import { CLEAN } from './float-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import type { RegionEmitter } from './region-emitter.ts';
 import { V } from './vector-opcodes.ts';
-import { OP } from './wasm-encoder.ts';
 
 /** Leaves unless both scalars can be compared. */
 function checkBoth(
@@ -32,6 +32,7 @@ function checkBoth(
   instruction: Instruction,
   format: Format,
   [left, right]: readonly [number, number],
+  quiet = false,
 ): void {
   const { form, source, destination } = instruction;
   const checks: number[] = [];
@@ -40,7 +41,7 @@ function checkBoth(
   if (!same && !emitter.vectors.isClean(destination, cleanBit(format))) checks.push(left);
   if (checks.length === 0) return;
   emitter.withSideExit((leaveIf) => {
-    for (const value of checks) checkComparable(emitter, format, value, leaveIf);
+    for (const value of checks) checkComparable(emitter, format, value, quiet, leaveIf);
   });
 }
 
@@ -60,7 +61,7 @@ function checkVectors(emitter: RegionEmitter, instruction: Instruction, format: 
   if (checks.length === 0) return;
   const infinity = (): void => {
     if (format.bytes === 4) code.splat32(0x7f800000);
-    else code.vectorBytes(V.const, [0, 0, 0, 0, 0, 0, 0xf0, 0x7f, 0, 0, 0, 0, 0, 0, 0xf0, 0x7f]);
+    else code.splat64(0x7ff0_0000_0000_0000n);
   };
   const outside = (value: number, but: (() => void) | undefined): void => {
     notOrdinaryVector(emitter, format, value);
@@ -88,6 +89,15 @@ function checkVectors(emitter: RegionEmitter, instruction: Instruction, format: 
         if (index > 0) code.vector(V.or);
       });
       signBits(emitter, format, 16 / format.bytes);
+      unlessRelaxed(emitter, format, 16 / format.bytes, () => {
+        // NaN alone.
+        checks.forEach((value, index) => {
+          code.get(value);
+          code.get(value);
+          code.vector(format.vectorNe);
+          if (index > 0) code.vector(V.or);
+        });
+      });
       leaveIf();
     });
   });
@@ -160,13 +170,13 @@ const packed =
     vectors.set(instruction.destination);
   };
 
-/** COMIS and UCOMIS: ZF and CF; with a NaN the region is left. */
+/** COMIS and UCOMIS: ZF, PF and CF, which stay in the operands until somebody wants to have them. */
 const compareFlags =
-  (format: Format): Emit =>
+  (format: Format, quiet: boolean): Emit =>
   (emitter, instruction) => {
     const { code, vectors } = emitter;
     const operands = readBoth(emitter, instruction, format);
-    checkBoth(emitter, instruction, format, operands);
+    checkBoth(emitter, instruction, format, operands, quiet);
     if (!emitter.flagsNeeded) return;
     emitter.kind = format.bytes === 4 ? KIND.single : KIND.double;
     const [left, right] = vectors.compared(format.bytes);
@@ -174,17 +184,8 @@ const compareFlags =
     code.set(left);
     code.get(operands[1]);
     code.set(right);
-    code.i32(KIND.explicit);
+    code.i32(emitter.kind);
     code.set(emitter.ccKind);
-    code.get(left);
-    code.get(right);
-    code.op(format.lt);
-    code.get(left);
-    code.get(right);
-    code.op(format.eq);
-    code.i32(6);
-    code.op(OP.i32_shl, OP.i32_or, OP.i64_extend_u);
-    code.set(emitter.ccB);
   };
 
 const maskSingles = mask(V.f32x4_eq, V.f32x4_ne, V.f32x4_lt, V.f32x4_le);
@@ -202,10 +203,10 @@ const EMITTERS: ReadonlyMap<string, Emit> = new Map<string, Emit>([
   ['CMPSD_X', scalar(DOUBLE, maskDoubles)],
   ['CMPPS', packed(SINGLE, maskSingles)],
   ['CMPPD', packed(DOUBLE, maskDoubles)],
-  ['COMISS', compareFlags(SINGLE)],
-  ['UCOMISS', compareFlags(SINGLE)],
-  ['COMISD', compareFlags(DOUBLE)],
-  ['UCOMISD', compareFlags(DOUBLE)],
+  ['COMISS', compareFlags(SINGLE, false)],
+  ['UCOMISS', compareFlags(SINGLE, true)],
+  ['COMISD', compareFlags(DOUBLE, false)],
+  ['UCOMISD', compareFlags(DOUBLE, true)],
 ]);
 
 /** The emitter of a comparison, minimum or maximum. */

@@ -5,7 +5,18 @@
  * Behind it, elements that are zero are looked at again.
  * Answers to: AMD64 manual volume 4. Called by: emit-float.ts.
  */
-import { checkAllowed, DOUBLE, type Format, notOrdinaryVector, SINGLE, signBits } from './emit-float-checks.ts';
+import {
+  checkAllowed,
+  DOUBLE,
+  type Format,
+  NORMAL,
+  NOT_TINY,
+  notOrdinaryVector,
+  pushNonFinite,
+  SINGLE,
+  signBits,
+  unlessRelaxed,
+} from './emit-float-checks.ts';
 import type { Emit } from './emit-operands.ts';
 import { pushVector } from './emit-vector-operands.ts';
 import { CLEAN } from './float-analysis.ts';
@@ -55,20 +66,21 @@ const arithmetic =
       code.set(left);
       if (!(form === 'RR' && source === destination) && !vectors.isClean(destination, all)) operands.push(left);
     }
+    const least = kind === 'multiply' || kind === 'divide' ? NOT_TINY : NORMAL;
     emitter.withSideExit((leaveIf) => {
       checkAllowed(emitter, leaveIf);
       if (kind !== 'root') code.get(left);
       code.get(right);
       code.vector(opcode);
       code.set(result);
-      notOrdinaryVector(emitter, format, result);
+      notOrdinaryVector(emitter, format, result, least);
       for (const operand of operands) {
         notOrdinaryVector(emitter, format, operand);
         code.vector(V.or);
       }
       signBits(emitter, format, 16 / format.bytes);
       emitter.when(() => {
-        notOrdinaryVector(emitter, format, result);
+        notOrdinaryVector(emitter, format, result, least);
         pushExactZeros(emitter, format, kind, [left, right, result]);
         code.vector(V.andnot);
         for (const operand of operands) {
@@ -78,6 +90,7 @@ const arithmetic =
           code.vector(format.vectorEq, V.andnot, V.or);
         }
         signBits(emitter, format, 16 / format.bytes);
+        unlessRelaxed(emitter, format, 16 / format.bytes, () => pushNonFinite(emitter, format, [result, ...operands]));
         leaveIf();
       });
     });

@@ -15,6 +15,8 @@ import {
   cleanSource,
   DOUBLE,
   type Format,
+  NORMAL,
+  NOT_TINY,
   readBoth,
   SINGLE,
   scalarSource,
@@ -123,7 +125,9 @@ const arithmetic =
       code.get(right);
       code.op(opcode);
       code.set(result);
-      checkResult(emitter, format, result, leaveIf, () => pushInexactZero(emitter, format, kind, numbers));
+      // A sum that is as small is exact.
+      const least = kind === 'multiply' || kind === 'divide' ? NOT_TINY : NORMAL;
+      checkResult(emitter, format, result, least, leaveIf, () => pushInexactZero(emitter, format, kind, numbers));
       checkExact(emitter, leaveIf, () => pushInexact(emitter, format, kind, numbers));
     });
     writeLow(emitter, instruction, format, result);

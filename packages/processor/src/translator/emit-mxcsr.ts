@@ -1,5 +1,5 @@
 /**
- * LDMXCSR and STMXCSR, which mathematical libraries use around functions that must round to nearest, and the approximations RCP and RSQRT.
+ * LDMXCSR, STMXCSR and FNSTCW, with which mathematical libraries look after the rounding mode, and the approximations RCP and RSQRT.
  *
  * MXCSR in the processor's block is current within a region, because no instruction in one changes a sticky flag. The approximations have
  * 12 significant bits as the interpreter's have; zeros, denormals, infinities, NaN and negative roots are the interpreter's.
@@ -36,6 +36,14 @@ const storeMxcsr: Emit = (emitter, instruction) => {
   code.get(0);
   code.memory(OP.i32_load, STATE.MXCSR);
   code.memory(OP.i32_store, 0);
+};
+const storeControlWord: Emit = (emitter, instruction) => {
+  const { code } = emitter;
+  emitter.effectiveAddress(instruction);
+  emitter.operandPointer('write', 2);
+  code.get(0);
+  code.memory(OP.i64_load16_u, STATE.FPU_CONTROL);
+  code.memory(OP.i64_store16, 0);
 };
 
 /**
@@ -89,6 +97,7 @@ const reciprocalRoot = (packed: boolean): Emit => approximate(packed, true, 0x7f
 const EMITTERS: ReadonlyMap<string, Emit> = new Map<string, Emit>([
   ['LDMXCSR', loadMxcsr],
   ['STMXCSR', storeMxcsr],
+  ['FNSTCW', storeControlWord],
   ['RCPPS', reciprocal(true)],
   ['RCPSS', reciprocal(false)],
   ['RSQRTPS', reciprocalRoot(true)],

@@ -1,7 +1,7 @@
 /**
  * What is known about lazy flags before code is emitted: how they were made at each block's entry, and where they can be seen.
- * Kinds are those of assembly/flags.ts. Known only statically: LOGIC is ADD with first operand = result and second = 0; SINGLE and DOUBLE are
- * EXPLICIT after a comparison whose operands, never NaN, are in the locals of `RegionVectors.compared`.
+ * Kinds are those of assembly/flags.ts. LOGIC, ADD with first operand = result and second = 0, is known only statically. SINGLE and DOUBLE
+ * are a region's own: flags of a comparison whose operands are in the locals of `RegionVectors.compared`; they leave it as EXPLICIT.
  * Called by: region-emitter.ts.
  */
 import { CONDITIONS } from '../table/conditions.ts';
@@ -16,9 +16,9 @@ export const KIND = {
   inc: 3,
   dec: 4,
   result: 5,
+  single: 6,
+  double: 7,
   logic: 17,
-  single: 18,
-  double: 19,
 } as const;
 
 const KIND_AFTER: Readonly<Record<string, number>> = {
@@ -98,6 +98,11 @@ export function flagsWritten(instruction: Instruction): number {
   return WRITTEN[operation] ?? 0;
 }
 
+/** Kind that a comparison of floating-point numbers makes; undefined for other operations. */
+export function kindOfComparison(operation: string): number | undefined {
+  const kind = KIND_AFTER[operation];
+  return kind === KIND.single || kind === KIND.double ? kind : undefined;
+}
 /** Kind after an instruction of whose flags those in `live` can be seen; undefined when it depends on a run-time value. */
 export function kindAfter(instruction: Instruction, before: number | undefined, live: number): number | undefined {
   const { operation } = instruction;

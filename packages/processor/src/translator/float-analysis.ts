@@ -1,7 +1,7 @@
 /**
  * What is known about vector registers before code is emitted: which floating-point elements need no check.
  *
- * An element is `clean` when it is zero or an ordinary number: neither NaN nor infinite nor so small that tininess is at issue. Results of
+ * An element is `clean` when it is zero or an normal number: neither NaN nor infinite nor denormal. Results of
  * native arithmetic are clean, because a region is left at an instruction with any other result. A forward analysis over the region: what
  * holds on all ways to a block holds there. What MXCSR allows is known once it was looked at.
  * Answers to: AMD64 manual volume 1, section 4.10 (SIMD floating-point exceptions). Called by: region-vectors.ts, flag-analysis.ts.
@@ -141,7 +141,9 @@ function keptBy(element: number, facts: number): number {
 /** Applies a vector instruction to the facts. The region is left at an instruction whose operands or results are not as this says. */
 export function applyFacts(facts: Facts, instruction: Instruction): void {
   const { operation, form } = instruction;
-  facts[MXCSR] = operation === 'LDMXCSR' ? 0 : (facts[MXCSR] ?? 0) | needsOfMxcsr(instruction);
+  // What was checked under another MXCSR tells nothing.
+  if (operation === 'LDMXCSR') facts.fill(0);
+  facts[MXCSR] = (facts[MXCSR] ?? 0) | needsOfMxcsr(instruction);
   const to = instruction.destination >> 4;
   const from = instruction.source >> 4;
   const d = facts[to] ?? 0;

@@ -130,6 +130,37 @@ describe('floating point in translated code', () => {
     },
   );
 
+  it.each(['ss', 'sd'] as const)('ucomi%s of quiet NaN stays in the region, with its flags', (format) => {
+    // ucomis xmm0, xmm1; setp al; setne dl; jp over one; seta dh; cmovb rax, rdx
+    const compare = [...(format === 'sd' ? [0x66] : []), 0x0f, 0x2e, 0xc1];
+    const code = [
+      ...compare,
+      ...[0x0f, 0x9a, 0xc0, 0x0f, 0x95, 0xc2, 0x7a, 0x03, 0x0f, 0x97, 0xc6, 0x48, 0x0f, 0x42, 0xc2],
+    ];
+    for (const values of [
+      [1, Number.NaN],
+      [Number.NaN, 1],
+      [2, 1],
+      [1, 2],
+      [-0, 0],
+      [Infinity, Infinity],
+    ] as const) {
+      const pair = [vector(format, values[0]), vector(format, values[1])] as const;
+      expect(translatedShare(code, pair).share).toBeGreaterThan(0.99);
+    }
+  });
+  it.each([...operations, ...conversions].filter(([name]) => !/^cvtdq|^sqrt/.test(name)))(
+    '%s of denormals does not leave the region once DE and UE are set',
+    (_, format, bytes) => {
+      const least = isDouble(format) ? 2 ** -1022 : 2 ** -126;
+      const values = [vector(format, least / 4, least / 1024), vector(format, least / 2, 1)] as const;
+      expect(translatedShare(bytes, values, INEXACT | 0x12n).share).toBeGreaterThan(0.99);
+      expect(
+        translatedShare(bytes, [vector(format, least * 1.5), vector(format, 0.25)], INEXACT | 0x12n).share,
+      ).toBeGreaterThan(0.99);
+    },
+  );
+
   const special = (format: Format): readonly (readonly [string, readonly [bigint, bigint]])[] => {
     const [least, most] = isDouble(format) ? [2 ** -1022, Number.MAX_VALUE] : [2 ** -126, 3.4028234663852886e38];
     const one = vector(format, 1, 2);

@@ -12,7 +12,7 @@
  * Called by: translator.ts. The instructions themselves stand in emit-*.ts.
  */
 import { STATE } from '../state-layout.ts';
-import { emitCondition } from './emit-conditions.ts';
+import { emitCondition, makeFloatsExplicit } from './emit-conditions.ts';
 import { emitInstruction, usesVectors } from './emit-instructions.ts';
 import { ALL_FLAGS, flagNeeds, flagsWritten, kindAfter, kindsAtEntry } from './flag-analysis.ts';
 import { registerName } from './format-instruction.ts';
@@ -257,6 +257,7 @@ export class RegionEmitter {
     this.#registers.forEach((local, register) => {
       if ((this.#written & (1 << register)) !== 0) store(OP.i64_store, register * 8, local);
     });
+    makeFloatsExplicit(this);
     this.vectors.store();
     store(OP.i32_store, STATE.CC_KIND, this.ccKind);
     store(OP.i64_store, STATE.CC_RESULT, this.ccResult);

@@ -3,11 +3,12 @@
  *
  * Loaded once at the entry, stored once at the exit where the region writes them. `mode` is a local that tells whether arithmetic may be
  * native: rounding to nearest, exceptions masked, no FTZ or DAZ (else 2), and PE set already, so that an ordinary result changes no flag
- * (0), or clear, so that an exact one does (1). LDMXCSR makes it anew.
+ * (0), or clear, so that an exact one does (1). `relaxed` is 1 when denormals raise nothing either. LDMXCSR makes both anew.
  * Answers to: AMD64 manual volume 1, section 4.2.2 (MXCSR). Called by: region-emitter.ts and the emitters of vector instructions.
  */
 import { STATE } from '../state-layout.ts';
 import { isVectorOperation } from './emit-vector.ts';
+import { KIND, kindOfComparison } from './flag-analysis.ts';
 import { applyFacts, FACTS, type Facts, factsAtEntry, isAllowed, mayRaise, needsOfMxcsr } from './float-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import type { Region } from './region.ts';
@@ -19,6 +20,8 @@ import { F32, F64, type FunctionWriter, I32, OP, V128 } from './wasm-encoder.ts'
 const MXCSR_MASK = 0xffe0;
 const MXCSR_NATIVE = 0x1fa0;
 const PRECISION = 0x20;
+/** DE and UE. */
+const DENORMAL_FLAGS = 0x12;
 
 /** Offset in the processor's block of the register at a place (16 times its number). */
 const slot = (place: number): number => STATE.XMM + place * 2;
@@ -29,6 +32,9 @@ export class RegionVectors {
   readonly #written = new Set<number>();
   readonly #scratch = new Map<string, number>();
   readonly #mode: number | undefined;
+  readonly #relaxed: number | undefined;
+  /** Kinds of flags that the region's comparisons make. */
+  readonly comparisons: readonly number[];
   readonly #atEntry: readonly Facts[] | undefined;
   /** What is known of the registers at the current point. */
   #facts: Facts = new Uint8Array(FACTS);
@@ -44,7 +50,11 @@ export class RegionVectors {
         }
       }
     }
+    this.comparisons = [KIND.single, KIND.double].filter((kind) =>
+      some(({ operation }) => kindOfComparison(operation) === kind),
+    );
     if (!some(({ operation }) => mayRaise(operation))) return;
+    this.#relaxed = code.local(I32);
     this.#atEntry = factsAtEntry(region, isVectorOperation);
     if (some((instruction) => needsOfMxcsr(instruction) !== 0)) this.#mode = code.local(I32);
   }
@@ -82,9 +92,17 @@ export class RegionVectors {
     }
     this.loadMode();
   }
-  /** Makes the mode from MXCSR in the processor's block. */
+  /** Makes mode and relaxed from MXCSR in the processor's block. */
   loadMode(): void {
     const code = this.#code;
+    if (this.#relaxed === undefined) return;
+    code.get(0);
+    code.memory(OP.i32_load, STATE.MXCSR);
+    code.i32(MXCSR_MASK | DENORMAL_FLAGS);
+    code.op(OP.i32_and);
+    code.i32(MXCSR_NATIVE | DENORMAL_FLAGS);
+    code.op(OP.i32_eq);
+    code.set(this.#relaxed);
     if (this.#mode === undefined) return;
     code.get(0);
     code.memory(OP.i32_load, STATE.MXCSR);
@@ -113,6 +131,10 @@ export class RegionVectors {
     }
   }
 
+  get relaxed(): number {
+    if (this.#relaxed === undefined) throw new RangeError('region: no state of denormals');
+    return this.#relaxed;
+  }
   get mode(): number {
     if (this.#mode === undefined) throw new RangeError('region: no mode of floating-point arithmetic');
     return this.#mode;

@@ -52,7 +52,7 @@ const REASONS: readonly (readonly [reason: string, ...operations: string[]])[] =
   ],
   [
     'is the state of the x87 unit, which does no arithmetic here',
-    ...['FWAIT', 'FLDENV', 'FLDCW', 'FNSTENV', 'FNSTCW', 'FNOP', 'FRSTOR', 'FNSAVE', 'FNSTSW', 'FNSTSW_AX', 'FFREE'],
+    ...['FWAIT', 'FLDENV', 'FLDCW', 'FNSTENV', 'FNOP', 'FRSTOR', 'FNSAVE', 'FNSTSW', 'FNSTSW_AX', 'FFREE'],
     ...['FNCLEX', 'FNINIT', 'FINCSTP', 'FDECSTP', 'X87_ABSENT'],
   ],
   ['moves the whole vector state at once', 'FXSAVE', 'FXRSTOR', 'XSAVE', 'XRSTOR'],

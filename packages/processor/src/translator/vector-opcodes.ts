@@ -36,6 +36,7 @@ export const V = {
   f64x2_lt: 0x49,
   f64x2_le: 0x4b,
   f64x2_ge: 0x4c,
+  not: 0x4d,
   and: 0x4e,
   andnot: 0x4f,
   or: 0x50,

@@ -349,6 +349,13 @@ export class FunctionWriter extends ByteWriter {
       Array.from({ length: 16 }, (_, at) => (value >>> ((at & 3) * 8)) & 0xff),
     );
   }
+  /** A constant of two equal 64-bit elements. */
+  splat64(value: bigint): void {
+    this.vectorBytes(
+      V.const,
+      Array.from({ length: 16 }, (_, at) => Number((value >> BigInt((at & 7) * 8)) & 0xffn)),
+    );
+  }
   branch(opcode: number, depth: number): void {
     this.withUnsigned(opcode, depth);
   }
