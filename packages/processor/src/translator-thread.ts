@@ -33,7 +33,8 @@ export function createRegionCompiler(
 ): RegionCompiler {
   const imports: WebAssembly.Imports = {};
   for (const { module: space, name, kind } of WebAssembly.Module.imports(module)) {
-    const entries = (imports[space] ??= {});
+    const entries = imports[space] ?? {};
+    imports[space] = entries;
     if (kind === 'function') entries[name] = refuse;
     else if (kind === 'memory') entries[name] = memory;
     else entries[name] = new WebAssembly.Table({ element: 'anyfunc', initial: 1 });

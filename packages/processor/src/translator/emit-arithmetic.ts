@@ -4,57 +4,59 @@
  * Answers to: AMD64 manual volume 3. The conventions of locals are those of emit-operands.ts. Called by: emit-instructions.ts.
  */
 import { emitCarry } from './emit-conditions.ts';
-import { type Emit, extend, pushSource, readDestination, writeDestination } from './emit-operands.ts';
+import { type Emit, extend, pushSource, pushUncut, readDestination, writeDestination } from './emit-operands.ts';
 import { FLAG, KIND } from './flag-analysis.ts';
+import type { Instruction } from './instruction.ts';
 import type { RegionEmitter } from './region-emitter.ts';
 import { OP } from './wasm-encoder.ts';
 
+/** ADD, SUB, CMP and logic. `writes`: not only for the flags. */
 export function arithmetic(opcode: number, kind: number, writes: boolean): Emit {
   return (emitter, instruction) => {
-    const { code, wide } = emitter;
-    const [a, b, r] = wide;
+    const { code, ccA, ccB, ccResult, flagsNeeded, wide } = emitter;
     const { form, size } = instruction;
-    if (!emitter.flagsNeeded && size >= 2 && form.startsWith('R')) {
-      // Nobody sees the flags, and what is above 32 bits is cut off at the end.
-      if (!writes) {
-        if (form === 'RM') {
-          pushSource(emitter, instruction, false);
-          code.op(OP.drop);
-        }
-        return;
-      }
-      if (form === 'RM') {
-        pushSource(emitter, instruction, false);
-        code.set(b);
-        emitter.readRegister(instruction.destination, 3);
-        code.get(b);
-      } else {
-        emitter.readRegister(instruction.destination, 3);
-        if (form === 'RI') code.i64(instruction.immediate);
-        else emitter.readRegister(instruction.source, 3);
-      }
-      code.op(opcode);
-      emitter.writeRegister(instruction.destination, size);
+    if (!flagsNeeded && form.startsWith('R')) {
+      withoutFlags(emitter, instruction, opcode, writes);
       return;
     }
-    if (instruction.form === 'RM') {
+    // Nothing leaves the region once the operands are read, so they are read into where the flags are made from.
+    const [a, b, r] = flagsNeeded ? [ccA, ccB, ccResult] : wide;
+    if (form === 'RM') {
       pushSource(emitter, instruction);
       code.set(b);
-      readDestination(emitter, instruction, writes);
+      readDestination(emitter, instruction, writes, a);
     } else {
-      readDestination(emitter, instruction, writes);
+      readDestination(emitter, instruction, writes, a);
       pushSource(emitter, instruction);
       code.set(b);
     }
     code.get(a);
     code.get(b);
     code.op(opcode);
-    if (kind !== KIND.logic) extend(emitter, instruction.size);
+    if (kind !== KIND.logic) extend(emitter, size);
     code.set(r);
     if (writes) writeDestination(emitter, instruction, r);
     if (kind === KIND.logic) emitter.setFlags(KIND.add, r, r, undefined);
     else emitter.setFlags(kind, r, a, b);
   };
+}
+
+/** A register destination and nobody who sees the flags: what is above the operand is cut off at the end. */
+function withoutFlags(emitter: RegionEmitter, instruction: Instruction, opcode: number, writes: boolean): void {
+  const { code, wide } = emitter;
+  const { destination, form, immediate, size, source } = instruction;
+  if (form === 'RM') {
+    // Its fault is to be seen in any case.
+    pushSource(emitter, instruction, false);
+    code.set(wide[1]);
+  }
+  if (!writes) return;
+  pushUncut(emitter, destination);
+  if (form === 'RM') code.get(wide[1]);
+  else if (form === 'RI') code.i64(immediate);
+  else pushUncut(emitter, source);
+  code.op(opcode);
+  emitter.writeRegister(destination, size);
 }
 
 /** ADC and SBB: flags are made at once where they can be seen. */
@@ -154,14 +156,14 @@ function orResultFlags({ code, live }: RegionEmitter, r: number): void {
 /** INC and DEC: CF stays, so it is made before the others change. */
 export function step(opcode: number, kind: number): Emit {
   return (emitter, instruction) => {
-    const { code, wide } = emitter;
-    const [a, b, r, c] = wide;
+    const { code, ccA, ccB, ccResult, wide } = emitter;
     const keepsCarry = emitter.flagsNeeded && (emitter.live & FLAG.carry) !== 0;
     if (keepsCarry) {
       emitCarry(emitter);
-      code.set(c);
+      code.set(wide[3]);
     }
-    readDestination(emitter, instruction, true);
+    const [a, r] = emitter.flagsNeeded ? [ccA, ccResult] : [wide[0], wide[2]];
+    readDestination(emitter, instruction, true, a);
     code.get(a);
     code.i64(1);
     code.op(opcode);
@@ -170,9 +172,9 @@ export function step(opcode: number, kind: number): Emit {
     writeDestination(emitter, instruction, r);
     if (!emitter.flagsNeeded) return;
     code.i64(1);
-    code.set(b);
-    emitter.setFlags(kind, r, a, b);
-    if (keepsCarry) pushCarryKind(emitter, kind, c);
+    code.set(ccB);
+    emitter.setFlags(kind, r, a, ccB);
+    if (keepsCarry) pushCarryKind(emitter, kind, wide[3]);
   };
 }
 

@@ -58,7 +58,7 @@ function readBitOperand(emitter: RegionEmitter, instruction: Instruction, writes
 }
 
 /** Pushes the linear address of the memory operand that a register's bit index leads to. */
-export function bitAddress(emitter: RegionEmitter, instruction: Instruction): void {
+function bitAddress(emitter: RegionEmitter, instruction: Instruction): void {
   const { code } = emitter;
   const { size } = instruction;
   emitter.effectiveAddress(instruction);

@@ -58,7 +58,8 @@ const TRANSLATIONS: Readonly<Record<string, Emit>> = {
   MOV: move,
   MOV_IMM64: (emitter, instruction) => {
     emitter.code.i64(instruction.wide);
-    emitter.writeRegister(instruction.destination, instruction.size);
+    // The decoder has extended one of 32 bits with zeros.
+    emitter.writeRegister(instruction.destination, instruction.size === 2 ? 3 : instruction.size);
   },
   MOVZX8: moveExtend(0, false),
   MOVZX16: moveExtend(1, false),
@@ -90,11 +91,9 @@ const TRANSLATIONS: Readonly<Record<string, Emit>> = {
     writeDestination(emitter, instruction, wide[2]);
   },
   NEG: (emitter, instruction) => {
-    const { code, wide } = emitter;
-    const [a, b, r] = wide;
-    readDestination(emitter, instruction, true);
-    code.get(a);
-    code.set(b);
+    const { code, ccA, ccB, ccResult, flagsNeeded, wide } = emitter;
+    const [a, b, r] = flagsNeeded ? [ccA, ccB, ccResult] : wide;
+    readDestination(emitter, instruction, true, b);
     code.i64(0);
     code.set(a);
     code.i64(0);

@@ -5,8 +5,9 @@
  */
 import { SEGMENT_BYTES, STATE } from '../state-layout.ts';
 import { emitCondition } from './emit-conditions.ts';
-import { type Emit, extend, pushSource, readDestination, writeDestination } from './emit-operands.ts';
+import { type Emit, extend, pushSource, pushUncut, readDestination, writeDestination } from './emit-operands.ts';
 import { KIND } from './flag-analysis.ts';
+import type { Instruction } from './instruction.ts';
 import type { RegionEmitter } from './region-emitter.ts';
 import { OP, VOID } from './wasm-encoder.ts';
 
@@ -17,20 +18,26 @@ export const move: Emit = (emitter, instruction) => {
     emitter.effectiveAddress(instruction);
     emitter.operandPointer('write', 1 << size);
     if (form === 'MI') code.i64(instruction.immediate);
-    else emitter.readRegister(instruction.source, size === 2 ? 3 : size, false);
+    else pushUncut(emitter, instruction.source);
     emitter.storeSized(size);
     return;
   }
-  pushSource(emitter, instruction, false);
-  emitter.writeRegister(instruction.destination, size);
+  if (form === 'RR') pushUncut(emitter, instruction.source);
+  else pushSource(emitter, instruction, false);
+  writeExtended(emitter, instruction, form === 'RM');
 };
+
+/** Writes the destination; `zeros`: what is on the stack has zeros above 32 bits when that is the size. */
+function writeExtended(emitter: RegionEmitter, { destination, size }: Instruction, zeros: boolean): void {
+  emitter.writeRegister(destination, size === 2 && zeros ? 3 : size);
+}
 
 /** MOVZX, MOVSX and MOVSXD: `from` is the source's size. */
 export function moveExtend(from: number, signed: boolean): Emit {
   return (emitter, instruction) => {
     if (instruction.form === 'RM') emitter.loadOperand(instruction, from, signed);
     else emitter.readRegister(instruction.source, from, signed);
-    emitter.writeRegister(instruction.destination, instruction.size);
+    writeExtended(emitter, instruction, !signed);
   };
 }
 

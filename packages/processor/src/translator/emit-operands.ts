@@ -23,22 +23,35 @@ export function pushSource(emitter: RegionEmitter, instruction: Instruction, sig
   else emitter.readRegister(instruction.source, size, signed);
 }
 
+/** Pushes a general register with whatever it has above the operand: for what is cut off, or masked, in the end. */
+export function pushUncut(emitter: RegionEmitter, offset: number): void {
+  emitter.readRegister(offset & ~7, 3);
+  if ((offset & 7) === 0) return;
+  emitter.code.i64(8);
+  emitter.code.op(OP.i64_shr_u);
+}
+
 /** Extends the i64 on the stack from the operand size. */
 export function extend(emitter: RegionEmitter, size: number): void {
   const opcode = [OP.i64_extend8, OP.i64_extend16, OP.i64_extend32][size];
   if (opcode !== undefined) emitter.code.op(opcode);
 }
 
-/** Reads the destination into wide[0]; for memory the pointer stays in `pointer`. */
-export function readDestination(emitter: RegionEmitter, instruction: Instruction, writes: boolean): void {
-  const { code, pointer, wide } = emitter;
+/** Reads the destination into a local, wide[0] when none is given; for memory the pointer stays in `pointer`. */
+export function readDestination(
+  emitter: RegionEmitter,
+  instruction: Instruction,
+  writes: boolean,
+  local: number = emitter.wide[0],
+): void {
+  const { code, pointer } = emitter;
   if (instruction.form.startsWith('M')) {
     emitter.effectiveAddress(instruction);
     emitter.operandPointer(writes ? 'write' : 'read', 1 << instruction.size);
     code.tee(pointer);
     emitter.loadSized(instruction.size, true);
   } else emitter.readRegister(instruction.destination, instruction.size);
-  code.set(wide[0]);
+  code.set(local);
 }
 
 /** Writes a local to the destination that readDestination read. */

@@ -730,14 +730,18 @@ export class RegionEmitter {
   setFlags(kind: number, result: number, a: number, b: number | undefined): void {
     if (!this.flagsNeeded) return;
     const { code } = this;
+    const copy = (from: number, to: number): void => {
+      if (from === to) return;
+      code.get(from);
+      code.set(to);
+    };
     code.i32(kind);
     code.set(this.ccKind);
-    code.get(result);
-    code.set(this.ccResult);
-    code.get(a);
-    code.set(this.ccA);
-    if (b === undefined) code.i64(0);
-    else code.get(b);
-    code.set(this.ccB);
+    copy(result, this.ccResult);
+    copy(a, this.ccA);
+    if (b === undefined) {
+      code.i64(0);
+      code.set(this.ccB);
+    } else copy(b, this.ccB);
   }
 }
