@@ -79,6 +79,8 @@ class Discovery {
   readonly #touched: number[] = [];
   readonly #work: number[] = [];
   #count = 0;
+  /** Bytes of the window that the code is known of. */
+  #size = WINDOW;
 
   reset(): void {
     for (const offset of this.#touched) this.instructions[offset] = undefined;
@@ -101,6 +103,7 @@ class Discovery {
   }
 
   run(entry: number, source: RegionSource): void {
+    this.#size = source.size;
     this.#follow(entry);
     for (let at = 0; at < this.#work.length; at++) this.#straight(this.#work[at] ?? entry, entry, source);
   }
@@ -163,7 +166,8 @@ class Discovery {
       const { next } = instruction;
       const terminator = this.#terminator(instruction);
       if (terminator !== undefined) return { start, instructions: list, terminator };
-      if (next >= WINDOW || ((this.marks[next] ?? 0) & LEADER) !== 0) {
+      // Beyond the window's end a region or block of its own goes on.
+      if (next >= this.#size || ((this.marks[next] ?? 0) & LEADER) !== 0) {
         return { start, instructions: list, terminator: { kind: 'fall', next } };
       }
       offset = next;
