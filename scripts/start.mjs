@@ -30,7 +30,7 @@ const child = spawn(process.execPath, [plinth, 'run', ...parameters], {
   stdio: 'inherit',
   cwd: process.env.INIT_CWD ?? process.cwd(),
   // As the launcher does it.
-  env: { MALLOC_ARENA_MAX: '1', ...process.env },
+  env: { MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '131072', ...process.env },
 });
 // The terminal sends Ctrl+C to both processes, and kill may send its signal to this one only: the run decides what it means.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
