@@ -42,8 +42,8 @@ async function vm(...words: string[]): Promise<Ended> {
   const [verb = '', ...rest] = words;
   return plinth(['vm', verb, ...rest]);
 }
-async function services(): Promise<Service[]> {
-  const { status, stdout, stderr } = await vm('show', name, '-o', 'json');
+async function services(machine = name): Promise<Service[]> {
+  const { status, stdout, stderr } = await vm('show', machine, '-o', 'json');
   if (status !== 0) throw new Error(stderr);
   return (JSON.parse(stdout) as { services: Service[] }).services;
 }
@@ -58,7 +58,7 @@ async function until(isSo: () => Promise<boolean>, seconds = 120): Promise<void>
 const inGuest = async (script: string): Promise<string> => (await shell.output(script)).trim();
 
 describe('plinth vm exec', () => {
-  it('runs commands in a guest that has its console, with their streams and statuses', async () => {
+  it('runs commands in a guest that has its console, before and after it restarts', async () => {
     const other = `${name}-console`;
     const running = start(launcher, ['run', cloud, '--name', other, '--console', 'none']);
     const exec = (...words: string[]) => plinth(['vm', 'exec', other, '--', ...words]);
@@ -73,6 +73,16 @@ describe('plinth vm exec', () => {
     copy.child.stdin?.end();
     expect((await copy.ended).stdout).toMatch(createHash('sha256').update(bytes).digest('hex'));
     expect((await plinth(['vm', 'exec', name, 'true'])).stderr).toMatch(/PL-3013/);
+    // A restart ends one connection to VMBus and begins another, and so does a reset.
+    const boots = async (): Promise<number> => {
+      const { stdout } = await plinth(['inspect', `vms/${other}/resets`, '-o', 'json']);
+      const works = (await services(other)).every(({ condition }) => condition === 'working');
+      return works && (await exec('true')).status === 0 ? Number(stdout) : -1;
+    };
+    expect((await vm('stop', other, '--reboot')).status).toBe(0);
+    await until(async () => (await boots()) === 1);
+    expect((await vm('reset', other)).status).toBe(0);
+    await until(async () => (await boots()) === 2);
     expect((await vm('stop', other)).status).toBe(0);
     expect(await running.ended).toMatchObject({ status: 0 });
   });
