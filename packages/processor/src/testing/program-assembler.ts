@@ -51,7 +51,7 @@ export interface DraftOptions {
 
 /** Flags that a condition code reads. */
 const CONDITION_FLAGS = [0x800, 0x001, 0x040, 0x041, 0x080, 0x004, 0x880, 0x8c0] as const;
-export const conditionFlags = (condition: number): number => CONDITION_FLAGS[condition >> 1] ?? ARITHMETIC_FLAGS;
+const conditionFlags = (condition: number): number => CONDITION_FLAGS[condition >> 1] ?? ARITHMETIC_FLAGS;
 
 export const little32 = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
 export const little64 = (value: bigint): number[] =>

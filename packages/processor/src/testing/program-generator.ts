@@ -152,7 +152,7 @@ export function generateProgram({ seed, index, services }: ProgramOptions): Prog
 }
 
 /** The code pages: instructions, the address table, and INT3 between them. */
-export function layCode(pieces: readonly Piece[], table: readonly number[]): Uint8Array {
+function layCode(pieces: readonly Piece[], table: readonly number[]): Uint8Array {
   const code = new Uint8Array(CODE_PAGES * PAGE).fill(0xcc);
   for (const { address, bytes } of pieces) code.set(bytes, Number(address - CODE_BASE));
   code.set(table, ADDRESS_TABLE);
