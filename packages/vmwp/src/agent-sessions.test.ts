@@ -66,6 +66,10 @@ describe('commands in the guest', () => {
     asker.hangUp();
     asker.hangUp();
     expect(toGuest).toBe('@signal 1 1\n');
+    const replaced = agent.run('sleep 100', new Asker());
+    replaced.catch(() => {});
+    await fromGuest('@ready 1\n');
+    await expect(replaced).rejects.toMatchObject({ code: 'PL-3009' });
     const lost = agent.run('sleep 100', new Asker());
     agent.close();
     await expect(lost).rejects.toBeInstanceOf(PlinthError);

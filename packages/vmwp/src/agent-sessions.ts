@@ -40,6 +40,8 @@ export class AgentSessions implements ConsoleSink {
     this.#port.write(send);
     for (const event of events) {
       if (event.kind === 'ready') {
+        // A new agent, after a kexec for instance: what the old one ran is gone.
+        this.#end();
         this.#isReady = true;
         continue;
       }
