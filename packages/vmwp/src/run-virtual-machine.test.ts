@@ -200,6 +200,29 @@ describe('a run', () => {
     expect(result).toMatchObject({ exitStatus: 0, output: 'boot boot ' });
   });
 
+  it('resets in place though the hypercall page covers what is to be loaded again', async () => {
+    const cmos = 0x70;
+    // mov $msr,%ecx; mov $low,%eax; mov $high,%edx; wrmsr
+    const word = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
+    const writeMsr = (msr: number, low: number, high: number): number[] => [
+      ...[0xb9, ...word(msr), 0xb8, ...word(low), 0xba, ...word(high), 0x0f, 0x30],
+    ];
+    const commandLine = 0x9000;
+    const code = [
+      ...guest.out8(cmos, 0x40),
+      // The command line's first byte, to the console: mov $commandLine,%esi; mov (%rsi),%al; mov $0x3f8,%edx; out
+      ...[0xbe, ...word(commandLine), 0x8a, 0x06, 0xba, ...word(0x3f8), 0xee],
+      ...[0xba, ...word(cmos + 1), 0xec, 0xa8, 0x01, 0x74, guest.powerOff.length, ...guest.powerOff],
+      ...guest.out8(cmos, 0x40),
+      ...guest.out8(cmos + 1, 1),
+      ...writeMsr(0x40000000, 0, 0x8100_0000),
+      ...writeMsr(0x40000001, commandLine | 1, 0),
+      ...guest.resetMachine,
+    ];
+    // The same byte twice, and the end that was meant.
+    expect(await run(code)).toMatchObject({ exitStatus: 0, output: expect.stringMatching(/^([a-z])\1$/) });
+  });
+
   it('runs again and again without leaving threads or sockets behind', async () => {
     const handles = (): number =>
       process.getActiveResourcesInfo().filter((kind) => /Message|Worker|Pipe/.test(kind)).length;
