@@ -53,7 +53,7 @@ const SHORT_JUMP = INSTRUCTIONS.find((row) => row.operation === 'JMP' && row.ope
 const RESERVE = 40;
 const LIMIT = SLOT_STRIDE - 40;
 
-export const helper = (bytes: number[], flagsDefined = 0): Item => ({
+const helper = (bytes: number[], flagsDefined = 0): Item => ({
   row: undefined,
   bytes,
   size: 32,
