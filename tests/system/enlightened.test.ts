@@ -6,12 +6,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GuestShell } from '../support/guest-shell.ts';
 import { cloud, ensureImage } from '../support/images.ts';
 import { kernelComplaints } from '../support/kernel-log.ts';
+import { plinth } from '../support/plinth.ts';
 
+const name = `enlightened-${process.pid}`;
 let shell: GuestShell;
 
 beforeAll(async () => {
   await ensureImage(cloud);
-  shell = new GuestShell([cloud]);
+  shell = new GuestShell([cloud, '--name', name]);
   await shell.output('true');
 });
 afterAll(() => shell.end());
@@ -63,6 +65,34 @@ describe('a Debian guest', () => {
       '{a9a0f4e7-5a45-4d96-b827-8a841e8c03e6}',
     ]);
     expect(await interrupts('HYP')).toBeGreaterThan(0);
+  });
+});
+
+describe('plinth inspect hypervisor', () => {
+  it('shows the partition table, and the guest through it', async () => {
+    const { stdout, status } = await plinth(['inspect', 'hypervisor/partitions', '-o', 'json']);
+    expect(status).toBe(0);
+    const partitions = Object.values(JSON.parse(stdout) as Record<string, { kind: string; vm?: string }>);
+    expect(partitions.filter(({ kind }) => kind === 'root')).toHaveLength(1);
+    expect(partitions.find(({ vm }) => vm === name)).toMatchObject({
+      kind: 'child',
+      state: 'active',
+      processors: [0],
+      guestInterface: {
+        guestSystem: expect.stringMatching(/^Linux \d+\.\d+\.\d+$/),
+        processors: { 0: { synic: { enabled: true, sources: { 2: { vector: 0xf3, masked: false } } } } },
+        ports: { connections: { '0x4': 'message port 0x1', '0x2001': 'event port 0x1001, flags 1-1' } },
+        hypercalls: { HvCallPostMessage: expect.any(Number), HvCallSignalEvent: expect.any(Number) },
+      },
+    });
+  });
+});
+
+describe('a processor without NX', () => {
+  it('is refused by the hypervisor, which says why', async () => {
+    const { status, stderr } = await plinth(['run', cloud, '--cpu-features', '-nx']);
+    expect(status).toBe(64);
+    expect(stderr).toMatch(/^PL-4111: The hypervisor does not launch: .*HV_STATUS_NX_NOT_DETECTED/);
   });
 });
 
