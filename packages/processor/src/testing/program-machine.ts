@@ -37,7 +37,8 @@ const ACCESSED = 0x20;
 const CR4_PCIDE = 0x2_0000n;
 const ARITHMETIC = 0x8d5n;
 const FAULT_LIMIT = 300;
-const INSTRUCTION_LIMIT = 400_000;
+/** Instructions after which a program counts as endless; engines other than the first one of a comparison get more. */
+export const INSTRUCTION_LIMIT = 400_000;
 const WITH_ERROR = new Set([8, 10, 11, 12, 13, 14, 17]);
 const IRETQ = [0x48, 0xcf];
 
@@ -164,8 +165,8 @@ export class ProgramMachine {
     return entry;
   }
 
-  /** Runs a program. @param interrupts gives the lengths of slices; absent: no interrupts */
-  run(program: Program, interrupts?: Random): Trace {
+  /** Runs a program. @param limit of instructions; @param interrupts gives the lengths of slices; absent: no interrupts */
+  run(program: Program, limit: number, interrupts?: Random): Trace {
     this.#lay(program);
     this.#start(program);
     const next = new Map(program.pieces.map(({ address, bytes }) => [address, address + BigInt(bytes.length)]));
@@ -178,12 +179,12 @@ export class ProgramMachine {
     let ended = '';
     for (let slices = 0; ended === ''; slices++) {
       if (interrupts !== undefined) this.#request();
-      const exit = processor.run(interrupts === undefined ? INSTRUCTION_LIMIT : sliceOf(interrupts));
-      if (exit.kind === 'budget' || exit.kind === 'kicked') {
-        const over = interrupts === undefined ? exit.kind === 'budget' : executed() > 4 * INSTRUCTION_LIMIT;
-        if (over || slices > INSTRUCTION_LIMIT) ended = 'without end';
-        continue;
+      const exit = processor.run(interrupts === undefined ? limit : sliceOf(interrupts));
+      if (executed() > limit || slices > limit) {
+        ended = 'without end';
+        break;
       }
+      if (exit.kind === 'budget' || exit.kind === 'kicked') continue;
       if (exit.kind !== 'halt-forever') {
         ended = `${exit.kind} at 0x${(processor.readRegister('Rip') as bigint).toString(16)}`;
         break;

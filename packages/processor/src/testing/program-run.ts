@@ -11,7 +11,7 @@ import { mixSeed, Random } from './differential-random.ts';
 import { translateLate } from './late-translation.ts';
 import { generateProgram } from './program-generator.ts';
 import type { Piece, Program } from './program-layout.ts';
-import { type ProgramEvent, ProgramMachine, type Trace } from './program-machine.ts';
+import { INSTRUCTION_LIMIT, type ProgramEvent, ProgramMachine, type Trace } from './program-machine.ts';
 
 /** A way to execute a program that must not be told from the interpreter's. */
 export interface Way {
@@ -64,7 +64,11 @@ export function programOf(seed: number, index: number): Program {
 export function runProgram(program: Program, way: Way): Trace {
   const random = way.interrupts ? new Random(mixSeed(program.seed ^ 0x1277, program.index)) : undefined;
   const translation = way.late ? translateLate(new Random(mixSeed(program.seed ^ 0x1a7e, program.index))) : undefined;
-  return new ProgramMachine(way.translateAfter, translation).run(program, random);
+  return new ProgramMachine(way.translateAfter, translation).run(
+    program,
+    way === INTERPRETED ? INSTRUCTION_LIMIT : 4 * INSTRUCTION_LIMIT,
+    random,
+  );
 }
 
 const INTERPRETED: Way = { name: 'interpreted', translateAfter: 0, interrupts: false };
