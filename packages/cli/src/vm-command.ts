@@ -85,7 +85,9 @@ export async function vmStopCommand(home: string, name: string, options: StopOpt
     if (reboot) return;
     progress.stage(`waiting until ${machine.name} is off`);
     const deadline = performance.now() + timeoutSeconds * 1000;
-    while ((await runningMachines(home)).some(({ pid, socket }) => pid === machine.pid && socket === machine.socket)) {
+    const isThere = ({ pid, socket }: RunningMachine): boolean =>
+      socket === machine.socket && (pid === machine.pid || pid === null || machine.pid === null);
+    while ((await runningMachines(home)).some(isThere)) {
       if (performance.now() > deadline)
         throw new PlinthError('PL-1023', { name: machine.name, seconds: timeoutSeconds });
       await new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS));

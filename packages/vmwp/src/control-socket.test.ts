@@ -53,6 +53,16 @@ function exchange(path: string, text: string, lines: number): Promise<string[]> 
   });
 }
 
+it('lists a machine that does not answer in time, because it runs all the same', async () => {
+  let asked = 0;
+  server = await serveControl(home, 'busy', () => {
+    asked++;
+    return new Promise(() => {});
+  });
+  expect(await runningMachines(home)).toEqual([{ name: 'busy', pid: null, socket: server.path }]);
+  expect(asked).toBe(1);
+});
+
 describe('a command over the control socket', () => {
   /** Answers what it is given, upper case, and ends with its length; `fail` is refused and `leave` hangs up. */
   const shout = async (): Promise<string> => {

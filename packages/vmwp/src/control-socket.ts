@@ -22,6 +22,8 @@ const ANSWER_MILLISECONDS = 5000;
 const LONGEST_TIMER = 2 ** 31 - 1;
 /** Bytes of a socket's path without its closing zero (sockaddr_un). A longer one would be cut short without a word. */
 const PATH_LIMIT = process.platform === 'linux' ? 107 : 103;
+/** Why a VM is unreachable that is there, but busy or stuck. */
+const NO_ANSWER = 'its process does not answer';
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 export const CONTROL_COMMANDS = [
@@ -70,7 +72,8 @@ export interface ControlServer {
 /** A VM that runs now. */
 export interface RunningMachine {
   readonly name: string;
-  readonly pid: number;
+  /** null for one that did not answer in time: its name is that of its socket then. */
+  readonly pid: number | null;
   readonly socket: string;
 }
 
@@ -264,10 +267,7 @@ export function requestControl(
       socket.destroy();
       settle();
     };
-    const timer = setTimeout(
-      () => finish(() => reject(unreachable('its process does not answer'))),
-      Math.min(patience, LONGEST_TIMER),
-    );
+    const timer = setTimeout(() => finish(() => reject(unreachable(NO_ANSWER))), Math.min(patience, LONGEST_TIMER));
     socket.on('connect', () => socket.write(`${JSON.stringify({ id: 1, ...request })}\n`));
     socket.on('error', (error) => finish(() => reject(unreachable(`it cannot be reached (${fileReason(error)})`))));
     socket.on('close', () => finish(() => reject(unreachable('its process ended or hung up'))));
@@ -383,7 +383,9 @@ export async function runningMachines(home: string): Promise<RunningMachine[]> {
       const socket = join(folder, file);
       const owner = await identify(socket).catch((error: unknown) => {
         if (refused(error)) removeStale(socket);
-        return undefined;
+        // On a host with too much to do an answer takes long, but the machine runs all the same.
+        const isSlow = error instanceof PlinthError && error.parameters.reason === NO_ANSWER;
+        return isSlow ? { name: file.replace(/\.sock$/, ''), pid: null } : undefined;
       });
       return owner === undefined ? undefined : { name: owner.name, pid: owner.pid, socket };
     }),
