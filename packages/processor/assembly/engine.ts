@@ -15,9 +15,9 @@ import { fpuReset } from './fpu';
 import { runLoop } from './generated/loop';
 import { guestTsc } from './system';
 import { settle } from './run';
-import { decodeAt, describeCode, dropRegion, findBlock, installRegion, rearm, regionUsed, restRegion, arenaFlushCount } from './translation';
+import { decodeAt, describeCode, dropRegion, execute, findBlock, installRegion, rearm, regionUsed, restRegion, arenaFlushCount } from './translation';
 
-export { decodeAt, describeCode, dropRegion, findBlock, installRegion, rearm, regionUsed, restRegion, arenaFlushCount };
+export { decodeAt, describeCode, dropRegion, execute, findBlock, installRegion, rearm, regionUsed, restRegion, arenaFlushCount };
 
 /** Makes this instance the processor whose block is at `address`. */
 export function attach(address: usize): void {

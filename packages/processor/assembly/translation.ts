@@ -6,12 +6,17 @@
  * Called by: src/translator/translator.ts and region-compiler.ts.
  */
 import * as L from './generated/layout';
-import { vp, MODE_64, MODE_LONG, MODE_PROTECTED } from './state';
-import { decodeInstruction, decodedLength } from './decoder';
+import { vp, MODE_64, MODE_LONG, MODE_PROTECTED, NO_VECTOR } from './state';
+import { executeOther } from './run';
+import { GENERAL_BASE, decodeInstruction, decodedLength } from './decoder';
+import { Operation } from './generated/operations';
 import { ACCESS_READ, walk, walkedGpa } from './page-walk';
-import { mayExecute } from './memory';
+import { mayExecute, takeAddressFault } from './memory';
 import { readablePointer } from './physical-memory';
-import { TRANSLATE_AT_ONCE, arenaFlushes, blockAt, describePage, installRegionBlock, dropRegion, rearm, regionUsed, restRegion } from './blocks';
+import {
+  LEAVE_DELIVER, LEAVE_GO, TRANSLATE_AT_ONCE, arenaFlushes, blockAt, describePage, dropRegion, installRegionBlock, leaveOperation, rearm,
+  regionUsed, restRegion,
+} from './blocks';
 
 /**
  * Decodes one instruction of 64-bit code, of which `room` bytes may be read, into the operation behind the LEAVE operations.
@@ -47,6 +52,30 @@ export function describeCode(block: usize, gpa: f64): bool {
     if (second != 0 && describePage(second, at + 16 + 512, at + 16 + 1024 + 512)) store<u32>(at, <u32>second, 4);
   }
   return true;
+}
+
+/**
+ * Executes one operation for a region: L.RIP_BASE is the instruction's own address, registers and budget are stored.
+ * @returns 0 to go on behind it, or the operation to go on with in the run loop
+ */
+export function execute(u: usize): usize {
+  const number = <u32>load<u16>(u);
+  const next = executeOther(u, number);
+  if (next == u + 16) return 0;
+  if (next == leaveOperation(LEAVE_GO)) {
+    // STI goes on at once unless an interrupt waits; what it makes of the next instruction is the next poll's.
+    if ((number - GENERAL_BASE) >> 3 == Operation.STI && load<i32>(vp, L.BUDGET) > 0) return 0;
+    return leaveOperation(L.LEAVE_JUMP);
+  }
+  if (next == leaveOperation(LEAVE_DELIVER)) {
+    // Nothing has been done: the interpreter comes to the same end, and knows the instruction that raised it.
+    takeAddressFault();
+    store<u32>(vp, NO_VECTOR, L.FAULT_VECTOR);
+    store<u64>(vp, load<u64>(vp, L.RIP_BASE), L.RIP);
+    store<i32>(vp, load<i32>(vp, L.BUDGET) + 1, L.BUDGET);
+    return leaveOperation(L.LEAVE_INTERPRET);
+  }
+  return next;
 }
 
 export function findBlock(gpa: f64): usize {

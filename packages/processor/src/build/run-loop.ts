@@ -93,9 +93,11 @@ const FOOTER = `
         continue;
       case LEAVE_TRANSLATED_NUMBER: {
         // A region, and those that it leads to: they come back with the operation to go on with.
-        const before = load<i32>(s, L.BUDGET);
+        // A poll that is forced meanwhile changes both words, and not what was executed.
+        const before = load<i32>(s, L.GRANTED) - load<i32>(s, L.BUDGET);
         u = call_indirect<u32>(load<u32>(u, 12), s);
-        store<u64>(s, load<u64>(s, L.TRANSLATED) + <u64>(<i64>(before - load<i32>(s, L.BUDGET))), L.TRANSLATED);
+        const executed = load<i32>(s, L.GRANTED) - load<i32>(s, L.BUDGET) - before;
+        store<u64>(s, load<u64>(s, L.TRANSLATED) + <u64>(<i64>executed), L.TRANSLATED);
         first = u;
         continue;
       }

@@ -3,6 +3,7 @@
  *
  * Called by: region-emitter.ts; `translatable` by translator.ts.
  */
+
 import { arithmetic, step, withCarry } from './emit-arithmetic.ts';
 import {
   compareExchangeLocked,
@@ -14,6 +15,7 @@ import {
   lockedStep,
 } from './emit-atomics.ts';
 import { bitScan, bitTest, bitTestLocked, byteSwap, populationCount } from './emit-bits.ts';
+import { emitCalled, isCalled } from './emit-called.ts';
 import {
   compareExchange,
   conditionalMove,
@@ -216,7 +218,7 @@ function emitOf(instruction: Instruction): Emit | undefined {
 function findEmit(operation: string): Emit | undefined {
   if (operation.startsWith('SETCC_')) return setCondition(operation.slice(6));
   if (operation.startsWith('CMOVCC_')) return conditionalMove(operation.slice(7));
-  return TRANSLATIONS[operation] ?? emitVector(operation);
+  return TRANSLATIONS[operation] ?? (isCalled(operation) ? emitCalled : emitVector(operation));
 }
 
 /** Whether the operation needs vectors to be available. */

@@ -56,6 +56,21 @@ export class ExitArea {
     return at;
   }
 
+  /** @returns address of so many places in a row, or 0 when there are none */
+  takeRun(count: number): number {
+    const bytes = count * BYTES;
+    const index = this.#free.findIndex(({ start, end }) => end - start >= bytes);
+    const free = this.#free[index];
+    if (this.#open === undefined) throw new RangeError('exit area: no module is open');
+    if (free === undefined) return 0;
+    const at = free.start;
+    free.start += bytes;
+    if (free.start >= free.end) this.#free.splice(index, 1);
+    this.#current = { start: at, end: at + bytes };
+    this.#open.push(this.#current);
+    return at;
+  }
+
   close(): void {
     this.#open = undefined;
     this.#current = undefined;

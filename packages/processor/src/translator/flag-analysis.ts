@@ -4,7 +4,9 @@
  * are a region's own: flags of a comparison whose operands are in the locals of `RegionVectors.compared`; they leave it as EXPLICIT.
  * Called by: region-emitter.ts.
  */
+
 import { CONDITIONS } from '../table/conditions.ts';
+import { callsWithFlags, isCalled } from './emit-called.ts';
 import { mayRaise } from './float-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import type { Region } from './region.ts';
@@ -106,6 +108,7 @@ export function kindOfComparison(operation: string): number | undefined {
 /** Kind after an instruction of whose flags those in `live` can be seen; undefined when it depends on a run-time value. */
 export function kindAfter(instruction: Instruction, before: number | undefined, live: number): number | undefined {
   const { operation } = instruction;
+  if (callsWithFlags(operation)) return undefined;
   if ((flagsWritten(instruction) & live) === 0) return before;
   if (SHIFTS.has(operation) || ROTATES.has(operation)) {
     if (shiftCount(instruction) === undefined) return undefined;
@@ -167,7 +170,7 @@ const MAY_LEAVE = new Set([
 /** Flags that an instruction looks at, or that must be right because it may leave for the interpreter. */
 function flagsSeen(instruction: Instruction): number {
   const { operation, form } = instruction;
-  if (MAY_LEAVE.has(operation) || mayRaise(operation)) return ALL_FLAGS;
+  if (MAY_LEAVE.has(operation) || mayRaise(operation) || isCalled(operation)) return ALL_FLAGS;
   if (form.includes('M') && operation !== 'LEA' && operation !== 'NOP_MODRM') return ALL_FLAGS;
   if (operation.startsWith('JCC_')) return conditionReads(operation.slice(4));
   if (operation.startsWith('SETCC_')) return conditionReads(operation.slice(6));

@@ -10,13 +10,16 @@ const GENERAL_BASE = 1024;
 const FORM_NAMES = Object.keys(FORM) as FormName[];
 
 /** What an instruction does to the flow of control. */
-export const FLOW = { plain: 0, branch: 1, jump: 2, call: 3, return: 4, computed: 5 } as const;
+export const FLOW = { plain: 0, branch: 1, jump: 2, call: 3, return: 4, computed: 5, system: 6 } as const;
 const FLOWS: Readonly<Record<string, number>> = {
   JMP: FLOW.jump,
   CALL: FLOW.call,
   RET: FLOW.return,
   JMP_INDIRECT: FLOW.computed,
   CALL_INDIRECT: FLOW.computed,
+  SYSCALL: FLOW.system,
+  SYSRET: FLOW.system,
+  IRET: FLOW.system,
 };
 
 /** What an operation's number says, found once. */

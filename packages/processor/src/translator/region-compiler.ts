@@ -53,6 +53,7 @@ export class RegionCompiler {
   /** Numbers of the operation that calls a region, and of a region's linked exit. */
   readonly #leaveTranslated: number;
   readonly #leaveLink: number;
+  readonly #leaveNext: number;
   readonly #always: boolean;
   readonly #exits: ExitArea;
   #epoch = -1;
@@ -78,6 +79,7 @@ export class RegionCompiler {
     const firstLeave = names.hot.length + 1;
     this.#leaveTranslated = firstLeave + LEAVES.indexOf('TRANSLATED');
     this.#leaveLink = firstLeave + LEAVES.indexOf('LINK');
+    this.#leaveNext = firstLeave + LEAVES.indexOf('NEXT');
     this.#base = base;
     this.#view = new DataView(memory.buffer);
     this.#bytes = new Uint8Array(memory.buffer);
@@ -158,6 +160,7 @@ export class RegionCompiler {
       ...LEAVES_OF_REGIONS,
       // Nobody leaves: any place will do.
       directExit: () => 0,
+      operation: () => 0,
       mark: (at, what) => marks.push({ at, what }),
     });
     emitter.emit();
@@ -202,6 +205,19 @@ export class RegionCompiler {
     this.#full = false;
     const emitter = new RegionEmitter(region, {
       ...LEAVES_OF_REGIONS,
+      operation: (instruction) => {
+        // A header of nothing, the operation, and what a block ends with: the core looks at all three.
+        const at = this.#exits.takeRun(3);
+        if (at === 0) {
+          this.#full = true;
+          return 0;
+        }
+        this.#bytes.fill(0, at, at + 48);
+        this.#decoder.decodeAt(this.#base + STATE.TRANSLATOR_CODE + instruction.offset, 15);
+        this.#bytes.copyWithin(at + 16, this.#operation, this.#operation + 16);
+        this.#view.setUint16(at + 32, this.#leaveNext, true);
+        return at + 16 - this.#base;
+      },
       directExit: (delta) => {
         let at = exits.get(delta);
         if (at === undefined) {

@@ -20,7 +20,7 @@ import type { Instruction } from './instruction.ts';
 import type { Region, RegionNode, Terminator } from './region.ts';
 import { registersOf } from './region-registers.ts';
 import { RegionVectors } from './region-vectors.ts';
-import { CHAIN, FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
+import { CHAIN, EXECUTE, FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
 
 /** What a region's code needs of the run loop: addresses relative to the processor's block, and exits to direct targets. */
 export interface RegionHost {
@@ -29,6 +29,8 @@ export interface RegionHost {
   readonly leaveJump: number;
   /** @returns address (relative to the processor's block) of an operation that jumps by `delta` from the entry's RIP */
   directExit(delta: number): number;
+  /** @returns address (relative to the processor's block) of the instruction's operation, for the core to execute */
+  operation(instruction: Instruction): number;
   /** Told of each instruction, and of each part of the frame around them, at the place where its code begins. */
   mark?(at: number, what: Instruction | string): void;
 }
@@ -351,6 +353,9 @@ export class RegionEmitter {
       case 'computed':
         this.#emitComputed(terminator.instruction);
         break;
+      case 'system':
+        this.#emitSystem(terminator.instruction);
+        break;
       case 'interpret':
         this.#left = 0;
         this.sideExitAt(terminator.at);
@@ -542,6 +547,88 @@ export class RegionEmitter {
       this.kind = kind;
     }
     this.#computedExit(target);
+  }
+
+  /** Where the core goes on is in RIP, whatever it did. */
+  #emitSystem(instruction: Instruction): void {
+    emitInstruction(this, instruction);
+    // It never goes on behind the instruction without saying so; were it to, the interpreter would have to know.
+    this.sideExit();
+  }
+
+  /**
+   * Has the core execute an instruction, and leaves the region when the core says where to go on. `registers` are those it uses without
+   * naming them; `flags`: it reads or writes the arithmetic flags.
+   */
+  callCore(instruction: Instruction, registers: number, flags: boolean): void {
+    const { code } = this;
+    const { base, index, form, destination, source } = instruction;
+    let used = registers;
+    for (const offset of [base, index]) if (offset < STATE.ZERO_SLOT) used |= 1 << (offset >> 3);
+    if (form.startsWith('R')) used |= 1 << (destination >> 3);
+    if (form === 'RR' || form === 'MR') used |= 1 << (source >> 3);
+    const each = (act: (register: number, local: number) => void): void => {
+      this.#registers.forEach((local, register) => {
+        if ((used & (1 << register)) !== 0) act(register, local);
+      });
+    };
+    const store = (opcode: number, offset: number, local: number): void => {
+      code.get(0);
+      code.get(local);
+      code.memory(opcode, offset);
+    };
+    const load = (opcode: number, offset: number, local: number): void => {
+      code.get(0);
+      code.memory(opcode, offset);
+      code.set(local);
+    };
+    each((register, local) => store(OP.i64_store, register * 8, local));
+    if (flags) {
+      makeFloatsExplicit(this);
+      store(OP.i32_store, STATE.CC_KIND, this.ccKind);
+      store(OP.i64_store, STATE.CC_RESULT, this.ccResult);
+      store(OP.i64_store, STATE.CC_A, this.ccA);
+      store(OP.i64_store, STATE.CC_B, this.ccB);
+    }
+    // What is charged for the instructions behind it has not been used up.
+    const behind = this.#left - 1;
+    code.get(0);
+    code.get(this.#budget);
+    if (behind !== 0) {
+      code.i32(behind);
+      code.op(OP.i32_add);
+    }
+    code.memory(OP.i32_store, STATE.BUDGET);
+    code.get(0);
+    this.pushRip(instruction.offset);
+    code.memory(OP.i64_store, STATE.RIP_BASE);
+    code.get(0);
+    code.i32(this.#host.operation(instruction));
+    code.op(OP.i32_add);
+    code.call(EXECUTE);
+    code.set(this.#result);
+    each((register, local) => {
+      this.#written |= 1 << register;
+      load(OP.i64_load, register * 8, local);
+    });
+    if (flags) {
+      load(OP.i32_load, STATE.CC_KIND, this.ccKind);
+      load(OP.i64_load, STATE.CC_RESULT, this.ccResult);
+      load(OP.i64_load, STATE.CC_A, this.ccA);
+      load(OP.i64_load, STATE.CC_B, this.ccB);
+    }
+    load(OP.i32_load, STATE.BUDGET, this.#budget);
+    code.get(this.#result);
+    code.branch(OP.br_if, this.#depthOf(0));
+    if (behind !== 0) {
+      code.get(this.#budget);
+      code.i32(behind);
+      code.op(OP.i32_sub);
+      code.set(this.#budget);
+    }
+    code.get(0);
+    code.get(this.#ripBase);
+    code.memory(OP.i64_store, STATE.RIP_BASE);
   }
 
   /** Names of locals, for listings. */

@@ -2,7 +2,9 @@
  * Which registers a region needs locals for, and which operands of vector operations are general registers.
  * Called by: region-emitter.ts, the emit-vector*.ts and emit-float*.ts files.
  */
+
 import { STATE } from '../state-layout.ts';
+import { calledRegisters } from './emit-called.ts';
 import type { Instruction } from './instruction.ts';
 import type { Region } from './region.ts';
 
@@ -36,6 +38,7 @@ export function registersOf(region: Region): number {
       }
       const implicit = IMPLICIT[operation];
       if (implicit !== undefined) for (const register of implicit) used |= 1 << register;
+      used |= calledRegisters(operation);
     }
   }
   return used;

@@ -21,6 +21,8 @@ export type Terminator =
   /** A return; `places` are those behind the region's own calls, where it may go on. */
   | { readonly kind: 'return'; readonly instruction: Instruction; readonly places: readonly number[] }
   | { readonly kind: 'computed'; readonly instruction: Instruction }
+  /** To or from another privilege level: the core knows where it goes on. */
+  | { readonly kind: 'system'; readonly instruction: Instruction }
   /** The next instruction has no translation: the interpreter goes on there. */
   | { readonly kind: 'interpret'; readonly at: number };
 
@@ -188,6 +190,8 @@ class Discovery {
         return { kind: 'return', instruction, places: [...this.places] };
       case FLOW.computed:
         return { kind: 'computed', instruction };
+      case FLOW.system:
+        return { kind: 'system', instruction };
       default:
         return undefined;
     }

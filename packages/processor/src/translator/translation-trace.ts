@@ -50,6 +50,7 @@ export function endsOf(region: Region, leaves: Leave, untranslated: Leave): stri
     if (terminator.kind === 'interpret') count(untranslated(terminator.at));
     else if (terminator.kind === 'return') count('return');
     else if (terminator.kind === 'computed') count('computed');
+    else if (terminator.kind === 'system') count(terminator.instruction.operation);
     else for (const target of targetsOf(terminator)) if (!successors.includes(target)) count(leaves(target));
   }
   return listText(counts);

@@ -36,6 +36,8 @@ export interface TranslationExports {
   regionUsed(block: number, gpa: number, slot: number): number;
   rearm(block: number, gpa: number): void;
   arenaFlushCount(): number;
+  /** Executes an operation for a region (emit-called.ts). */
+  execute(operation: number): number;
 }
 
 /** Counts of the translator's work; `evicted` are regions whose place was given back. */
@@ -233,7 +235,9 @@ export class Translator {
       for (const { block } of valid) this.#withoutRoom.add(block);
       return;
     }
-    const instance = new WebAssembly.Instance(batch.module, { env: { memory: this.#memory } });
+    const instance = new WebAssembly.Instance(batch.module, {
+      env: { memory: this.#memory, execute: this.#engine.execute },
+    });
     const module: InstalledModule = { id: batch.id, bytes: batch.bytes, regions: [], alive: 0 };
     for (const region of valid) {
       const slot = this.#spare.pop() ?? this.#nextSlot++;

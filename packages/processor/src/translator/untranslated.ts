@@ -7,13 +7,13 @@
 import type { Instruction } from './instruction.ts';
 
 const REASONS: readonly (readonly [reason: string, ...operations: string[]])[] = [
-  ['reads the clock, which the host has', 'RDTSC', 'RDTSCP', 'RDPMC'],
+  ['only raises an exception', 'RDPMC'],
   ['reads the host’s random numbers', 'RDRAND'],
   ['calls the hypervisor', 'VMMCALL'],
-  ['calls a device', 'IN_IMM', 'IN_DX', 'OUT_IMM', 'OUT_DX', 'INS', 'OUTS'],
+  ['calls a device, for each of its pieces', 'INS', 'OUTS'],
   [
     'changes the mode, the privilege level or the address space that the region was made for',
-    ...['SYSCALL', 'SYSRET', 'IRET', 'RETF', 'INT', 'INT1', 'INT3'],
+    ...['RETF', 'INT', 'INT1', 'INT3'],
     ...[
       'JMP_FAR_MEM',
       'CALL_FAR_MEM',
@@ -29,7 +29,7 @@ const REASONS: readonly (readonly [reason: string, ...operations: string[]])[] =
     ],
     ...['MOV_TO_SEG', 'POP_SEG', 'LOAD_FAR_SS', 'LOAD_FAR_FS', 'LOAD_FAR_GS', 'MOV_TO_DR', 'XSETBV', 'CLTS'],
   ],
-  ['may make an interrupt deliverable, so the run loop has to look', 'STI', 'POPF', 'HLT'],
+  ['stops the processor', 'HLT'],
   ['only raises an exception', 'UD2'],
   [
     'is rare beside what it would take',

@@ -21,6 +21,7 @@ export const OP = {
   br: 0x0c,
   br_if: 0x0d,
   return: 0x0f,
+  call: 0x10,
   return_call: 0x12,
   return_call_indirect: 0x13,
   drop: 0x1a,
@@ -264,6 +265,9 @@ export class FunctionWriter extends ByteWriter {
     this.#locals.push(type);
     return this.#locals.length + this.#parameters - 1;
   }
+  call(number: number): void {
+    this.withUnsigned(OP.call, number);
+  }
   /** A tail call of another function of the module; its arguments are on the stack. */
   tailCall(number: number): void {
     this.byte(OP.return_call);
@@ -390,13 +394,15 @@ function section(out: ByteWriter, id: number, content: ByteWriter): void {
 /** Types of a module's functions: a region, and what leads from one region to the next. */
 const REGION_TYPE = 0;
 const CHAIN_TYPE = 1;
-/** Number of the chain function in each module; regions follow. */
-export const CHAIN = 0;
+/** Numbers of the functions that each module has before its regions: the core's `execute`, which is imported, and the chain. */
+export const EXECUTE = 0;
+export const CHAIN = 1;
+const FIRST_REGION = 2;
 const FUNCREF = 0x70;
 
 /**
- * A module over the shared memory `env.memory` of at most 65536 pages: function 0 is `chain` (i32, i32) -> i32, then come regions
- * (i32) -> i32, which are exported by their number from 0 on and stand in the module's own table at that number.
+ * A module over the shared memory `env.memory` of at most 65536 pages: function 0 is `env.execute` (i32) -> i32, 1 is `chain`
+ * (i32, i32) -> i32, then come regions (i32) -> i32, which are exported by their number from 0 on and stand in the module's own table at that number.
  */
 export function encodeModule(chain: Uint8Array, regions: readonly Uint8Array[], maximumPages: number): Uint8Array {
   const out = new ByteWriter();
@@ -405,13 +411,17 @@ export function encodeModule(chain: Uint8Array, regions: readonly Uint8Array[], 
   for (const byte of [2, 0x60, 1, I32, 1, I32, 0x60, 2, I32, I32, 1, I32]) types.byte(byte);
   section(out, 1, types);
   const imports = new ByteWriter();
-  imports.unsigned(1);
+  imports.unsigned(2);
   imports.text('env');
   imports.text('memory');
   imports.byte(2);
   imports.byte(3);
   imports.unsigned(1);
   imports.unsigned(maximumPages);
+  imports.text('env');
+  imports.text('execute');
+  imports.byte(0);
+  imports.unsigned(REGION_TYPE);
   section(out, 2, imports);
   const functions = new ByteWriter();
   functions.unsigned(regions.length + 1);
@@ -428,13 +438,13 @@ export function encodeModule(chain: Uint8Array, regions: readonly Uint8Array[], 
   for (let number = 0; number < regions.length; number++) {
     exports.text(String(number));
     exports.byte(0);
-    exports.unsigned(number + 1);
+    exports.unsigned(FIRST_REGION + number);
   }
   section(out, 7, exports);
   const elements = new ByteWriter();
   for (const byte of [1, 0, OP.i32_const, 0, OP.end]) elements.byte(byte);
   elements.unsigned(regions.length);
-  for (let number = 0; number < regions.length; number++) elements.unsigned(number + 1);
+  for (let number = 0; number < regions.length; number++) elements.unsigned(FIRST_REGION + number);
   section(out, 9, elements);
   const code = new ByteWriter();
   code.unsigned(regions.length + 1);

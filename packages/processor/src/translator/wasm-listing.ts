@@ -121,6 +121,7 @@ function instructionText(reader: CodeReader, localName: (local: number) => strin
       return { name, text: name };
     case OP.br:
     case OP.br_if:
+    case OP.call:
     case OP.return_call:
       return { name, text: `${name} ${reader.unsigned()}` };
     case OP.return_call_indirect:
