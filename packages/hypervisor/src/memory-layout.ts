@@ -81,7 +81,7 @@ const SHARED_BYTES = SHARED.devices + DEVICE_STATE_BYTES;
 /** Bytes of one page record. */
 export const PAGE_RECORD_BYTES = 16;
 /** Fields of a page record. codeLines: u64, bit n set when decoded code lies in bytes 64n..64n+63 of the page. */
-export const PAGE_RECORD = { codeLines: 0, flags: 8 } as const;
+export const PAGE_RECORD = { codeLines: 0, flags: 8, codeChanges: 12 } as const;
 /** Bits of a page record's flags (u32). */
 export const PAGE_FLAG = {
   /** Written since the dirty log was last read. */

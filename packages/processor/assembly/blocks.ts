@@ -28,6 +28,10 @@ const MAX_BYTES: u32 = 230;
 const HASH_ENTRIES: u32 = 65536;
 const JUMP_ENTRIES: u32 = 4096;
 const FREED_LIMIT: u32 = 4000;
+/** Where a page record counts the regions that a write dropped. */
+const CODE_CHANGES: usize = 12;
+/** So many dropped regions make a page one that keeps changing: its code is left to the interpreter until the arena is emptied. */
+const CHANGING: u32 = 64;
 /** L.HOT_THRESHOLD of a processor that translates before it executes. */
 export const TRANSLATE_AT_ONCE: u32 = 0xffffffff;
 
@@ -82,6 +86,7 @@ function resetArena(): void {
     let record: usize = load<u32>(L.SHARED + L.SHARED_PAGES_OFFSET);
     for (let page: u32 = 0; page < pages; page++) {
       store<u64>(record, 0);
+      store<u32>(record, 0, CODE_CHANGES);
       record += L.PAGE_RECORD_BYTES;
     }
   }
@@ -390,6 +395,13 @@ export function rearm(block: usize, gpa: f64): void {
   if (blockAt(<u64>gpa) == block) store<u32>(block, (load<u32>(vp, L.HOT_THRESHOLD) >> 1) + 1, 56);
 }
 
+/** Whether the code of a page keeps changing. */
+export function keepsChanging(host: usize): bool {
+  if (!inRam(host)) return false;
+  const record: usize = load<u32>(L.SHARED + L.SHARED_PAGES_OFFSET) + pageOf(host) * L.PAGE_RECORD_BYTES;
+  return load<u32>(record, CODE_CHANGES) >= CHANGING;
+}
+
 /**
  * Sets the bits of offsets in a RAM page at which blocks of ordinary 64-bit code, and at which regions, begin.
  * @returns whether the page is RAM
@@ -479,7 +491,10 @@ export function invalidateCode(page: u32, offset: u32, size: u32): void {
     const next: usize = load<u32>(block + (load<u32>(block, 48) == page ? 24 : 28));
     const from = startIn(block, page);
     const to = endIn(block, page);
-    if (from < end && offset < to) kill(block);
+    if (from < end && offset < to) {
+      if (holdsRegion(block)) store<u32>(record, load<u32>(record, CODE_CHANGES) + 1, CODE_CHANGES);
+      kill(block);
+    }
     else {
       const a = from >> 6;
       const b = (to - 1) >> 6;

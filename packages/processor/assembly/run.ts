@@ -34,7 +34,6 @@ const POLL_INTERVAL: i32 = 4000;
 const HOT_QUEUE_LIMIT: u32 = 1000;
 /** Blocks that make a batch, and polls after which fewer do. */
 const BATCH: u32 = 64;
-const BATCH_POLLS: u32 = 64;
 let pollsWaiting: u32 = 0;
 
 /** What is left of the caller's budget of instructions. */
@@ -220,7 +219,7 @@ export function poll(): usize {
   const hot = load<u32>(vp + L.HOT_QUEUE);
   if (hot != 0) {
     pollsWaiting++;
-    if (hot >= BATCH || pollsWaiting >= BATCH_POLLS) {
+    if (hot >= BATCH || pollsWaiting >= load<u32>(vp, L.BATCH_POLLS)) {
       pollsWaiting = 0;
       hostTranslate();
     }

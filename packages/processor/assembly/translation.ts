@@ -14,7 +14,7 @@ import { ACCESS_READ, walk, walkedGpa } from './page-walk';
 import { mayExecute, takeAddressFault } from './memory';
 import { readablePointer } from './physical-memory';
 import {
-  LEAVE_DELIVER, LEAVE_GO, TRANSLATE_AT_ONCE, arenaFlushes, blockAt, describePage, dropRegion, installRegionBlock, leaveOperation, rearm,
+  LEAVE_DELIVER, LEAVE_GO, TRANSLATE_AT_ONCE, arenaFlushes, blockAt, describePage, dropRegion, installRegionBlock, keepsChanging, leaveOperation, rearm,
   regionUsed, restRegion,
 } from './blocks';
 
@@ -40,7 +40,7 @@ export function describeCode(block: usize, gpa: f64): bool {
   const at = vp + L.CODE_DESCRIPTION;
   memory.fill(at, 0, 16 + 4 * 512);
   const first = readablePointer(<u64>gpa & ~0xfff);
-  if (first == 0) return false;
+  if (first == 0 || (load<u32>(vp, L.HOT_THRESHOLD) != TRANSLATE_AT_ONCE && keepsChanging(first))) return false;
   store<u32>(at, <u32>first);
   describePage(first, at + 16, at + 16 + 1024);
   const next = (load<u64>(block) & ~0xfff) + 0x1000;

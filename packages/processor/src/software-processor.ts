@@ -387,6 +387,7 @@ class SoftwareProcessor implements EnlightenedProcessor {
       return new Map([...words].flatMap((times, number) => (times === 0 ? [] : [[number, times] as const])));
     };
     return [
+      `the processor stood still for it for at most ${this.#translator?.statistics.longestPauseMicroseconds ?? 0} µs at a time`,
       `left by side exits at: ${leaveCountsText(counts(STATE.SIDE_EXIT_COUNTS), names)}`,
       `left for want of a translation at: ${leaveCountsText(counts(STATE.UNTRANSLATED_COUNTS), names)}`,
     ];

@@ -8,7 +8,7 @@
 import { CONDITIONS } from '../table/conditions.ts';
 import { callsWithFlags, isCalled } from './emit-called.ts';
 import { mayRaise } from './float-analysis.ts';
-import type { Instruction } from './instruction.ts';
+import { FLOW, type Instruction } from './instruction.ts';
 import type { Region } from './region.ts';
 
 export const KIND = {
@@ -172,10 +172,27 @@ function flagsSeen(instruction: Instruction): number {
   const { operation, form } = instruction;
   if (MAY_LEAVE.has(operation) || mayRaise(operation) || isCalled(operation)) return ALL_FLAGS;
   if (form.includes('M') && operation !== 'LEA' && operation !== 'NOP_MODRM') return ALL_FLAGS;
+  return flagsRead(instruction);
+}
+/** Flags that an instruction looks at. */
+function flagsRead({ operation }: Instruction): number {
   if (operation.startsWith('JCC_')) return conditionReads(operation.slice(4));
   if (operation.startsWith('SETCC_')) return conditionReads(operation.slice(6));
   if (operation.startsWith('CMOVCC_')) return conditionReads(operation.slice(7));
   return READS[operation] ?? 0;
+}
+
+/** Whether a region reads or writes arithmetic flags at all. */
+export function touchesFlags(region: Region): boolean {
+  return region.nodes.some(({ block }) =>
+    block.instructions.some(
+      (instruction) =>
+        flagsWritten(instruction) !== 0 ||
+        callsWithFlags(instruction.operation) ||
+        instruction.flow === FLOW.branch ||
+        flagsRead(instruction) !== 0,
+    ),
+  );
 }
 
 /** Per block, per instruction: the flags that can be seen behind it. */

@@ -14,7 +14,7 @@
 import { STATE } from '../state-layout.ts';
 import { emitCondition, makeFloatsExplicit } from './emit-conditions.ts';
 import { emitInstruction, usesVectors } from './emit-instructions.ts';
-import { ALL_FLAGS, flagNeeds, flagsWritten, kindAfter, kindsAtEntry } from './flag-analysis.ts';
+import { ALL_FLAGS, flagNeeds, flagsWritten, kindAfter, kindsAtEntry, touchesFlags } from './flag-analysis.ts';
 import { registerName } from './format-instruction.ts';
 import type { Instruction } from './instruction.ts';
 import type { Region, RegionNode, Terminator } from './region.ts';
@@ -121,6 +121,8 @@ export class RegionEmitter {
   readonly #labels: Label[] = [];
   readonly #kinds: readonly (number | undefined)[];
   readonly #needs: readonly (readonly number[])[];
+  /** Whether anything in the region reads or writes flags; if not they stay where they are. */
+  readonly #touchesFlags: boolean;
 
   readonly ccKind = LOCAL.ccKind;
   readonly ccResult = LOCAL.ccResult;
@@ -147,6 +149,10 @@ export class RegionEmitter {
   /** Whether flags set by the current instruction can be seen by anything. */
   flagsNeeded = true;
   #current: Instruction | undefined;
+  /** Where the loads of the TLBs' addresses begin and end; what is not looked up in is not loaded. */
+  readonly #tlbLoads: number[] = [];
+  #reads = false;
+  #writes = false;
   #left = 0;
 
   constructor(region: Region, host: RegionHost) {
@@ -160,6 +166,7 @@ export class RegionEmitter {
       if ((used & (1 << register)) !== 0) this.#registers[register] = this.code.local(I64);
     }
     this.vectors = new RegionVectors(this.code, region);
+    this.#touchesFlags = touchesFlags(region);
     this.#needs = flagNeeds(region);
     this.#kinds = kindsAtEntry(region, this.#needs);
   }
@@ -205,6 +212,9 @@ export class RegionEmitter {
     this.#labels.pop();
     code.op(OP.end);
     this.#epilogue();
+    const [read = 0, write = 0, end = 0] = this.#tlbLoads;
+    if (!this.#reads) code.blank(read, write);
+    if (!this.#writes) code.blank(write, end);
     return code.body();
   }
 
@@ -218,14 +228,19 @@ export class RegionEmitter {
     this.#registers.forEach((local, register) => {
       if (local !== 0) load(OP.i64_load, register * 8, local);
     });
-    load(OP.i32_load, STATE.CC_KIND, this.ccKind);
-    load(OP.i64_load, STATE.CC_RESULT, this.ccResult);
-    load(OP.i64_load, STATE.CC_A, this.ccA);
-    load(OP.i64_load, STATE.CC_B, this.ccB);
+    if (this.#touchesFlags) {
+      load(OP.i32_load, STATE.CC_KIND, this.ccKind);
+      load(OP.i64_load, STATE.CC_RESULT, this.ccResult);
+      load(OP.i64_load, STATE.CC_A, this.ccA);
+      load(OP.i64_load, STATE.CC_B, this.ccB);
+    }
     load(OP.i64_load, STATE.RIP_BASE, this.#ripBase);
     load(OP.i32_load, STATE.BUDGET, this.#budget);
+    this.#tlbLoads.push(code.length);
     load(OP.i32_load, STATE.TLB_READ, this.#tlbRead);
+    this.#tlbLoads.push(code.length);
     load(OP.i32_load, STATE.TLB_WRITE, this.#tlbWrite);
+    this.#tlbLoads.push(code.length);
     this.vectors.load();
   }
 
@@ -261,10 +276,12 @@ export class RegionEmitter {
     });
     makeFloatsExplicit(this);
     this.vectors.store();
-    store(OP.i32_store, STATE.CC_KIND, this.ccKind);
-    store(OP.i64_store, STATE.CC_RESULT, this.ccResult);
-    store(OP.i64_store, STATE.CC_A, this.ccA);
-    store(OP.i64_store, STATE.CC_B, this.ccB);
+    if (this.#touchesFlags) {
+      store(OP.i32_store, STATE.CC_KIND, this.ccKind);
+      store(OP.i64_store, STATE.CC_RESULT, this.ccResult);
+      store(OP.i64_store, STATE.CC_A, this.ccA);
+      store(OP.i64_store, STATE.CC_B, this.ccB);
+    }
     store(OP.i32_store, STATE.BUDGET, this.#budget);
     code.get(0);
     code.get(this.#result);
@@ -759,6 +776,8 @@ export class RegionEmitter {
   /** Takes a linear address (i64), pushes the host pointer (i32) of `bytes` bytes, or leaves at the current instruction. */
   operandPointer(access: 'read' | 'write', bytes: number): void {
     const { code } = this;
+    if (access === 'read') this.#reads = true;
+    else this.#writes = true;
     code.append(lookupBefore(access, bytes));
     this.#labels.push(PLAIN);
     this.sideExit();
@@ -769,6 +788,8 @@ export class RegionEmitter {
   /** Goes over to the TLB of another context, `delta` bytes behind the current one's. */
   switchTlb(delta: number): void {
     const { code } = this;
+    this.#reads = true;
+    this.#writes = true;
     for (const [local, offset] of [
       [this.#tlbRead, STATE.TLB_READ],
       [this.#tlbWrite, STATE.TLB_WRITE],

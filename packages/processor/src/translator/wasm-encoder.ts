@@ -13,6 +13,7 @@ export const VOID = 0x40;
 
 /** Opcodes by the specification's names. */
 export const OP = {
+  nop: 0x01,
   block: 0x02,
   loop: 0x03,
   if: 0x04,
@@ -362,6 +363,10 @@ export class FunctionWriter extends ByteWriter {
   }
   branch(opcode: number, depth: number): void {
     this.withUnsigned(opcode, depth);
+  }
+  /** Makes nothing of what was written from one place to another; it must be whole instructions. */
+  blank(from: number, to: number): void {
+    this.view().fill(OP.nop, from, to);
   }
   /** The body as the code section wants it: locals in runs, instructions, end. */
   body(): Uint8Array {
