@@ -95,7 +95,9 @@ const FOOTER = `
         // A region, and those that it leads to: they come back with the operation to go on with.
         // A poll that is forced meanwhile changes both words, and not what was executed.
         const before = load<i32>(s, L.GRANTED) - load<i32>(s, L.BUDGET);
-        u = call_indirect<u32>(load<u32>(u, 12), s);
+        do {
+          u = call_indirect<u32>(load<u32>(u, 12), s);
+        } while (load<u16>(u) == <u16>L.LEAVE_TRANSLATED);
         const executed = load<i32>(s, L.GRANTED) - load<i32>(s, L.BUDGET) - before;
         store<u64>(s, load<u64>(s, L.TRANSLATED) + <u64>(<i64>executed), L.TRANSLATED);
         first = u;
