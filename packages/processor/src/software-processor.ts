@@ -104,6 +104,10 @@ const SCALARS: Readonly<Record<string, number>> = {
 /** Registers whose change alters translation or mode. */
 const MODE_REGISTERS = new Set<RegisterName>(['Cr0', 'Cr3', 'Cr4', 'Efer', 'Cs', 'Ss']);
 
+/** What modules may cost, in bytes, where each block is translated before it is executed. */
+const FORCED_LIMIT = 2 ** 31;
+const FORCED_SLOTS = 262144;
+
 const NOT_TRANSLATING: TranslatorCounts = { regions: 0, modules: 0, bytes: 0, evicted: 0 };
 
 class SoftwareProcessor implements EnlightenedProcessor {
@@ -124,15 +128,17 @@ class SoftwareProcessor implements EnlightenedProcessor {
     this.#layout = layout;
     this.#base = layout.processorsOffset + index * layout.processorStride;
     this.#view = new DataView(memory.buffer, this.#base, STATE.TLB_SETS);
-    const table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SLOTS });
+    const always = options.translateAfter === TRANSLATE_AT_ONCE;
+    const table = new WebAssembly.Table({ element: 'anyfunc', initial: always ? FORCED_SLOTS : TABLE_SLOTS });
     const instance = new WebAssembly.Instance(module, this.#imports(memory, table, handlers));
     this.#engine = instance.exports as unknown as EngineExports;
     this.#translateAfter = options.translateAfter ?? DEFAULT_TRANSLATE_AFTER;
     if (this.#translateAfter !== 0) {
       if (options.translation === undefined) throw new RangeError('a processor that translates needs a translator');
-      const always = this.#translateAfter === TRANSLATE_AT_ONCE;
       const service = options.translation({ memory, base: this.#base, decoder: this.#engine, always });
-      this.#translator = new Translator(memory, this.#base, this.#engine, table, service, options.trace);
+      // A module for each region: room for all of them, or there would be no end of giving up and making again.
+      const limit = always ? FORCED_LIMIT : undefined;
+      this.#translator = new Translator(memory, this.#base, this.#engine, table, service, options.trace, limit);
     }
     this.#engine.attach(this.#base);
     this.reset();

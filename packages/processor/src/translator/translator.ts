@@ -69,7 +69,7 @@ const BLOCK_GPA = 16;
 const BLOCK_KEY = 36;
 /** Mode key of ordinary 64-bit code (assembly/blocks.ts). */
 const KEY_64 = 1;
-/** Slots of the function table; the engine has nothing else in it. */
+/** Slots of the function table, of which each region has one; the engine has nothing else in it. */
 export const TABLE_SLOTS = 16384;
 /**
  * What modules may cost together, in bytes of memory, and the share that is kept when it was exceeded. Measured with Node 20: a module costs
@@ -227,6 +227,10 @@ export class Translator {
     }
   }
 
+  #freeSlots(): number {
+    return this.#spare.length + this.#table.length - this.#nextSlot;
+  }
+
   #forget(module: InstalledModule): void {
     this.#modules.delete(module.id);
     this.#costInUse -= costOf(module);
@@ -262,8 +266,8 @@ export class Translator {
     if (batch.epoch !== this.#epoch) return;
     for (const { block, gpa } of batch.left) this.#engine.rearm(block, gpa);
     const valid = batch.regions.filter((region) => this.#unchanged(region));
-    if (valid.length > this.#spare.length + TABLE_SLOTS - this.#nextSlot) this.#makeRoom();
-    if (valid.length === 0 || valid.length > this.#spare.length + TABLE_SLOTS - this.#nextSlot) {
+    if (valid.length > this.#freeSlots()) this.#makeRoom();
+    if (valid.length === 0 || valid.length > this.#freeSlots()) {
       this.#service.send({ kind: 'free', epoch: this.#epoch, module: batch.id });
       for (const { block } of valid) this.#withoutRoom.add(block);
       return;
@@ -324,7 +328,7 @@ export class Translator {
     this.#makingRoom = true;
     ranked.sort((a, b) => a.used / costOf(a.module) - b.used / costOf(b.module));
     for (const { module } of ranked) {
-      if (this.#costInUse <= this.#limit * KEPT && this.#spare.length + TABLE_SLOTS - this.#nextSlot > 1000) break;
+      if (this.#costInUse <= this.#limit * KEPT && this.#freeSlots() > 1000) break;
       for (const { block, gpa, slot } of module.regions) this.#engine.dropRegion(block, gpa, slot);
       this.#takeDropped();
       // Where the list of dropped regions ran over, the module is still known.
