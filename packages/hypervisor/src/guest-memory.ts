@@ -36,6 +36,29 @@ export type GuestRange = readonly Uint8Array[];
 
 export const isGpaFault = (result: GuestRange | GpaFault): result is GpaFault => 'fault' in result;
 
+/** A copy of `length` bytes of pieces that is not shared with the guest; undefined for a fault. */
+export function copyFrom(pieces: GuestRange | GpaFault, length: number): Uint8Array<ArrayBuffer> | undefined {
+  if (isGpaFault(pieces)) return undefined;
+  const copy = new Uint8Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    copy.set(piece, at);
+    at += piece.length;
+  }
+  return copy;
+}
+
+/** Writes bytes to pieces that hold them all. @returns false, with nothing written, for a fault */
+export function copyInto(pieces: GuestRange | GpaFault, bytes: Uint8Array): boolean {
+  if (isGpaFault(pieces)) return false;
+  let at = 0;
+  for (const piece of pieces) {
+    piece.set(bytes.subarray(at, at + piece.length));
+    at += piece.length;
+  }
+  return true;
+}
+
 const RECORD_WORDS = PAGE_RECORD_BYTES >> 2;
 const RECORD_CODE = PAGE_RECORD.codeLines >> 2;
 const RECORD_FLAGS = PAGE_RECORD.flags >> 2;
@@ -96,27 +119,12 @@ export class GuestMemory {
 
   /** A copy of guest bytes that is not shared with the guest; undefined where there is no memory. */
   read(gpa: number, length: number): Uint8Array<ArrayBuffer> | undefined {
-    const pieces = this.range(gpa, length, 'read');
-    if (isGpaFault(pieces)) return undefined;
-    const copy = new Uint8Array(length);
-    let at = 0;
-    for (const piece of pieces) {
-      copy.set(piece, at);
-      at += piece.length;
-    }
-    return copy;
+    return copyFrom(this.range(gpa, length, 'read'), length);
   }
 
   /** Writes bytes. @returns false, with nothing written, where there is no memory for all of them */
   write(gpa: number, bytes: Uint8Array): boolean {
-    const pieces = this.range(gpa, bytes.length, 'write');
-    if (isGpaFault(pieces)) return false;
-    let at = 0;
-    for (const piece of pieces) {
-      piece.set(bytes.subarray(at, at + piece.length));
-      at += piece.length;
-    }
-    return true;
+    return copyInto(this.range(gpa, bytes.length, 'write'), bytes);
   }
 
   /** Little-endian numbers; undefined where there is no memory. */

@@ -31,7 +31,15 @@ export {
   type SlotKind,
   type SlotRequest,
 } from './gpa-space.ts';
-export { type GpaFault, type GuestAccess, GuestMemory, type GuestRange, isGpaFault } from './guest-memory.ts';
+export {
+  copyFrom,
+  copyInto,
+  type GpaFault,
+  type GuestAccess,
+  GuestMemory,
+  type GuestRange,
+  isGpaFault,
+} from './guest-memory.ts';
 export * from './memory-layout.ts';
 export {
   type CpuidEntry,

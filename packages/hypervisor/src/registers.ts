@@ -24,7 +24,7 @@ export const GENERAL_REGISTERS = [
 export const SEGMENT_REGISTERS = ['Es', 'Cs', 'Ss', 'Ds', 'Fs', 'Gs', 'Ldtr', 'Tr'] as const;
 export const TABLE_REGISTERS = ['Idtr', 'Gdtr'] as const;
 export const CONTROL_REGISTERS = ['Cr0', 'Cr2', 'Cr3', 'Cr4', 'Cr8', 'XCr0'] as const;
-const DEBUG_REGISTERS = ['Dr0', 'Dr1', 'Dr2', 'Dr3', 'Dr6', 'Dr7'] as const;
+export const DEBUG_REGISTERS = ['Dr0', 'Dr1', 'Dr2', 'Dr3', 'Dr6', 'Dr7'] as const;
 export const MSR_REGISTERS = [
   'Tsc',
   'Efer',
@@ -38,6 +38,7 @@ export const MSR_REGISTERS = [
   'Lstar',
   'Cstar',
   'Sfmask',
+  // No register of the TLFS; what stands before it has numbers in this order.
   'TscAux',
 ] as const;
 export const VECTOR_REGISTERS = [

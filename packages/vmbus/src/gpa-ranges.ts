@@ -5,7 +5,15 @@
  * Invariants: page numbers are checked once, when they are parsed; a GuestBuffer's bytes are reached through GuestMemory only,
  * so a page that is no memory (any more) is a fault at the access and nothing else. Called by: gpadl.ts, packet.ts, devices.
  */
-import { type GpaFault, type GuestAccess, type GuestMemory, type GuestRange, isGpaFault } from '@plinth/hypervisor';
+import {
+  copyFrom,
+  copyInto,
+  type GpaFault,
+  type GuestAccess,
+  type GuestMemory,
+  type GuestRange,
+  isGpaFault,
+} from '@plinth/hypervisor';
 
 const PAGE_BYTES = 4096;
 /** Page numbers of guest-physical addresses below 2^52, the architecture's limit. */
@@ -122,27 +130,12 @@ export class GuestBuffer {
 
   /** A copy that is the host's own; undefined where there is no memory. */
   read(start: number, length: number): Uint8Array<ArrayBuffer> | undefined {
-    const pieces = this.pieces(start, length, 'read');
-    if (isGpaFault(pieces)) return undefined;
-    const copy = new Uint8Array(length);
-    let at = 0;
-    for (const piece of pieces) {
-      copy.set(piece, at);
-      at += piece.length;
-    }
-    return copy;
+    return copyFrom(this.pieces(start, length, 'read'), length);
   }
 
   /** @returns false, with nothing written, where there is no memory for all of them */
   write(start: number, bytes: Uint8Array): boolean {
-    const pieces = this.pieces(start, bytes.length, 'write');
-    if (isGpaFault(pieces)) return false;
-    let at = 0;
-    for (const piece of pieces) {
-      piece.set(bytes.subarray(at, at + piece.length));
-      at += piece.length;
-    }
-    return true;
+    return copyInto(this.pieces(start, bytes.length, 'write'), bytes);
   }
 
   /** Whether all of it is memory now. */

@@ -140,7 +140,7 @@ export class Ports {
   }
 
   takeMessage(): ReceivedMessage | undefined {
-    return this.#locked(() => {
+    return this.#state.locked(() => {
       const { values } = this.#state;
       if (values.messageRead === values.messageWrite) return undefined;
       const start = (values.messageRead % MESSAGES) * MESSAGE_BYTES;
@@ -178,7 +178,7 @@ export class Ports {
     const port = this.#portOf(connectionId);
     if (port === 'unconnected') return HV_STATUS.INVALID_CONNECTION_ID;
     if (port?.kind !== KIND.message) return HV_STATUS.INVALID_PORT_ID;
-    const status = this.#locked(() => {
+    const status = this.#state.locked(() => {
       const { values } = this.#state;
       if ((values.messageWrite - values.messageRead) >>> 0 >= MESSAGES) return HV_STATUS.INSUFFICIENT_BUFFERS;
       const start = (values.messageWrite % MESSAGES) * MESSAGE_BYTES;
@@ -216,7 +216,7 @@ export class Ports {
 
   /** Nothing that the guest had sent is left; ports and connections stay. */
   forgetReceived(): void {
-    this.#locked(() => {
+    this.#state.locked(() => {
       const { values } = this.#state;
       values.messageRead = values.messageWrite;
       values.flags.fill(0);
@@ -229,7 +229,7 @@ export class Ports {
   }
 
   #reload(): void {
-    this.#locked(() => {
+    this.#state.locked(() => {
       const { ports, connections, generation } = this.#state.values;
       const byId = new Map<number, Port>();
       for (let row = 0; row < ports.length; row += PORT_WORDS) {
@@ -262,20 +262,11 @@ export class Ports {
   }
 
   #edit(action: () => HvStatus): HvStatus {
-    return this.#locked(() => {
+    return this.#state.locked(() => {
       const status = action();
       Atomics.add(this.#state.values.generation, 0, 1);
       return status;
     });
-  }
-
-  #locked<Result>(action: () => Result): Result {
-    this.#state.lock();
-    try {
-      return action();
-    } finally {
-      this.#state.unlock();
-    }
   }
 
   inspect(): InspectTree {

@@ -126,7 +126,7 @@ export class Synic {
   }
 
   set control(value: bigint) {
-    this.#locked(() => this.#control.set(value));
+    this.#state.locked(() => this.#control.set(value));
     this.#changed();
   }
 
@@ -135,7 +135,7 @@ export class Synic {
   }
 
   set eventFlagsPage(value: bigint) {
-    this.#locked(() => {
+    this.#state.locked(() => {
       // A page that comes into use is empty, whatever its last user left.
       if (this.#eventFlagsPage.low() % 2 === 0 && value % 2n === 1n) this.#flags.fill(0);
       this.#eventFlagsPage.set(value);
@@ -148,7 +148,7 @@ export class Synic {
   }
 
   set messagePage(value: bigint) {
-    this.#locked(() => {
+    this.#state.locked(() => {
       if (this.#messagePage.low() % 2 === 0 && value % 2n === 1n) this.#slots.bytes.fill(0);
       this.#messagePage.set(value);
       this.#placePages();
@@ -165,7 +165,7 @@ export class Synic {
     const vector = Number(value & 0xffn);
     if (vector < LOWEST_VECTOR && (Number(value & 0xffffffffn) & SINT_MASKED) === 0) return false;
     const before = this.#sources.low(sint) & 0xff;
-    this.#locked(() => this.#sources.set(value, sint));
+    this.#state.locked(() => this.#sources.set(value, sint));
     for (const changed of new Set([before, vector])) this.#assist(changed);
     this.#changed();
     return true;
@@ -191,14 +191,14 @@ export class Synic {
   /** The APIC's EOI of a vector: a source's next message may follow. */
   endOfInterrupt(vector: number): void {
     for (let sint = 0; sint < SINT_COUNT; sint++) {
-      if ((this.#sources.low(sint) & 0xff) === vector) this.#locked(() => this.#deliverNext(sint));
+      if ((this.#sources.low(sint) & 0xff) === vector) this.#state.locked(() => this.#deliverNext(sint));
     }
   }
 
   /** The EOM register, and whatever else may have made a slot usable. */
   deliverQueued(): void {
     if (this.#state.values.bufferSource.every((source) => source === 0)) return;
-    this.#locked(() => {
+    this.#state.locked(() => {
       for (let sint = 0; sint < SINT_COUNT; sint++) this.#deliverNext(sint);
     });
   }
@@ -211,7 +211,7 @@ export class Synic {
    * @returns SUCCESS; INVALID_SYNIC_STATE when controller or page are off; INSUFFICIENT_BUFFERS when too many wait
    */
   postMessage(sint: number, type: number, sender: bigint, payload: Uint8Array): HvStatus {
-    return this.#locked(() => {
+    return this.#state.locked(() => {
       const { values } = this.#state;
       if (!this.#accepts(this.#messagePage)) {
         values.starved = 1;
@@ -230,7 +230,7 @@ export class Synic {
 
   /** A timer's message, in the timer's own buffer. @returns false when its last one still waits there */
   postTimerMessage(timer: number, sint: number, type: number, payload: Uint8Array): boolean {
-    return this.#locked(() => {
+    return this.#state.locked(() => {
       const buffer = BUFFERS + timer;
       if (this.#state.values.bufferSource[buffer] !== 0) return false;
       this.#fill(buffer, sint, type, 0n, payload);
@@ -341,15 +341,6 @@ export class Synic {
   #placePages(): void {
     this.#overlays.place(OVERLAY.eventFlags(this.processor), this.#eventFlagsPage.get(), 'overlay');
     this.#overlays.place(OVERLAY.messages(this.processor), this.#messagePage.get(), 'overlay');
-  }
-
-  #locked<Result>(action: () => Result): Result {
-    this.#state.lock();
-    try {
-      return action();
-    } finally {
-      this.#state.unlock();
-    }
   }
 
   // ------------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,9 @@
 import type { CpuidEntry } from '../partition.ts';
 import {
   CONTROL_REGISTERS,
+  DEBUG_REGISTERS,
   GENERAL_REGISTERS,
+  MSR_REGISTERS,
   type RegisterName,
   type RegisterValue,
   SEGMENT_REGISTERS,
@@ -21,21 +23,7 @@ import type { VirtualProcessorState } from './virtual-processor.ts';
 /** Bytes of a HV_REGISTER_VALUE. */
 export const REGISTER_VALUE_BYTES = 16;
 
-const MSR_NAMES = [
-  'Tsc',
-  'Efer',
-  'KernelGsBase',
-  'ApicBase',
-  'Pat',
-  'SysenterCs',
-  'SysenterRip',
-  'SysenterRsp',
-  'Star',
-  'Lstar',
-  'Cstar',
-  'Sfmask',
-] as const satisfies readonly RegisterName[];
-const DEBUG_NAMES = ['Dr0', 'Dr1', 'Dr2', 'Dr3', 'Dr6', 'Dr7'] as const satisfies readonly RegisterName[];
+const MSR_NAMES = MSR_REGISTERS.filter((name) => name !== 'TscAux');
 
 const numbered = (first: number, names: readonly RegisterName[]): [number, RegisterName][] =>
   names.map((name, index) => [first + index, name]);
@@ -47,7 +35,7 @@ const ARCHITECTURAL = new Map<number, RegisterName>([
   ...numbered(0x00030000, VECTOR_REGISTERS),
   [0x00030019, 'Mxcsr'],
   ...numbered(0x00040000, CONTROL_REGISTERS),
-  ...numbered(0x00050000, DEBUG_NAMES),
+  ...numbered(0x00050000, DEBUG_REGISTERS),
   ...numbered(0x00060000, SEGMENT_REGISTERS),
   ...numbered(0x00070000, TABLE_REGISTERS),
   ...numbered(0x00080000, MSR_NAMES),
