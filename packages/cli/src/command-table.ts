@@ -73,7 +73,7 @@ const runOptions: readonly OptionDefinition[] = [
     flag: '--kernel',
     value: 'FILE',
     completes: 'file',
-    description: 'boot this Linux bzImage instead of an image',
+    description: 'boot this Linux bzImage, or this multiboot kernel (ELF32), instead of an image',
     built: true,
   },
   {
@@ -81,7 +81,8 @@ const runOptions: readonly OptionDefinition[] = [
     value: 'FILE',
     repeatable: true,
     completes: 'file',
-    description: 'an initial RAM file system for --kernel; several are concatenated in the order given',
+    description:
+      'an initial RAM file system for --kernel; several are concatenated in the order given; for a multiboot kernel, a module',
     built: true,
   },
   {

@@ -235,6 +235,25 @@ export const catalogue = {
     tryNext: '--append without it',
     exitStatus: 64,
   },
+  'PL-2011': {
+    what: 'Plinth cannot do what the multiboot header of {file} asks for',
+    why: '{reason}',
+    tryNext: 'a kernel that asks for no more than modules at page boundaries and memory information',
+    exitStatus: 65,
+  },
+  'PL-2012': {
+    what: '{file} has a multiboot header, but cannot be loaded',
+    why: '{reason}',
+    tryNext:
+      'a kernel that is linked as ELF for 32 bits (ld -m elf_i386), or one with addresses in its multiboot header',
+    exitStatus: 65,
+  },
+  'PL-2013': {
+    what: 'There is no room in memory for {file}',
+    why: 'It needs {what}, and the machine has memory at {ram}',
+    tryNext: '--memory with more, or a kernel that is linked for other addresses',
+    exitStatus: 65,
+  },
   'PL-2101': {
     what: "There is no image named '{name}'",
     why: 'Plinth knows how to build: {known}',

@@ -7,7 +7,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { BootPlan, InitialProcessorState, ReservedRange } from '@plinth/chipset';
-import { planLinuxBoot } from '@plinth/chipset';
+import { multibootHeader, planLinuxBoot, planMultibootBoot } from '@plinth/chipset';
 import { PlinthError } from '@plinth/errors';
 import type { MemoryLayout } from '@plinth/hypervisor';
 import {
@@ -71,15 +71,24 @@ export function loadGuest(
     const kernel = open(source.kernel, '--kernel');
     readInto(kernel, kernel.contents.subarray(0, KERNEL_SETUP_BYTES), 0);
     const initrds = source.initrds.map((path) => open(path, '--initrd'));
-    const plan = planLinuxBoot({
+    const common = {
       kernel: kernel.contents,
       kernelName: basename(source.kernel),
-      initrds: initrds.map((file) => file.contents),
       commandLine: source.commandLine,
       memoryBytes,
       reserved: tables.reserved,
-      rsdpAddress: tables.rsdpAddress,
-    });
+    };
+    const plan =
+      multibootHeader(kernel.contents) === undefined
+        ? planLinuxBoot({
+            ...common,
+            initrds: initrds.map((file) => file.contents),
+            rsdpAddress: tables.rsdpAddress,
+          })
+        : planMultibootBoot({
+            ...common,
+            modules: initrds.map((file) => ({ name: basename(file.path), bytes: file.contents })),
+          });
     for (const { gpa, bytes } of [...tables.writes, ...plan.writes]) {
       const file = files.find(({ contents }) => contents.buffer === bytes.buffer);
       if (file === undefined) writeGuest(memory, gpa, bytes);
@@ -174,6 +183,8 @@ function bootRegisters(state: InitialProcessorState): BootRegisters {
     ['Tr', segments.tr],
     ['Ldtr', segments.ldtr],
     ['Rsp', state.rsp],
+    ['Rax', state.rax ?? 0n],
+    ['Rbx', state.rbx ?? 0n],
     ['Rsi', state.rsi],
     ['Rflags', state.rflags],
     ['Rip', state.rip],

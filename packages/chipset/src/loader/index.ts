@@ -1,6 +1,7 @@
 /** Loaders: what is to be in guest memory, and how the boot processor begins. */
 export { bootArea, type LinuxBootOptions, memoryLimits, planLinuxBoot } from './linux.ts';
 export { memoryMap } from './memory-map.ts';
+export { type MultibootOptions, multibootHeader, planMultibootBoot } from './multiboot.ts';
 export { panicWords, warmStartFlag } from './panic-agreement.ts';
 export type {
   BootPlan,

@@ -123,7 +123,8 @@ export function planLinuxBoot(options: LinuxBootOptions): BootPlan {
   };
 }
 
-function checkMemorySize(memoryBytes: number): void {
+/** @throws PL-2008 */
+export function checkMemorySize(memoryBytes: number): void {
   const { minimum, maximum } = memoryLimits;
   if (Number.isInteger(memoryBytes) && memoryBytes >= minimum && memoryBytes <= maximum && memoryBytes % page === 0)
     return;

@@ -1,6 +1,6 @@
 /**
  * The guest's memory map as firmware would report it (INT 15h function E820h; address range types of ACPI 6.5, table 15.2).
- * Called by `linux.ts`.
+ * Called by `linux.ts` and `multiboot.ts`.
  *
  * Invariants: entries are sorted, do not overlap, and none is empty; 640 KiB to 1 MiB is never RAM.
  */
@@ -10,7 +10,7 @@ import type { GpaRange, MemoryMapEntry, ReservedRange } from './types.ts';
 const firmwareHole = { start: 0xa0000, end: 0x100000 } as const satisfies GpaRange;
 
 /** Type numbers of the E820 interface. */
-const typeNumber = { ram: 1, reserved: 2, 'acpi-reclaimable': 3, 'acpi-nvs': 4 } as const satisfies Record<
+export const typeNumber = { ram: 1, reserved: 2, 'acpi-reclaimable': 3, 'acpi-nvs': 4 } as const satisfies Record<
   MemoryMapEntry['type'],
   number
 >;

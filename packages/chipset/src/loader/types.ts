@@ -1,6 +1,6 @@
 /**
  * What a loader hands to the machine: bytes to write into guest memory, and the state in which the boot processor begins.
- * Plain data, so that a test compares it and a worker receives it as a message. Made by `linux.ts`, carried out by the worker.
+ * Plain data, so that a test compares it and a worker receives it as a message. Made by `linux.ts` and `multiboot.ts`, carried out by the worker.
  *
  * Invariants: writes do not overlap and lie in RAM; memory that is not written is zero.
  */
@@ -29,6 +29,8 @@ export interface InitialTable {
 export interface InitialProcessorState {
   readonly mode: 'long64' | 'protected32';
   readonly rip: bigint;
+  readonly rax?: bigint;
+  readonly rbx?: bigint;
   readonly rsi: bigint;
   readonly rsp: bigint;
   readonly rflags: bigint;

@@ -1,0 +1,175 @@
+/* Console, checks and exception handling of the ring 0 tests' kernel. */
+#include "kernel.h"
+
+struct fault fault;
+int counting;
+struct trap traps[64];
+int trap_count;
+u64 idt[256];
+static u32 checks, failures;
+extern u8 entries[];
+int attempt(void (*code)(void));
+
+static void put(char c) {
+  while ((in8(0x3fd) & 0x20) == 0) {
+  }
+  out8(0x3f8, (u8)c);
+}
+
+static void number(u32 value) {
+  put('0');
+  put('x');
+  int shift = 28;
+  while (shift > 0 && (value >> shift) == 0) shift -= 4;
+  for (; shift >= 0; shift -= 4) put("0123456789abcdef"[(value >> shift) & 15]);
+}
+
+/* %s a string, %x a number. */
+void print(const char *format, ...) {
+  __builtin_va_list arguments;
+  __builtin_va_start(arguments, format);
+  for (; *format != 0; format++) {
+    if (*format != '%') {
+      put(*format);
+      continue;
+    }
+    format++;
+    if (*format == 's') {
+      for (const char *text = __builtin_va_arg(arguments, const char *); *text != 0; text++) put(*text);
+    } else {
+      number(__builtin_va_arg(arguments, u32));
+    }
+  }
+  __builtin_va_end(arguments);
+}
+
+void finish(int status) {
+  out8(0xf4, (u8)status);
+  for (;;) __asm__ volatile("cli; hlt");
+}
+
+void check(const char *name, u32 got, u32 expected) {
+  checks++;
+  if (got == expected) return;
+  failures++;
+  print("FAIL %s: %x, not %x\n", name, got, expected);
+}
+
+u64 descriptor(u32 base, u32 limit, u32 access, u32 flags) {
+  return (limit & 0xffff) | ((u64)(base & 0xffffff) << 16) | ((u64)access << 40) | ((u64)((limit >> 16) & 15) << 48) |
+         ((u64)flags << 52) | ((u64)(base >> 24) << 56);
+}
+u64 gate(u32 selector, u32 offset, u32 access) {
+  return (offset & 0xffff) | ((u64)selector << 16) | ((u64)access << 40) | ((u64)(offset >> 16) << 48);
+}
+
+void reset_tables(void) {
+  for (int vector = 0; vector < 256; vector++) idt[vector] = gate(8, (u32)entries + 16 * vector, 0x8e);
+  struct {
+    u16 limit;
+    u32 base;
+  } __attribute__((packed)) pointer = {sizeof idt - 1, (u32)idt};
+  __asm__ volatile("lidt %0" : : "m"(pointer));
+}
+
+static u32 debug_status(void) {
+  u32 value;
+  __asm__ volatile("mov %%dr6, %0" : "=r"(value));
+  return value;
+}
+
+/* Called by every handler. 0: go on where it came from; else the attempt is given up. */
+int trapped(struct frame *frame) {
+  if (frame->vector == 1 && counting) {
+    u32 status = debug_status();
+    if (trap_count < 64) traps[trap_count] = (struct trap){frame->eip, status, frame->eflags};
+    trap_count++;
+    __asm__ volatile("mov %0, %%dr6" : : "r"(0));
+    /* A fault of an instruction breakpoint would come again. */
+    if ((status & 0x4000) == 0) frame->eflags |= 0x10000;
+    return 0;
+  }
+  u32 cr2;
+  __asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
+  u32 outer = frame->cs & 3;
+  fault = (struct fault){frame->vector, frame->error, frame->eip, frame->cs, frame->eflags,
+                         outer ? frame->outer_esp : (u32)&frame->outer_esp, outer ? frame->outer_ss : 0, cr2, debug_status()};
+  return 1;
+}
+
+u32 try_code(void (*code)(void)) {
+  fault = (struct fault){.vector = NOTHING};
+  trap_count = 0;
+  attempt(code);
+  return fault.vector;
+}
+
+void expect_fault(const char *name, void (*code)(void), u32 vector, u32 error, u32 offset) {
+  try_code(code);
+  checks++;
+  if (fault.vector == vector && fault.error == error && fault.eip - (u32)code == offset) return;
+  failures++;
+  print("FAIL %s: vector %x error %x at +%x", name, fault.vector, fault.error, fault.vector == NOTHING ? 0 : fault.eip - (u32)code);
+  print(", not %x %x +%x\n", vector, error, offset);
+}
+
+void expect_nothing(const char *name, void (*code)(void)) {
+  try_code(code);
+  checks++;
+  if (fault.vector == NOTHING) return;
+  failures++;
+  print("FAIL %s: vector %x error %x at +%x, not none\n", name, fault.vector, fault.error, fault.eip - (u32)code);
+}
+
+struct information {
+  u32 flags, low, high, boot_device, command_line, module_count, modules;
+};
+struct module {
+  const char *start, *end, *name;
+  u32 reserved;
+};
+
+/* The parts that the command line names, or all of them. */
+static int wanted(const char *line, const char *part) {
+  int any = 0;
+  while (*line != 0) {
+    while (*line == ' ') line++;
+    if (*line == 0) break;
+    any = 1;
+    const char *p = part;
+    while (*p != 0 && *line == *p) {
+      p++;
+      line++;
+    }
+    if (*p == 0 && (*line == 0 || *line == ' ')) return 1;
+    while (*line != 0 && *line != ' ') line++;
+  }
+  return !any;
+}
+
+int main(u32 magic, struct information *information) {
+  static const struct {
+    const char *name;
+    void (*run)(void);
+  } parts[] = {
+#include "parts.h"
+  };
+  reset_tables();
+  const char *line = information->flags & 4 ? (const char *)information->command_line : "";
+  print("ring 0 tests\n");
+  check("multiboot magic", magic, 0x2badb002);
+  struct module *modules = (struct module *)information->modules;
+  for (u32 index = 0; information->flags & 8 && index < information->module_count; index++) {
+    print("module %s of %x bytes", modules[index].name, (u32)(modules[index].end - modules[index].start));
+    print(" begins with %x\n", *(const u8 *)modules[index].start);
+  }
+  for (u32 index = 0; index < sizeof parts / sizeof parts[0]; index++) {
+    if (!wanted(line, parts[index].name)) continue;
+    u32 before = failures;
+    u32 had = checks;
+    parts[index].run();
+    print("%s %s: %x checks\n", failures == before ? "ok" : "not ok", parts[index].name, checks - had);
+  }
+  print("%x checks, %x failures\n", checks, failures);
+  return failures == 0 ? 0 : 1;
+}

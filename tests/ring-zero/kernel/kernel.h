@@ -1,0 +1,71 @@
+/* What the parts of the ring 0 tests' kernel share: console, checks, exceptions, descriptors. 32-bit protected mode, flat, paging off. */
+#pragma once
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+#define NOTHING 0x100 /* vector of an attempt that went through */
+
+/* What an exception handler was entered with; the registers in the order of PUSHA. */
+struct frame {
+  u32 gs, fs, es, ds;
+  u32 edi, esi, ebp, esp, ebx, edx, ecx, eax;
+  u32 vector, error;
+  u32 eip, cs, eflags;
+  u32 outer_esp, outer_ss; /* only from an outer level */
+};
+
+/* The first exception since the last attempt, and what cr2 and dr6 said then. */
+struct fault {
+  u32 vector, error, eip, cs, eflags, esp, ss, cr2, dr6;
+};
+extern struct fault fault;
+
+/* Debug exceptions are counted and returned from while `counting`; the addresses of the first are kept. */
+extern int counting;
+struct trap {
+  u32 eip, dr6, eflags;
+};
+extern struct trap traps[64];
+extern int trap_count;
+
+void print(const char *format, ...);
+void finish(int status) __attribute__((noreturn));
+
+/* One check: prints a line when it fails. */
+void check(const char *name, u32 got, u32 expected);
+/* Calls code; it may end in an exception, which is then in `fault`. Gives its vector, or NOTHING. */
+u32 try_code(void (*code)(void));
+/* The code ends in this exception with this error code, at this offset of its start. */
+void expect_fault(const char *name, void (*code)(void), u32 vector, u32 error, u32 offset);
+void expect_nothing(const char *name, void (*code)(void));
+
+/* Descriptors. */
+extern u64 gdt[64];
+extern u64 idt[256];
+u64 descriptor(u32 base, u32 limit, u32 access, u32 flags);
+u64 gate(u32 selector, u32 offset, u32 access);
+void reset_tables(void);
+
+/* The parts. */
+void test_exceptions(void);
+void test_segments(void);
+void test_gates(void);
+void test_debug(void);
+void test_real_mode(void);
+void test_prefixes(void);
+void test_paging(void);
+void test_long_mode(void);
+
+static inline void out8(u16 port, u8 value) { __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
+static inline u8 in8(u16 port) {
+  u8 value;
+  __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+  return value;
+}
+
+/* A test's code: a function of assembler alone. */
+#define CODE(name, text) \
+  void name(void);       \
+  __asm__(".text\n.globl " #name "\n" #name ":\n" text "\n");
