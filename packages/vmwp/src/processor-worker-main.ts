@@ -24,6 +24,7 @@ import type { ProcessorCommand, ProcessorEvent, ProcessorSetup } from './process
 import { describeException, hexadecimal, takeSnapshot } from './processor-snapshot.ts';
 import { ProcessorThread } from './processor-thread.ts';
 import { Counters } from './statistics.ts';
+import { sleepExactly } from './timer-slack.ts';
 import { type TraceWriter, traceHandlers } from './trace.ts';
 
 /** An engine's processor and the words it shares with other threads. */
@@ -107,6 +108,7 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
     partition.addDevice(device);
   }
   const { words, index } = engine.kickWord;
+  sleepExactly();
   let sleptMilliseconds = 0;
   const sleep = (nanoseconds: number): void => {
     const start = performance.now();
