@@ -380,6 +380,8 @@ export function decodeInstruction(p: usize, available: u32, out: usize, start: u
     if (memory) immediate |= <i64>1 << 31;
     if (size == 3 && sizeCode == 5) immediate |= <i64>1 << 30;
   }
+  // x87: the opcode as the unit's last-opcode register has it.
+  if (attributes & 32) immediate = <i64>(((opcode & 7) << 8) | modrm);
   if (attributes & 4) places = (places & 0xff) | (repeat << 8);
   const shape = form & 7;
   if (memory && (shape == FORM_M || shape == FORM_MR || shape == FORM_MI)) places = (places & 0xff00) | (lock ? 1 : 0);

@@ -218,6 +218,11 @@ export function writePointer(address: u64, size: u32): usize {
   return writeSlow(address, size, false);
 }
 
+/** Whether the TLB lets the context write the page of a linear address, aligned to pages. */
+export function isWriteCached(page: u64): bool {
+  return load<u64>(load<u32>(vp, L.TLB_WRITE) + ((<u32>(page >> 12) & 1023) << 4)) == page;
+}
+
 /** Pointer for reading and then writing. */
 // @ts-ignore: decorator
 @inline

@@ -21,6 +21,7 @@ import { executeSystem, EXIT_HALT, EXIT_SHUTDOWN, EXIT_KICKED, EXIT_BUDGET } fro
 import { executeString } from './strings';
 import { executeFpu, executeVector } from './vector-execute';
 import { executeMmx } from './mmx';
+import { executeX87 } from './x87-execute';
 import { deliverFault, deliverInterrupt } from './interrupts';
 import { takeAddressFault, isCanonical } from './memory';
 import { flushAll } from './tlb';
@@ -268,6 +269,14 @@ export function executeOther(u: usize, number: u32): usize {
     case Operation.INS:
     case Operation.OUTS:
       return executeString(u, operation);
+    case Operation.X87_ARITHMETIC:
+    case Operation.X87_LOAD:
+    case Operation.X87_STORE:
+    case Operation.X87_MOVE:
+    case Operation.X87_COMPARE:
+    case Operation.X87_FLAGS:
+    case Operation.X87_FUNCTION:
+      return executeX87(u, operation);
   }
   let next = executeGeneral(u, general);
   if (next != 0) return next;

@@ -11,7 +11,7 @@ import { executeOther } from './run';
 import { GENERAL_BASE, decodeInstruction, decodedLength } from './decoder';
 import { Operation } from './generated/operations';
 import { ACCESS_READ, walk, walkedGpa } from './page-walk';
-import { mayExecute, takeAddressFault } from './memory';
+import { effectiveAddress, isWriteCached, mayExecute, takeAddressFault } from './memory';
 import { readablePointer } from './physical-memory';
 import {
   LEAVE_DELIVER, LEAVE_GO, TRANSLATE_AT_ONCE, arenaFlushes, blockAt, describePage, dropRegion, installRegionBlock, keepsChanging, leaveOperation, rearm,
@@ -54,12 +54,26 @@ export function describeCode(block: usize, gpa: f64): bool {
   return true;
 }
 
+/** A store whose page has no write entry in the TLB: it may hold code, the region's own too. */
+function mayChangeCode(u: usize, operation: u32): bool {
+  if (operation != Operation.X87_STORE && operation != Operation.FNSTCW && operation != Operation.FNSTSW) return false;
+  const address = effectiveAddress(u);
+  const page = address & ~0xfff;
+  // Ten bytes are the most that one of them stores.
+  return !isWriteCached(page) || (((address + 9) & ~0xfff) != page && !isWriteCached(page + 0x1000));
+}
+
 /**
  * Executes one operation for a region: L.RIP_BASE is the instruction's own address, registers and budget are stored.
  * @returns 0 to go on behind it, or the operation to go on with in the run loop
  */
 export function execute(u: usize): usize {
   const number = <u32>load<u16>(u);
+  if (mayChangeCode(u, (number - GENERAL_BASE) >> 3)) {
+    store<u64>(vp, load<u64>(vp, L.RIP_BASE), L.RIP);
+    store<i32>(vp, load<i32>(vp, L.BUDGET) + 1, L.BUDGET);
+    return leaveOperation(L.LEAVE_INTERPRET);
+  }
   const next = executeOther(u, number);
   if (next == u + 16) return 0;
   if (next == leaveOperation(LEAVE_GO)) {

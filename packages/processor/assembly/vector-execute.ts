@@ -185,12 +185,10 @@ export function executeFpu(u: usize, number: u32): usize {
       if ((cr0 & (CR0_TS | CR0_MP)) == (CR0_TS | CR0_MP)) return raiseAt(u, VECTOR_NM, 0);
       return F.fpuPending() ? raiseAt(u, VECTOR_MF, 0) : u + 16;
   }
-  if (operation == Operation.X87_ABSENT || isFpuState(operation)) {
-    if (cr0 & (CR0_EM | CR0_TS)) return raiseAt(u, VECTOR_NM, 0);
-    if (operation == Operation.X87_ABSENT) return unsupported(u, UNSUPPORTED_X87);
-    return executeFpuState(u, operation);
-  }
-  return 0;
+  if (operation == Operation.X87_ABSENT) return unsupported(u, UNSUPPORTED_X87);
+  if (!isFpuState(operation)) return 0;
+  if (cr0 & (CR0_EM | CR0_TS)) return raiseAt(u, VECTOR_NM, 0);
+  return executeFpuState(u, operation);
 }
 
 function isFpuState(operation: u32): bool {
@@ -209,6 +207,7 @@ function isFpuState(operation: u32): bool {
     case Operation.FNINIT:
     case Operation.FINCSTP:
     case Operation.FDECSTP:
+    case Operation.FNSETPM:
       return true;
   }
   return false;
@@ -234,6 +233,9 @@ function executeFpuState(u: usize, operation: u32): usize {
       return u + 16;
     case Operation.FNINIT:
       F.fpuInit();
+      return u + 16;
+    // What the 8087 and the 80287 needed does nothing.
+    case Operation.FNSETPM:
       return u + 16;
     case Operation.FNCLEX:
       F.fnclex();

@@ -49,7 +49,7 @@ const IMMEDIATE = {
   one: 11,
 } as const;
 const SEGMENTS = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'];
-const ATTRIBUTE = { lock: 1, end: 2, rep: 4, registerForm: 8, vector: 16 } as const;
+const ATTRIBUTE = { lock: 1, end: 2, rep: 4, registerForm: 8, vector: 16, x87: 32 } as const;
 
 const isImmediate = (operand: Operand): boolean => 'IsJOA'.includes(operand.kind) || operand.kind === 'one';
 const canBeMemory = (operand: Operand): boolean => 'EMWQ'.includes(operand.kind);
@@ -158,7 +158,8 @@ function record(row: InstructionRow, operations: readonly string[]): Uint8Array 
     (row.attributes.has('end') ? ATTRIBUTE.end : 0) |
     (row.attributes.has('rep') ? ATTRIBUTE.rep : 0) |
     (row.operands.some((operand) => operand.kind === 'R') ? ATTRIBUTE.registerForm : 0) |
-    (vector ? ATTRIBUTE.vector : 0);
+    (vector ? ATTRIBUTE.vector : 0) |
+    (row.attributes.has('x87') && row.modrm ? ATTRIBUTE.x87 : 0);
   view.setUint16(12, operation * 8 + FORM[forms.register], true);
   view.setUint16(14, operation * 8 + FORM[forms.memory], true);
   view.setUint16(16, row.id, true);

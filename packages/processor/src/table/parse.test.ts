@@ -4,8 +4,9 @@ import { GENERAL_ROWS } from './general.ts';
 import { MMX_ROWS } from './mmx.ts';
 import { CONDITIONS, INSTRUCTIONS, type InstructionRow } from './parse.ts';
 import { VECTOR_ROWS } from './vector.ts';
+import { X87_ROWS } from './x87.ts';
 
-const lines = [GENERAL_ROWS, VECTOR_ROWS, MMX_ROWS]
+const lines = [GENERAL_ROWS, VECTOR_ROWS, MMX_ROWS, X87_ROWS]
   .flatMap((text) => text.split('\n'))
   .filter((line) => line.trim() !== '' && !line.startsWith('#'));
 const named = (name: string): InstructionRow[] => INSTRUCTIONS.filter((row) => row.name === name);

@@ -19,6 +19,7 @@ import { CONDITIONS } from './conditions.ts';
 import { GENERAL_ROWS } from './general.ts';
 import { MMX_ROWS } from './mmx.ts';
 import { VECTOR_ROWS } from './vector.ts';
+import { X87_ROWS } from './x87.ts';
 
 export type PrefixRule = 'any' | 'NP' | 'NP66' | '66' | 'F3' | 'F2';
 export type OpcodeMap = 0 | 1 | 2 | 3;
@@ -50,7 +51,7 @@ export { CONDITIONS };
 
 export interface Operand {
   readonly kind: OperandKind;
-  /** b, w, d, q, v (16/32/64), y (32/64), z (16/32 immediate), x (128), p (far pointer), i (x87 stack); a name when fixed. */
+  /** b, w, d, q, v (16/32/64), y (32/64), z (16/32 immediate), x (128), p (far pointer), t (80), i (x87 stack); a name when fixed. */
   readonly width: string;
 }
 
@@ -203,4 +204,4 @@ function parseTable(...texts: readonly string[]): readonly InstructionRow[] {
 }
 
 /** Every instruction of the processor, in the order of the table. Rows that match earlier win. */
-export const INSTRUCTIONS: readonly InstructionRow[] = parseTable(GENERAL_ROWS, VECTOR_ROWS, MMX_ROWS);
+export const INSTRUCTIONS: readonly InstructionRow[] = parseTable(GENERAL_ROWS, VECTOR_ROWS, MMX_ROWS, X87_ROWS);

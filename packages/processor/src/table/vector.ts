@@ -195,26 +195,4 @@ psubq       66 0F FB            Vx,Wx        aligned
 paddb       66 0F FC            Vx,Wx        aligned
 paddw       66 0F FD            Vx,Wx        aligned
 paddd       66 0F FE            Vx,Wx        aligned
-fldenv      D9 /4 mem           M            x87 sz=v
-fldcw       D9 /5 mem           Mw           x87
-fnstenv     D9 /6 mem           M            x87 sz=v
-fnstcw      D9 /7 mem           Mw           x87
-fnop        D9 /2 rm=0          -            x87
-frstor      DD /4 mem           M            x87 sz=v
-fnsave      DD /6 mem           M            x87 sz=v
-fnstsw      DD /7 mem           Mw           x87
-ffree       DD /0 reg           Fi           x87
-fnclex      DB /4 rm=2          -            x87
-fninit      DB /4 rm=3          -            x87
-fnstsw      DF /4 rm=0          AX           x87 op=FNSTSW_AX
-fincstp     D9 /6 rm=7          -            x87
-fdecstp     D9 /6 rm=6          -            x87
-x87         D8                  Ew           x87 op=X87_ABSENT
-x87         D9                  Ew           x87 op=X87_ABSENT
-x87         DA                  Ew           x87 op=X87_ABSENT
-x87         DB                  Ew           x87 op=X87_ABSENT
-x87         DC                  Ew           x87 op=X87_ABSENT
-x87         DD                  Ew           x87 op=X87_ABSENT
-x87         DE                  Ew           x87 op=X87_ABSENT
-x87         DF                  Ew           x87 op=X87_ABSENT
 `;

@@ -155,6 +155,12 @@ function compareVectorState(
   add('FCW', a.getUint16(at + FXSAVE.control, true), b.getUint16(at + FXSAVE.control, true));
   add('FSW', a.getUint16(at + FXSAVE.status, true), b.getUint16(at + FXSAVE.status, true));
   add('FTW', a.getUint8(at + FXSAVE.tag), b.getUint8(at + FXSAVE.tag));
+  // The image has the last instruction's pointers only while an exception is pending.
+  if ((a.getUint16(at + FXSAVE.status, true) & b.getUint16(at + FXSAVE.status, true) & 0x80) !== 0) {
+    add('FOP', a.getUint16(at + FXSAVE.opcode, true), b.getUint16(at + FXSAVE.opcode, true));
+    add('FIP', a.getBigUint64(at + FXSAVE.instruction, true), b.getBigUint64(at + FXSAVE.instruction, true));
+    add('FDP', a.getBigUint64(at + FXSAVE.data, true), b.getBigUint64(at + FXSAVE.data, true));
+  }
   for (let register = 0; register < 8; register++) {
     const value = (view: DataView): bigint =>
       (BigInt(view.getUint16(at + FXSAVE.stack + 16 * register + 8, true)) << 64n) |

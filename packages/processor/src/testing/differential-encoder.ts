@@ -70,6 +70,8 @@ function memoryBytes(row: InstructionRow, operand: Operand, size: number): numbe
       return 8;
     case 'x':
       return 16;
+    case 't':
+      return 10;
     case 'v':
     case 'y':
       return size / 8;

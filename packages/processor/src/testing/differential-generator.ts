@@ -10,9 +10,10 @@ import { CaseBuilder, type DifferentialCase } from './differential-builder.ts';
 import { encodeInstruction, isString, itemFlags } from './differential-encoder.ts';
 import { BATCH_CASES, type Mode } from './differential-layout.ts';
 import { prepare } from './differential-operations.ts';
+import { direct, patchable } from './differential-preparations.ts';
 
 const EXCLUDED_OPERATIONS: Readonly<Record<string, string>> = {
-  X87_ABSENT: 'x87 arithmetic is not part of this build',
+  X87_ABSENT: 'transcendental functions of the x87 are not part of this build',
   CPUID: 'tells the features of the processor itself',
   SYSCALL: 'enters the kernel',
   SYSENTER: 'enters the kernel',
@@ -60,6 +61,8 @@ const SUBJECTS: readonly { readonly row: InstructionRow; readonly mode: Mode }[]
   (row) => exclusionReason(row) === undefined,
 ).flatMap((row) => modesOf(row).map((mode) => ({ row, mode })));
 
+const FNSTENV = INSTRUCTIONS.find(({ operation }) => operation === 'FNSTENV');
+
 export interface GeneratorOptions {
   readonly seed: number;
   readonly template: Uint8Array;
@@ -81,6 +84,10 @@ function generateSingle(builder: CaseBuilder, row: InstructionRow): Differential
   builder.partialOnFault = row.operation === 'POPA';
   builder.approximate = row.attributes.has('approximate');
   builder.append({ ...encoded.item, ...flags });
+  if (FNSTENV !== undefined && row.operation.startsWith('X87_') && random.chance(0.12)) {
+    // What the unit remembers of the last instruction shows in its environment.
+    builder.append(encodeInstruction(builder, FNSTENV, { ...direct, target: patchable(builder, 0) }).item);
+  }
   return builder.finish();
 }
 

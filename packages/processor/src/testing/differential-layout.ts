@@ -76,7 +76,18 @@ export const RESULT = {
 } as const;
 
 /** Fields of an FXSAVE image. */
-export const FXSAVE = { control: 0, status: 2, tag: 4, mxcsr: 24, stack: 32, xmm: 160, end: 416 } as const;
+export const FXSAVE = {
+  control: 0,
+  status: 2,
+  tag: 4,
+  opcode: 6,
+  instruction: 8,
+  data: 16,
+  mxcsr: 24,
+  stack: 32,
+  xmm: 160,
+  end: 416,
+} as const;
 
 /** The vector that stands for a case that does not end. */
 export const HANG_VECTOR = 255;

@@ -2,9 +2,10 @@
  * Instructions that a region has the core execute: it calls `execute` of the engine with the decoded operation and goes on behind it.
  *
  * For what is short beside leaving the region and finding the way back, and needs something that only the core has: the clock, devices,
- * the state of interrupts and privilege. Before the call what the operation reads is stored, behind it what it writes is loaded again. An
+ * the state of interrupts and privilege, 80-bit arithmetic. Before the call what the operation reads is stored, behind it what it writes is loaded again. An
  * answer other than 0 is the operation to go on with in the run loop: the next instruction is somewhere else, or wants to be looked at.
- * None of these writes memory that the guest sees as such, so the region itself is still what was translated.
+ * What writes memory (the stores of the x87) is left to the interpreter where the TLB has no write entry for it, as it is with pages that
+ * hold code: so the region itself is still what was translated.
  * Answers to: assembly/translation.ts, execute. Called by: emit-instructions.ts, region-emitter.ts.
  */
 import type { Instruction } from './instruction.ts';
@@ -37,6 +38,25 @@ const CALLED: Readonly<Record<string, Called>> = {
   SYSCALL: { registers: RCX | R11, flags: true },
   SYSRET: { registers: RCX | R11, flags: true },
   IRET: { registers: RSP, flags: true },
+  FWAIT: { registers: 0, flags: false },
+  FLDCW: { registers: 0, flags: false },
+  FNSTCW: { registers: 0, flags: false },
+  FNSTSW: { registers: 0, flags: false },
+  FNSTSW_AX: { registers: RAX, flags: false },
+  FNOP: { registers: 0, flags: false },
+  FFREE: { registers: 0, flags: false },
+  FNCLEX: { registers: 0, flags: false },
+  FNINIT: { registers: 0, flags: false },
+  FNSETPM: { registers: 0, flags: false },
+  FINCSTP: { registers: 0, flags: false },
+  FDECSTP: { registers: 0, flags: false },
+  X87_ARITHMETIC: { registers: 0, flags: false },
+  X87_LOAD: { registers: 0, flags: false },
+  X87_STORE: { registers: 0, flags: false },
+  X87_MOVE: { registers: 0, flags: false },
+  X87_COMPARE: { registers: 0, flags: false },
+  X87_FLAGS: { registers: 0, flags: true },
+  X87_FUNCTION: { registers: 0, flags: false },
 };
 
 export function isCalled(operation: string): boolean {

@@ -50,11 +50,8 @@ const REASONS: readonly (readonly [reason: string, ...operations: string[]])[] =
     ],
     ...['XGETBV', 'WBINVD', 'CLFLUSH', 'ENTER', 'PUSH_SEG', 'LOOP', 'LOOPE', 'LOOPNE', 'JCXZ'],
   ],
-  [
-    'is the state of the x87 unit, which does no arithmetic here',
-    ...['FWAIT', 'FLDENV', 'FLDCW', 'FNSTENV', 'FNOP', 'FRSTOR', 'FNSAVE', 'FNSTSW', 'FNSTSW_AX', 'FFREE'],
-    ...['FNCLEX', 'FNINIT', 'FINCSTP', 'FDECSTP', 'X87_ABSENT'],
-  ],
+  ['moves the state of the x87 unit, in pieces each of which may fault', 'FLDENV', 'FNSTENV', 'FRSTOR', 'FNSAVE'],
+  ['is absent', 'X87_ABSENT'],
   ['moves the whole vector state at once', 'FXSAVE', 'FXRSTOR', 'XSAVE', 'XRSTOR'],
   ['stores up to sixteen pieces, each of which may fault', 'MASKMOVDQU'],
   ['compares or loads element by element, and compilers do not use it', 'LODS', 'SCAS', 'CMPS'],
