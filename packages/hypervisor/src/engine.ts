@@ -7,6 +7,7 @@
 
 import type { AccessSize } from './device.ts';
 import type { RegisterName, RegisterValue } from './registers.ts';
+import type { SavedProcessor } from './saved-processor.ts';
 
 /** What the partition answers on behalf of a virtual processor, synchronously, on that processor's thread. */
 export interface InterceptHandlers {
@@ -99,6 +100,16 @@ export interface EnlightenedProcessor extends VirtualProcessor {
   flushTlb(): void;
   /** Whether a vector needs no EOI, and whether `endOfInterrupt` of the handlers is wanted for it though it is edge-triggered. */
   setVectorAssist(vector: number, assist: { readonly automaticEoi: boolean; readonly eoiNotice: boolean }): void;
+}
+
+/** A processor whose state can leave it, and come from another engine. On the processor's own thread, between two runs. */
+export interface SaveableProcessor extends EnlightenedProcessor {
+  save(): SavedProcessor;
+  /**
+   * Takes a saved state over the power-on state; counters and what was translated are not part of it.
+   * @throws PlinthError PL-4103 for a newer version, PL-4104 for what is malformed; then nothing has changed
+   */
+  restore(saved: unknown): void;
 }
 
 /** An interrupt message as the IOAPIC, MSI or SynIC send it: destination and delivery as in the APIC's registers. */

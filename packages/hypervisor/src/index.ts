@@ -16,6 +16,7 @@ export type {
   GuestFault,
   InterceptHandlers,
   InterruptMessage,
+  SaveableProcessor,
   TranslatorCounts,
   VirtualProcessor,
 } from './engine.ts';
@@ -51,6 +52,14 @@ export {
 } from './partition.ts';
 export * from './registers.ts';
 export { mustSucceed, ROOT_PARTITION_ID, RootPartition } from './root-partition.ts';
+export {
+  PROCESSOR_FIELDS,
+  type ProcessorField,
+  restoreProcessorFields,
+  SAVED_PROCESSOR_VERSION,
+  type SavedProcessor,
+  saveProcessorFields,
+} from './saved-processor.ts';
 export {
   DeviceArea,
   describeState,

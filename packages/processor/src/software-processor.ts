@@ -6,7 +6,6 @@
  * Called by: the worker of each virtual processor (vmwp) and the tests.
  */
 import {
-  type EnlightenedProcessor,
   type Exit,
   GENERAL_REGISTERS,
   type GuestFault,
@@ -15,14 +14,19 @@ import {
   type MemoryLayout,
   type RegisterName,
   type RegisterValue,
+  restoreProcessorFields,
+  type SaveableProcessor,
+  type SavedProcessor,
   SEGMENT_REGISTERS,
   type SegmentValue,
+  saveProcessorFields,
   type TableValue,
   type TranslatorCounts,
   VECTOR_REGISTERS,
 } from '@plinth/hypervisor';
 import type { OperationNames } from './build/operation-names.ts';
 import { kickProcessor, requestInterrupt } from './interrupt-request.ts';
+import { PROCESSOR_FIELD_PLACES } from './saved-processor.ts';
 import { SEGMENT, SEGMENT_BYTES, STATE } from './state-layout.ts';
 import { DEFAULT_TRANSLATE_AFTER, TRANSLATE_AT_ONCE } from './translate-after.ts';
 import type { DecoderExports, TranslationFactory } from './translator/translation-messages.ts';
@@ -110,7 +114,7 @@ const FORCED_SLOTS = 262144;
 
 const NOT_TRANSLATING: TranslatorCounts = { regions: 0, modules: 0, bytes: 0, evicted: 0 };
 
-class SoftwareProcessor implements EnlightenedProcessor {
+class SoftwareProcessor implements SaveableProcessor {
   readonly index: number;
   readonly #memory: WebAssembly.Memory;
   readonly #layout: MemoryLayout;
@@ -336,6 +340,32 @@ class SoftwareProcessor implements EnlightenedProcessor {
     this.#engine.reset(this.index);
     this.#view.setUint32(STATE.HOT_THRESHOLD, this.#translateAfter, true);
     this.#stale = false;
+  }
+
+  save(): SavedProcessor {
+    this.#settleState();
+    return saveProcessorFields((name, bytes) => this.#field(name, bytes));
+  }
+
+  restore(saved: unknown): void {
+    let isReset = false;
+    restoreProcessorFields(saved, (name, value) => {
+      // Once all of the state is known to be good.
+      if (!isReset) this.reset();
+      isReset = true;
+      if (name === 'Rflags') this.#engine.writeFlags(new DataView(value.buffer).getBigUint64(0, true));
+      else this.#field(name, value.length).set(value);
+    });
+    // Interrupts that wait are to be looked at, and everything that follows from mode and address space is to be found anew.
+    this.#view.setUint32(STATE.APIC_ATTENTION, 1, true);
+    this.#engine.stateChanged();
+  }
+
+  #field(name: string, bytes: number): Uint8Array {
+    if (name === 'Rflags') return new Uint8Array(BigUint64Array.of(this.#engine.readFlags()).buffer);
+    const place = PROCESSOR_FIELD_PLACES.get(name);
+    if (place === undefined) throw new RangeError(`the field ${name} has no place in this engine`);
+    return new Uint8Array(this.#memory.buffer, this.#base + place, bytes);
   }
 
   nextDeadline(): number {
