@@ -72,7 +72,12 @@ describe('plinth vm exec', () => {
     copy.type(bytes);
     copy.child.stdin?.end();
     expect((await copy.ended).stdout).toMatch(createHash('sha256').update(bytes).digest('hex'));
-    expect((await plinth(['vm', 'exec', name, 'true'])).stderr).toMatch(/PL-3013/);
+    // One that was started with --exec has its own command under way, and runs others beside it.
+    expect((await plinth(['vm', 'exec', name, '--', 'echo beside'])).stdout).toBe('beside\n');
+    const listed = JSON.parse((await vm('ls', '-o', 'json')).stdout) as { name: string; id: string }[];
+    const { id = '' } = listed.find((machine) => machine.name === other) ?? {};
+    expect(id).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+    expect((await plinth(['vm', 'exec', id.toUpperCase(), 'echo by its id'])).stdout).toBe('by its id\n');
     // A restart ends one connection to VMBus and begins another, and so does a reset.
     const boots = async (): Promise<number> => {
       const { stdout } = await plinth(['inspect', `vms/${other}/resets`, '-o', 'json']);
@@ -159,6 +164,43 @@ describe('integration services', () => {
     expect((await vm('thaw', name)).status).toBe(0);
     await until(async () => (await inGuest('cat /mnt/disk/file')) === 'written');
     await shell.output('umount /mnt/disk');
+  });
+
+  it('are switched off and on while the guest runs', async () => {
+    const devices = async (): Promise<number> => Number(await inGuest('ls /sys/bus/vmbus/devices | wc -l'));
+    const of = async (wanted: string): Promise<Service | undefined> =>
+      (await services()).find((service) => service.name === wanted);
+    expect((await vm('disable', name, 'Guest Service Interface')).status).toBe(0);
+    expect(await of('file-copy')).toMatchObject({
+      condition: 'disabled',
+      text: 'It is switched off for this VM',
+      remedy: `plinth vm enable ${name} file-copy`,
+    });
+    await until(async () => (await devices()) === 5);
+    const refused = await vm('cp', launcher, `${name}:/tmp/`);
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toMatch(/PL-3201: .*It is switched off for this VM\. Try: plinth vm enable \S+ file-copy/);
+    expect(await plinth(['Disable-VMIntegrationService', '-VMName', name, '-Name', 'Heartbeat'])).toMatchObject({
+      status: 0,
+    });
+    expect((await vm('ls')).stdout).toMatch(new RegExp(`${name} .* disabled`));
+    for (const service of ['shutdown', 'time-sync', 'kvp', 'vss']) await vm('disable', name, service);
+    await until(async () => (await devices()) === 0);
+    expect((await services()).every(({ condition, version }) => condition === 'disabled' && version === null)).toBe(
+      true,
+    );
+    expect((await vm('freeze', name)).stderr).toMatch(/PL-3201: .*switched off/);
+    expect((await vm('enable', name, 'telepathy')).stderr).toMatch(/PL-1004: .*shutdown, time-sync/);
+    for (const { name: service } of await services()) expect((await vm('enable', name, service)).status).toBe(0);
+    // Debian's daemons end with their devices; its systemd starts them again, here the test does.
+    await until(async () => (await inGuest('ls /dev/vmbus 2>/dev/null | wc -l')) === '3');
+    await until(async () => (await inGuest('pidof hv_kvp_daemon hv_vss_daemon hv_fcopy_daemon || true')) === '');
+    await shell.output('hv_kvp_daemon; hv_vss_daemon; hv_fcopy_daemon');
+    await until(async () => (await services()).every(({ condition }) => condition === 'working'));
+    expect(await devices()).toBe(6);
+    await until(async () => (await vm('ls')).stdout.match(new RegExp(`${name} .* ok`)) !== null);
+    expect((await vm('cp', launcher, `${name}:/tmp/launcher`)).status).toBe(0);
+    expect((await vm('kvp', name, 'set', 'after', 'all')).status).toBe(0);
   });
 
   it('say what is missing while a daemon does not run, and come back with it', async () => {

@@ -5,6 +5,7 @@
 import { PlinthError } from '@plinth/errors';
 import { Command, CommanderError, Option } from 'commander';
 import { type CommandDefinition, commands, isHyperVVerb, type OptionDefinition } from './command-table.ts';
+import { translateHyperVVerb } from './hyper-v-verbs.ts';
 import { plinthVersion } from './version.ts';
 
 /** Options as they were typed: a text, several texts for a repeatable option, or true for a switch. By flag, `--` included. */
@@ -25,7 +26,8 @@ export type Invocation =
  * Parses the words after `plinth`.
  * @throws PlinthError PL-1001 to PL-1008 (all with status 64) for what is not a command line of Plinth.
  */
-export function parseCommandLine(words: readonly string[]): Invocation {
+export function parseCommandLine(given: readonly string[]): Invocation {
+  const words = translateHyperVVerb(given) ?? given;
   refuseWhatIsNotBuilt(words);
   let invocation: Invocation | undefined;
   let text = '';

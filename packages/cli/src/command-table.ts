@@ -223,6 +223,25 @@ const simpleVm = (verb: string, summary: string): CommandDefinition => ({
   built: true,
 });
 
+/** Services as `plinth vm show` names them. */
+const serviceVm = (verb: string, summary: string): CommandDefinition => ({
+  name: `vm ${verb}`,
+  summary,
+  arguments: [
+    machineArgument,
+    {
+      name: 'SERVICE',
+      required: true,
+      description:
+        'shutdown, time-sync, heartbeat, kvp, vss or file-copy, or as Hyper-V names it: "Guest Service Interface"',
+    },
+  ],
+  options: [],
+  examples: [{ command: `plinth vm ${verb} web file-copy`, description: summary }],
+  exitStatuses: vmExitStatuses,
+  built: true,
+});
+
 const notBuilt = (name: string, summary: string): CommandDefinition => ({
   name,
   summary,
@@ -374,6 +393,8 @@ export const commands: readonly CommandDefinition[] = [
   simpleVm('reset', 'reset a machine, as its reset button would'),
   simpleVm('pause', "stop a machine's processors"),
   simpleVm('resume', 'let a paused machine go on, and set its clock'),
+  serviceVm('enable', 'switch an integration service on'),
+  serviceVm('disable', 'switch an integration service off: its device is taken from the guest'),
   simpleVm('freeze', "write out and hold still the guest's file systems, for a backup"),
   simpleVm('thaw', "let the guest's file systems go on"),
   {

@@ -25,7 +25,7 @@ describe('plinth image', () => {
 });
 
 describe('plinth inspect', () => {
-  const machine = (name: string) => ({ name, pid: 1, socket: `/${name}.sock` });
+  const machine = (name: string) => ({ name, id: `id-of-${name}`, pid: 1, socket: `/${name}.sock` });
 
   it('shows nothing where nothing runs', async () => {
     expect(await inspectCommand(home, 'vms', 'json')).toBe('[]\n');

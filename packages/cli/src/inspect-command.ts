@@ -70,9 +70,9 @@ async function listMachines(home: string, format: OutputFormat): Promise<string>
   return formatListing({ rows, columns }, format);
 }
 
-/** A machine by its name or a prefix that only one has. */
+/** A machine by its name, a prefix that only one has, or its GUID. */
 export function findMachine(machines: readonly RunningMachine[], name: string): RunningMachine {
-  const candidates = machines.filter((machine) => machine.name.startsWith(name));
+  const candidates = machines.filter((machine) => machine.name.startsWith(name) || machine.id === name.toLowerCase());
   const found =
     candidates.find((machine) => machine.name === name) ?? (candidates.length === 1 ? candidates[0] : undefined);
   if (found !== undefined) return found;

@@ -77,6 +77,16 @@ const handlers: Readonly<Record<string, CommandHandler>> = {
       },
     ]),
   ),
+  ...Object.fromEntries(
+    (['enable', 'disable'] as const).map((verb): [string, CommandHandler] => [
+      `vm ${verb}`,
+      async ({ arguments: [name = '', service = ''] }) => {
+        const [vm, { homeFolder }] = await vmModules();
+        await vm.vmServiceCommand(homeFolder(), name, service, verb === 'enable');
+        return 0;
+      },
+    ]),
+  ),
   'vm exec': async ({ arguments: [name = '', ...words] }) => {
     const [vm, { homeFolder }] = await vmModules();
     return vm.vmExecCommand(homeFolder(), name, words);

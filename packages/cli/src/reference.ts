@@ -42,7 +42,7 @@ export function commandReference(): string {
     '',
     '## Not built yet',
     '',
-    `${later.join(', ')} and Hyper-V's own verbs (\`Get-VM\` ...) are refused with PL-1006.`,
+    `${later.join(', ')} and Hyper-V's other verbs (\`Get-VM\` ...) are refused with PL-1006.`,
   );
   lines.push('', '## Exit statuses', '', '| status | meaning |', '|---|---|');
   for (const [status, meaning] of Object.entries(exitStatusMeanings)) lines.push(`| ${status} | ${meaning} |`);

@@ -5,10 +5,12 @@ import { basename, posix, resolve } from 'node:path';
 import { PlinthError } from '@plinth/errors';
 import {
   type ControlCommand,
+  findServiceName,
   type RunningMachine,
   requestCommand,
   requestControl,
   runningMachines,
+  SERVICE_NAMES,
 } from '@plinth/vmwp';
 import type { OutputFormat } from './command-table.ts';
 import { findMachine } from './inspect-command.ts';
@@ -32,6 +34,7 @@ export async function vmListCommand(home: string, format: OutputFormat): Promise
       const configuration = asRecord(tree.configuration);
       return {
         name: machine.name,
+        id: machine.id,
         state: tree.state ?? null,
         cpus: configuration.processors ?? null,
         memoryBytes: configuration.memoryBytes ?? null,
@@ -56,7 +59,24 @@ export async function vmListCommand(home: string, format: OutputFormat): Promise
 export async function vmShowCommand(home: string, name: string, format: OutputFormat): Promise<string> {
   const machine = await find(home, name);
   const services = asRecord(await ask(machine, 'services'));
-  return formatTree({ name: machine.name, ...services }, format);
+  return formatTree({ name: machine.name, id: machine.id, ...services }, format);
+}
+
+/**
+ * Switches an integration service on or off.
+ * @param service its name here or in Hyper-V's tools
+ */
+export async function vmServiceCommand(home: string, name: string, service: string, enabled: boolean): Promise<void> {
+  const found = findServiceName(service);
+  if (found === undefined) {
+    throw new PlinthError('PL-1004', {
+      value: service,
+      option: 'SERVICE',
+      expected: `one of ${SERVICE_NAMES.join(', ')}`,
+      command: `vm ${enabled ? 'enable' : 'disable'}`,
+    });
+  }
+  await ask(await find(home, name), 'set-service', { service: found, enabled });
 }
 
 /** `pause`, `resume`, `reset`, `turn-off`, `freeze`, `thaw`: done when the machine has answered. */

@@ -382,7 +382,7 @@ export const catalogue = {
   },
   'PL-3008': {
     what: "The control socket does not understand '{command}'",
-    why: 'A request is one line of JSON whose command is one of identify, inspect, pause, resume, reset, stop, turn-off, services, kvp, copy-file, freeze, thaw, exec',
+    why: 'A request is one line of JSON whose command is one of identify, inspect, pause, resume, reset, stop, turn-off, services, set-service, kvp, copy-file, freeze, thaw, exec',
     tryNext: 'plinth inspect, of the same version as the running machine',
     exitStatus: 1,
   },
@@ -408,12 +408,6 @@ export const catalogue = {
     what: "The agent in '{name}' has not reported",
     why: 'It runs commands for the host; it starts at the end of the boot, and only in images of plinth image',
     tryNext: 'the same command when the guest has booted, or its console',
-    exitStatus: 1,
-  },
-  'PL-3013': {
-    what: "'{name}' runs a command of its own",
-    why: 'It was started with --exec, and its agent belongs to that command',
-    tryNext: 'plinth run without --exec, and then plinth vm exec',
     exitStatus: 1,
   },
   'PL-3101': {

@@ -197,6 +197,8 @@ export class ChannelServer {
     if (message.kind === 'unload') return this.#unload();
     const connection = this.#connection;
     if (connection.kind !== 'connected') {
+      // A driver that is unloaded releases its channels after it has ended the connection.
+      if (message.kind === 'rel-id-released') return;
       return this.#event(undefined, `The guest sent ${message.kind} while ${connection.kind}`);
     }
     switch (message.kind) {

@@ -52,10 +52,10 @@ describe('commands in the guest', () => {
   });
 
   it('are refused while there is no agent', async () => {
-    expect(() => agent.run('x', new Asker())).toThrow('PL-3012');
+    await expect(agent.run('x', new Asker())).rejects.toThrow('PL-3012');
     await fromGuest('@ready 1\n');
     agent.reset();
-    expect(() => agent.run('x', new Asker())).toThrow('PL-3012');
+    await expect(agent.run('x', new Asker())).rejects.toThrow('PL-3012');
   });
 
   it('end with the guest, and are hung up on when their asker goes', async () => {

@@ -1,13 +1,13 @@
 /**
- * Commands that others run in the guest while it runs (`plinth vm exec`): each is a session of the image's agent on the second serial
- * port, its streams go over the asker's control connection.
+ * Commands that run in the guest by the image's agent, on the second serial port: that of `plinth run --exec` (ExecSession) and those
+ * that others run while the machine does (`plinth vm exec`). Each is a session of its own; the streams of the latter go over the
+ * asker's control connection.
  *
  *     <- {"id": 1, "event": {"stdout": "base64"}}      -> {"for": 1, "input": "base64"}, {"for": 1, "endOfInput": true}
  *     <- {"id": 1, "result": {"status": 0}}
  *
- * The port is either this object's or the ExecSession's of `plinth run --exec`, whose command it belongs to then.
- * Invariants: a command whose asker hangs up is sent SIGHUP; output waits for an asker who does not read. Called by:
- * run-virtual-machine.ts.
+ * Invariants: a command whose asker hangs up is sent SIGHUP; output waits for an asker who does not read, and as the port is one for
+ * all sessions, the output of the others waits behind it. Called by: run-virtual-machine.ts, exec-session.ts.
  */
 import { constants } from 'node:os';
 import { PlinthError } from '@plinth/errors';
@@ -16,25 +16,43 @@ import type { ConsoleSink } from './console-pump.ts';
 import type { ControlConnection } from './control-socket.ts';
 import { type InputPort, PortWriter } from './serial-input.ts';
 
-interface Session {
-  readonly connection: ControlConnection;
-  readonly ended: (outcome: { readonly status: number } | PlinthError) => void;
+/** Who is told of a command. What `output` rejects with is a fault of the run: nobody reads there any more. */
+export interface CommandObserver {
+  output(stream: 'stdout' | 'stderr', data: Uint8Array): Promise<void>;
+  /** All input given so far was taken. */
+  inputTaken(): void | Promise<void>;
+  exited(status: number): void;
+  /** The guest, or its agent, is gone, and the command with it. */
+  lost(): void;
+}
+
+/** A command that runs. */
+export interface GuestCommand {
+  input(bytes: Uint8Array): void;
+  endInput(): void;
+  /** Sends a signal by its name to it and all that it started. */
+  signal(name: keyof typeof constants.signals): void;
 }
 
 export class AgentSessions implements ConsoleSink {
   readonly #port: PortWriter;
   readonly #name: string;
+  readonly #ready: () => void;
   #protocol = new AgentProtocol();
-  readonly #sessions = new Map<number, Session>();
+  readonly #observers = new Map<number, CommandObserver>();
   #isReady = false;
 
-  /** @param name the VM's, for errors */
-  constructor(port: InputPort, name: string) {
+  /**
+   * @param name the VM's, for errors
+   * @param ready told each time that an agent reports: the first one, and one after a restart or a kexec
+   */
+  constructor(port: InputPort, name: string, ready: () => void = () => {}) {
     this.#port = new PortWriter(port);
     this.#name = name;
+    this.#ready = ready;
   }
 
-  /** Bytes of the agent. */
+  /** Bytes of the agent. @throws what an observer's `output` rejects with */
   async write(bytes: Uint8Array): Promise<void> {
     const { events, send } = this.#protocol.receive(bytes);
     this.#port.write(send);
@@ -43,39 +61,57 @@ export class AgentSessions implements ConsoleSink {
         // A new agent, after a kexec for instance: what the old one ran is gone.
         this.#end();
         this.#isReady = true;
+        this.#ready();
         continue;
       }
-      const session = this.#sessions.get(event.id);
-      if (session === undefined) continue;
+      const observer = this.#observers.get(event.id);
+      if (observer === undefined) continue;
       if (event.kind === 'exit') {
-        this.#sessions.delete(event.id);
-        session.ended({ status: event.status });
-      } else if (event.kind === 'input-taken') await session.connection.send({ inputTaken: true });
-      else await session.connection.send({ [event.kind]: Buffer.from(event.data).toString('base64') });
+        this.#observers.delete(event.id);
+        observer.exited(event.status);
+      } else if (event.kind === 'input-taken') await observer.inputTaken();
+      else await observer.output(event.kind, event.data);
     }
   }
 
   /**
-   * Runs a command.
+   * Starts a command.
+   * @param input whether there will be some
+   * @throws PlinthError PL-3012 when there is no agent, PL-2112 for a command that is too long
+   */
+  start(command: string, input: boolean, observer: CommandObserver): GuestCommand {
+    if (!this.#isReady) throw new PlinthError('PL-3012', { name: this.#name });
+    const protocol = this.#protocol;
+    const { id, send } = protocol.run(command, { input });
+    this.#observers.set(id, observer);
+    this.#port.write(send);
+    return {
+      input: (bytes) => this.#port.write(protocol.input(id, bytes)),
+      endInput: () => this.#port.write(protocol.endInput(id)),
+      signal: (name) => {
+        if (this.#observers.delete(id)) this.#port.write(protocol.signal(id, constants.signals[name]));
+      },
+    };
+  }
+
+  /**
+   * Runs a command for an asker.
    * @returns its exit status
-   * @throws PlinthError PL-3012 when there is no agent, PL-3009 when the guest ends first
+   * @throws PlinthError those of `start`, PL-3009 when the guest ends first
    */
   run(command: string, connection: ControlConnection): Promise<{ readonly status: number }> {
-    if (!this.#isReady) throw new PlinthError('PL-3012', { name: this.#name });
-    const { id, send } = this.#protocol.run(command, { input: true });
     return new Promise((resolve, reject) => {
-      const ended: Session['ended'] = (outcome) =>
-        outcome instanceof PlinthError ? reject(outcome) : resolve(outcome);
-      this.#sessions.set(id, { connection, ended });
+      const running = this.start(command, true, {
+        output: (stream, data) => connection.send({ [stream]: Buffer.from(data).toString('base64') }),
+        inputTaken: () => connection.send({ inputTaken: true }),
+        exited: (status) => resolve({ status }),
+        lost: () => reject(new PlinthError('PL-3009')),
+      });
       connection.onMessage((message) => {
-        if (typeof message.input === 'string')
-          this.#port.write(this.#protocol.input(id, Buffer.from(message.input, 'base64')));
-        if (message.endOfInput === true) this.#port.write(this.#protocol.endInput(id));
+        if (typeof message.input === 'string') running.input(Buffer.from(message.input, 'base64'));
+        if (message.endOfInput === true) running.endInput();
       });
-      connection.onClose(() => {
-        if (this.#sessions.delete(id)) this.#port.write(this.#protocol.signal(id, constants.signals.SIGHUP));
-      });
-      this.#port.write(send);
+      connection.onClose(() => running.signal('SIGHUP'));
     });
   }
 
@@ -92,8 +128,8 @@ export class AgentSessions implements ConsoleSink {
   }
 
   #end(): void {
-    const sessions = [...this.#sessions.values()];
-    this.#sessions.clear();
-    for (const { ended } of sessions) ended(new PlinthError('PL-3009'));
+    const observers = [...this.#observers.values()];
+    this.#observers.clear();
+    for (const observer of observers) observer.lost();
   }
 }

@@ -59,7 +59,7 @@ it('lists a machine that does not answer in time, because it runs all the same',
     asked++;
     return new Promise(() => {});
   });
-  expect(await runningMachines(home)).toEqual([{ name: 'busy', pid: null, socket: server.path }]);
+  expect(await runningMachines(home)).toEqual([{ name: 'busy', id: null, pid: null, socket: server.path }]);
   expect(asked).toBe(1);
 });
 
@@ -111,7 +111,7 @@ describe('the control socket', () => {
     expect(await requestControl(path, { command: 'inspect', path: 'a/b' })).toEqual({ path: 'a/b', number: '0x5' });
     await expect(requestControl(path, { command: 'pause' })).rejects.toThrow(/PL-1020/);
     await expect(requestControl(path, { command: 'reset' })).rejects.toThrow(/PL-3008/);
-    expect(await runningMachines(home)).toEqual([{ name: 'vm', pid: 1, socket: path }]);
+    expect(await runningMachines(home)).toEqual([{ name: 'vm', id: null, pid: 1, socket: path }]);
   });
 
   it('answers several requests on one connection, in pieces of any size', async () => {

@@ -35,6 +35,7 @@ export const CONTROL_COMMANDS = [
   'stop',
   'turn-off',
   'services',
+  'set-service',
   'kvp',
   'copy-file',
   'freeze',
@@ -72,6 +73,8 @@ export interface ControlServer {
 /** A VM that runs now. */
 export interface RunningMachine {
   readonly name: string;
+  /** A GUID, null like the next. */
+  readonly id: string | null;
   /** null for one that did not answer in time: its name is that of its socket then. */
   readonly pid: number | null;
   readonly socket: string;
@@ -355,7 +358,9 @@ export function requestCommand(socketPath: string, command: string, streams: Com
 const asRecord = (value: unknown): Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
 
-async function identify(socketPath: string): Promise<{ readonly name: string; readonly pid: number }> {
+async function identify(
+  socketPath: string,
+): Promise<{ readonly name: string; readonly id: string | null; readonly pid: number }> {
   const result = await requestControl(socketPath, { command: 'identify' });
   if (
     typeof result === 'object' &&
@@ -364,7 +369,9 @@ async function identify(socketPath: string): Promise<{ readonly name: string; re
     'pid' in result &&
     typeof result.pid === 'number'
   ) {
-    return { name: String(result.name), pid: result.pid };
+    // A machine of an older version has none.
+    const id = 'id' in result && typeof result.id === 'string' ? result.id : null;
+    return { name: String(result.name), id, pid: result.pid };
   }
   throw new PlinthError('PL-1021', { name: '', socket: socketPath, reason: 'its answer makes no sense' });
 }
@@ -385,9 +392,9 @@ export async function runningMachines(home: string): Promise<RunningMachine[]> {
         if (refused(error)) removeStale(socket);
         // On a host with too much to do an answer takes long, but the machine runs all the same.
         const isSlow = error instanceof PlinthError && error.parameters.reason === NO_ANSWER;
-        return isSlow ? { name: file.replace(/\.sock$/, ''), pid: null } : undefined;
+        return isSlow ? { name: file.replace(/\.sock$/, ''), id: null, pid: null } : undefined;
       });
-      return owner === undefined ? undefined : { name: owner.name, pid: owner.pid, socket };
+      return owner === undefined ? undefined : { ...owner, socket };
     }),
   );
   return found.filter((machine) => machine !== undefined);

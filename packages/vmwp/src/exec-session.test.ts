@@ -1,8 +1,8 @@
 import { PassThrough, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { AgentEvent } from '@plinth/images';
 import { describe, expect, it } from 'vitest';
-import { type CommandProtocol, ExecSession } from './exec-session.ts';
+import type { CommandObserver, GuestCommand } from './agent-sessions.ts';
+import { ExecSession } from './exec-session.ts';
 
 class Collector extends Writable {
   text = '';
@@ -14,35 +14,32 @@ class Collector extends Writable {
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
 
-/** A protocol whose bytes are plain words, and whose events are given with `receive`. */
-function scriptedProtocol(events: AgentEvent[]): CommandProtocol {
-  return {
-    run: (command, { input }) => ({ id: 1, send: Buffer.from(`run ${command} ${input};`) }),
-    input: (_, data) => Buffer.from(`input ${text(data)};`),
-    endInput: () => Buffer.from('end;'),
-    receive: (bytes) => ({ events: events.splice(0), send: Buffer.from(`received ${text(bytes)};`) }),
-  };
-}
-
 function session(options: { isTTY?: boolean } = {}) {
-  const events: AgentEvent[] = [];
   let sent = '';
+  const observers: CommandObserver[] = [];
+  const agent = {
+    start(command: string, input: boolean, told: CommandObserver): GuestCommand {
+      sent += `run ${command} ${input};`;
+      observers.push(told);
+      return {
+        input: (bytes) => {
+          sent += `input ${text(bytes)};`;
+        },
+        endInput: () => {
+          sent += 'end;';
+        },
+        signal: () => {},
+      };
+    },
+  };
   const stdin = Object.assign(new PassThrough(), options);
   const stdout = new Collector();
   const stderr = new Collector();
-  const statuses: number[] = [];
-  const port = {
-    push(bytes: Uint8Array): number {
-      sent += text(bytes);
-      return bytes.length;
-    },
-  };
+  const statuses: (number | 'lost')[] = [];
   const exec = new ExecSession(
     'cat',
-    port,
     { stdin, stdout, stderr },
-    (status) => statuses.push(status),
-    scriptedProtocol(events),
+    { exited: (status) => statuses.push(status), lost: () => statuses.push('lost') },
   );
   return {
     exec,
@@ -51,56 +48,61 @@ function session(options: { isTTY?: boolean } = {}) {
     stderr,
     statuses,
     sent: () => sent,
-    async tell(...told: AgentEvent[]): Promise<void> {
-      events.push(...told);
-      await exec.write(Buffer.from('x'));
+    ready: () => exec.start(agent),
+    /** Whom the agent tells. */
+    told(): CommandObserver {
+      const [observer] = observers;
+      if (observer === undefined) throw new Error('nothing runs');
+      return observer;
     },
   };
 }
 
 describe('a command in the guest', () => {
   it('is started once the agent is ready, and gives back output and status', async () => {
-    const { exec, sent, stdout, stderr, statuses, tell } = session({ isTTY: true });
-    await tell();
-    expect(sent()).toBe('received x;');
+    const { exec, sent, stdout, stderr, statuses, ready, told } = session({ isTTY: true });
     expect(exec.readySeconds).toBeNull();
-    await tell({ kind: 'ready', version: 1 });
-    expect(sent()).toContain('run cat false;');
+    ready();
+    expect(sent()).toBe('run cat false;');
     expect(exec.readySeconds).toBeGreaterThan(0);
-    await tell(
-      { kind: 'stdout', id: 1, data: Buffer.from('out') },
-      { kind: 'stderr', id: 1, data: Buffer.from('err') },
-      { kind: 'stdout', id: 1, data: Buffer.from('put') },
-    );
+    await told().output('stdout', Buffer.from('out'));
+    await told().output('stderr', Buffer.from('err'));
+    await told().output('stdout', Buffer.from('put'));
     expect(statuses).toEqual([]);
-    await tell({ kind: 'exit', id: 1, status: 42 });
+    told().exited(42);
     expect([stdout.text, stderr.text, statuses]).toEqual(['output', 'err', [42]]);
-    await tell({ kind: 'ready', version: 1 });
-    expect(sent().split('run cat').length).toBe(2);
+    ready();
+    expect(sent()).toBe('run cat false;');
   });
 
   it('reads standard input that is no terminal, no faster than the guest takes it', async () => {
-    const { sent, stdin, tell } = session();
+    const { sent, stdin, ready, told } = session();
     stdin.write('early ');
     await delay(10);
     expect(sent()).toBe('');
-    await tell({ kind: 'ready', version: 1 });
+    ready();
     await delay(10);
-    expect(sent()).toContain('run cat true;');
-    expect(sent()).toContain('input early ;');
+    expect(sent()).toBe('run cat true;input early ;');
     expect(stdin.isPaused()).toBe(true);
     stdin.end('late');
     await delay(10);
     expect(sent()).not.toContain('late');
-    await tell({ kind: 'input-taken', id: 1 });
+    await told().inputTaken();
     await delay(10);
     expect(sent()).toContain('input late;end;');
   });
 
   it('fails with the stream that nobody reads any more', async () => {
-    const { stdout, tell } = session({ isTTY: true });
-    await tell({ kind: 'ready', version: 1 });
+    const { stdout, ready, told } = session({ isTTY: true });
+    ready();
     stdout._write = (_chunk, _encoding, done: (error?: Error) => void) => done(new Error('EPIPE'));
-    await expect(tell({ kind: 'stdout', id: 1, data: Buffer.from('x') })).rejects.toThrow('EPIPE');
+    await expect(told().output('stdout', Buffer.from('x'))).rejects.toThrow('EPIPE');
+  });
+
+  it('is lost with its guest', () => {
+    const { statuses, ready, told } = session();
+    ready();
+    told().lost();
+    expect(statuses).toEqual(['lost']);
   });
 });

@@ -7,7 +7,13 @@
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { PlinthError } from '@plinth/errors';
-import { FRAGMENT_BYTES, type IntegrationServices, KVP_POOL, type KvpPool } from '@plinth/vsp-integration';
+import {
+  FRAGMENT_BYTES,
+  type IntegrationServices,
+  KVP_POOL,
+  type KvpPool,
+  SERVICE_NAMES,
+} from '@plinth/vsp-integration';
 import { fileReason } from './console-pump.ts';
 import type { ControlRequest } from './control-socket.ts';
 
@@ -24,6 +30,11 @@ export async function answerServiceRequest(services: IntegrationServices, reques
         addresses: services.kvp.addresses,
         services: services.status(),
       };
+    case 'set-service': {
+      const service = parameters.word('service', SERVICE_NAMES);
+      services.enable(service, parameters.has('enabled'));
+      return { service, enabled: parameters.has('enabled') };
+    }
     case 'kvp':
       return answerKvp(services, parameters);
     case 'copy-file':

@@ -1,6 +1,7 @@
 /** The virtual machine worker: one VM from its configuration to its end. */
 
 export { CPU_FEATURES, type CpuFeature } from '@plinth/processor/host';
+export { findServiceName, SERVICE_NAMES } from '@plinth/vsp-integration';
 export * from './configuration.ts';
 export {
   CONTROL_COMMANDS,

@@ -11,6 +11,7 @@
  * reached its sink, and the result says why. Failures before the guest starts are thrown; later ones are in the result.
  * Called by: cli.
  */
+import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -107,6 +108,8 @@ interface End {
 
 class MachineRun {
   readonly ended: Promise<End>;
+  /** A machine in the foreground has no life before or after: its id is made for the run. */
+  readonly #id = randomUUID();
   #end: (end: End) => void = () => {};
   #isOver = false;
   readonly #configuration: VirtualMachineConfiguration;
@@ -124,8 +127,7 @@ class MachineRun {
   readonly #tail = new ConsoleTail();
   readonly #console: ConsolePump;
   readonly #exec: ExecSession | undefined;
-  /** Absent where the agent runs the command of --exec. */
-  readonly #agent: AgentSessions | undefined;
+  readonly #agent: AgentSessions;
   readonly #agentPump: ConsolePump;
   #input: ConsoleInput | undefined;
   #control: Promise<ControlServer> | undefined;
@@ -166,7 +168,10 @@ class MachineRun {
     if (this.#partition.isEnlightened) {
       const log = (text: string): void => hooks.message?.(text);
       this.#vmbus = new VmbusHost(this.#child, configuration.processors, log);
-      this.#devices = new SyntheticDevices(this.#vmbus.bus, this.#partition, configuration.name);
+      this.#devices = new SyntheticDevices(this.#vmbus.bus, this.#partition, {
+        name: configuration.name,
+        id: this.#id,
+      });
     }
     // Before the other thread does the same: the first one sets the power-on state.
     this.#chipset = this.#assembleHostSide();
@@ -193,14 +198,14 @@ class MachineRun {
       },
     );
     this.#marks = new MarkWatcher(configuration.marks ?? [], processTimes);
-    this.#exec =
-      configuration.exec === undefined ? undefined : this.#createExec(configuration.exec, this.#chipset.uarts[1]);
+    this.#exec = configuration.exec === undefined ? undefined : this.#createExec(configuration.exec);
     this.#console = this.#createPump(this.#chipset.uarts[0], consoleSink(configuration, hooks), (bytes) => {
       this.#marks.observe(bytes);
       this.#tail.observe(bytes);
     });
-    this.#agent = this.#exec === undefined ? new AgentSessions(this.#chipset.uarts[1], configuration.name) : undefined;
-    this.#agentPump = this.#createPump(this.#chipset.uarts[1], this.#exec ?? this.#agent ?? nullSink, () => {});
+    const agentPort = this.#chipset.uarts[1];
+    this.#agent = new AgentSessions(agentPort, configuration.name, () => this.#exec?.start(this.#agent));
+    this.#agentPump = this.#createPump(agentPort, this.#agent, () => {});
   }
 
   /** Loads the guest and lets it run. */
@@ -277,6 +282,7 @@ class MachineRun {
     this.#hooks.leave?.removeEventListener('abort', this.#leave);
     this.#input?.close();
     this.#exec?.close();
+    this.#agent.close();
     // It may still be opening, when a kernel that cannot be loaded ended the start.
     (await this.#control?.catch(() => undefined))?.close();
     await this.#processor.end();
@@ -345,7 +351,7 @@ class MachineRun {
     this.#resets++;
     try {
       this.#vmbus?.reset();
-      this.#agent?.reset();
+      this.#agent.reset();
       clearGuestMemory(this.#partition.guestMemory, this.#partition.memory.buffer, this.#partition.layout);
       this.#processor.send({ kind: 'boot', registers: this.#load(), again: true });
     } catch (error) {
@@ -487,17 +493,19 @@ class MachineRun {
     }
   }
 
-  #createExec(command: string, port: Uart16550): ExecSession {
+  #createExec(command: string): ExecSession {
     const { stdin = process.stdin, stdout = process.stdout, stderr = process.stderr } = this.#hooks;
-    return new ExecSession(command, port, { stdin, stdout, stderr }, (status) =>
-      this.#over({ reason: 'command', exitStatus: status }),
-    );
+    const streams = { stdin, stdout, stderr };
+    return new ExecSession(command, streams, {
+      exited: (status) => this.#over({ reason: 'command', exitStatus: status }),
+      lost: () => this.#endBeforeCommand(),
+    });
   }
 
   async #answer(request: ControlRequest, connection: ControlConnection): Promise<unknown> {
     switch (request.command) {
       case 'identify':
-        return { name: this.#configuration.name, pid: process.pid };
+        return { name: this.#configuration.name, id: this.#id, pid: process.pid };
       case 'inspect':
         return treeAt(await this.#inspect(), request.path ?? '');
       case 'pause':
@@ -519,7 +527,6 @@ class MachineRun {
         this.#leave();
         return { state: 'off' };
       case 'exec': {
-        if (this.#agent === undefined) throw new PlinthError('PL-3013', { name: this.#configuration.name });
         const command = request.parameters?.command;
         return this.#agent.run(typeof command === 'string' ? command : '', connection);
       }
@@ -549,6 +556,7 @@ class MachineRun {
     const { name, memoryBytes, processors, kernel, initrds, image } = this.#configuration;
     return {
       name,
+      id: this.#id,
       state: this.#paused ? 'paused' : 'running',
       configuration: {
         memoryBytes,

@@ -15,8 +15,8 @@ export class SyntheticDevices {
   readonly integration: IntegrationServices;
   readonly #ticks: NodeJS.Timeout;
 
-  /** @param name the VM's, for the guest to know */
-  constructor(bus: VmBus, partition: Partition, name: string) {
+  /** @param machine what the guest is told of its VM */
+  constructor(bus: VmBus, partition: Partition, machine: { readonly name: string; readonly id: string }) {
     this.integration = new IntegrationServices({
       bus,
       clock: {
@@ -24,7 +24,13 @@ export class SyntheticDevices {
         utc: () => BigInt(Date.now()) * 10_000n + UNIX_EPOCH,
         referenceTime: () => BigInt(Math.floor(partition.clock.now() / 100)),
       },
-      hostItems: { HostName: hostname(), PhysicalHostName: hostname(), VirtualMachineName: name },
+      hostItems: {
+        HostName: hostname(),
+        PhysicalHostName: hostname(),
+        VirtualMachineName: machine.name,
+        // In capitals, as Hyper-V tells it.
+        VirtualMachineId: machine.id.toUpperCase(),
+      },
     });
     this.#ticks = setInterval(() => this.integration.tick(), TICK_MILLISECONDS).unref();
   }

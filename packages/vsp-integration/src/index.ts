@@ -15,6 +15,7 @@ export type { ServiceClock } from './framework/service.ts';
 export type { ServiceCondition, ServiceStatus } from './framework/status.ts';
 export type { Heartbeat } from './heartbeat/device.ts';
 export {
+  findServiceName,
   type IntegrationOptions,
   IntegrationServices,
   SERVICE_NAMES,

@@ -7,7 +7,7 @@ import type { InspectTree } from '@plinth/hypervisor';
 import type { VmBus } from '@plinth/vmbus';
 import { FileCopyService } from './file-copy/device.ts';
 import type { ServiceClock } from './framework/service.ts';
-import { OPERATIONAL_STATUS, type ServiceStatus } from './framework/status.ts';
+import type { ServiceStatus } from './framework/status.ts';
 import { HeartbeatService } from './heartbeat/device.ts';
 import { KvpService } from './kvp/device.ts';
 import { ShutdownService } from './shutdown/device.ts';
@@ -16,6 +16,22 @@ import { VssService } from './vss/device.ts';
 
 export const SERVICE_NAMES = ['shutdown', 'time-sync', 'heartbeat', 'kvp', 'vss', 'file-copy'] as const;
 export type ServiceName = (typeof SERVICE_NAMES)[number];
+
+/** As Hyper-V's own tools name them (Get-VMIntegrationService). */
+const HYPER_V_NAMES: Readonly<Record<ServiceName, string>> = {
+  shutdown: 'Shutdown',
+  'time-sync': 'Time Synchronization',
+  heartbeat: 'Heartbeat',
+  kvp: 'Key-Value Pair Exchange',
+  vss: 'VSS',
+  'file-copy': 'Guest Service Interface',
+};
+
+/** A service by its name here or in Hyper-V's tools, in any letter case. */
+export function findServiceName(text: string): ServiceName | undefined {
+  const wanted = text.toLowerCase();
+  return SERVICE_NAMES.find((name) => name === wanted || HYPER_V_NAMES[name].toLowerCase() === wanted);
+}
 
 export interface IntegrationOptions {
   readonly bus: VmBus;
@@ -34,10 +50,11 @@ export class IntegrationServices {
   readonly vss: VssService;
   readonly fileCopy: FileCopyService;
   readonly #bus: VmBus;
-  readonly #disabled = new Set<ServiceName>();
+  readonly #machine: string;
 
   constructor({ bus, clock, disabled = [], hostItems = {} }: IntegrationOptions) {
     this.#bus = bus;
+    this.#machine = hostItems.VirtualMachineName ?? 'NAME';
     this.shutdown = new ShutdownService(clock);
     this.timeSync = new TimeSyncService(clock);
     this.heartbeat = new HeartbeatService(clock);
@@ -45,18 +62,18 @@ export class IntegrationServices {
     this.vss = new VssService(clock);
     this.fileCopy = new FileCopyService(clock);
     for (const name of SERVICE_NAMES) {
-      if (disabled.includes(name)) this.#disabled.add(name);
+      if (disabled.includes(name)) this.#service(name).switchedOff = this.#howToSwitchOn(name);
       else bus.offer(this.#service(name));
     }
   }
 
   /** Switches a service on or off while the VM runs. */
   enable(name: ServiceName, enabled: boolean): void {
-    if (enabled && this.#disabled.delete(name)) this.#bus.offer(this.#service(name));
-    else if (!enabled && !this.#disabled.has(name)) {
-      this.#disabled.add(name);
-      this.#bus.rescind(name);
-    }
+    const service = this.#service(name);
+    if (enabled === !service.isSwitchedOff) return;
+    service.switchedOff = enabled ? undefined : this.#howToSwitchOn(name);
+    if (enabled) this.#bus.offer(service);
+    else this.#bus.rescind(name);
   }
 
   /** To be called about once a second. */
@@ -70,20 +87,17 @@ export class IntegrationServices {
   }
 
   status(): ServiceStatus[] {
-    return SERVICE_NAMES.map((name) => {
-      const status = this.#service(name).status();
-      if (!this.#disabled.has(name)) return status;
-      const operationalStatus = OPERATIONAL_STATUS.disabled;
-      const text = 'It is switched off for this VM';
-      const remedy = 'switching it on in the settings of the VM';
-      return { ...status, condition: 'disabled' as const, version: null, text, remedy, operationalStatus };
-    });
+    return SERVICE_NAMES.map((name) => this.#service(name).status());
   }
 
   inspect(): InspectTree {
     return Object.fromEntries(
       this.status().map(({ name, condition, version, text }) => [name, { condition, version, text }]),
     );
+  }
+
+  #howToSwitchOn(name: ServiceName): string {
+    return `plinth vm enable ${this.#machine} ${name}`;
   }
 
   #service(name: ServiceName) {

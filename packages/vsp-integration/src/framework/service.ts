@@ -100,6 +100,7 @@ export abstract class IntegrationService implements VmbusDevice {
   #nextTransactionId = 1;
   #answers = 0;
   #stale = 0;
+  #switchedOff: string | undefined;
 
   constructor(description: ServiceDescription, clock: ServiceClock) {
     this.description = description;
@@ -127,6 +128,18 @@ export abstract class IntegrationService implements VmbusDevice {
   /** Whether the guest owes an answer for too long. */
   get isSilent(): boolean {
     return this.#flight?.silent ?? false;
+  }
+
+  /**
+   * Whether it is switched off for this VM, and how to switch it on. The device is taken from the bus, too, by whoever says so
+   * (integration-services.ts).
+   */
+  set switchedOff(remedy: string | undefined) {
+    this.#switchedOff = remedy;
+  }
+
+  get isSwitchedOff(): boolean {
+    return this.#switchedOff !== undefined;
   }
 
   /** Whether nothing is under way or waiting. */
@@ -162,7 +175,7 @@ export abstract class IntegrationService implements VmbusDevice {
   }
 
   #enqueue(body: Uint8Array, patience: number, settle: Request['settle']): void {
-    if (this.#state.kind !== 'ready' || this.isSilent) settle(this.#unusable());
+    if (this.#state.kind !== 'ready' || this.isSilent || this.isSwitchedOff) settle(this.#unusable());
     else if (this.#waiting.length >= WAITING_LIMIT) settle(this.#unusable('Too many requests wait for it already'));
     else {
       this.#waiting.push({ type: this.description.messageType, body, patience, settle });
@@ -247,7 +260,8 @@ export abstract class IntegrationService implements VmbusDevice {
   status(): ServiceStatus {
     const { name, title } = this.description;
     const { condition, text, remedy } = this.#describe();
-    const version = this.messageVersion === undefined ? null : serviceVersionText(this.messageVersion);
+    const negotiated = condition === 'disabled' ? undefined : this.messageVersion;
+    const version = negotiated === undefined ? null : serviceVersionText(negotiated);
     return { name, title, condition, version, text, remedy, operationalStatus: OPERATIONAL_STATUS[condition] };
   }
 
@@ -265,6 +279,9 @@ export abstract class IntegrationService implements VmbusDevice {
 
   #describe(): { readonly condition: ServiceCondition; readonly text: string; readonly remedy: string | null } {
     const { remedy, versions, title } = this.description;
+    if (this.#switchedOff !== undefined) {
+      return { condition: 'disabled', text: 'It is switched off for this VM', remedy: this.#switchedOff };
+    }
     const state = this.#state;
     switch (state.kind) {
       case 'closed':

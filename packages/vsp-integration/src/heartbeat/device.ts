@@ -12,7 +12,7 @@ const PERIOD = 2_000;
 const PATIENCE = 5 * PERIOD;
 
 /** `ok` with how the applications are, as Hyper-V's tools show it. */
-export type Heartbeat = 'ok' | 'ok-healthy' | 'applications-critical' | 'lost' | 'no-contact';
+export type Heartbeat = 'ok' | 'ok-healthy' | 'applications-critical' | 'lost' | 'no-contact' | 'disabled';
 
 export class HeartbeatService extends IntegrationService {
   #sequence = 0n;
@@ -38,6 +38,7 @@ export class HeartbeatService extends IntegrationService {
 
   /** How the guest is. */
   get heartbeat(): Heartbeat {
+    if (this.isSwitchedOff) return 'disabled';
     if (this.isSilent) return 'lost';
     if (this.#beats === 0) return 'no-contact';
     if (this.#applications === 'healthy') return 'ok-healthy';
