@@ -4,12 +4,16 @@
  *
  *     node bench/support-translation.mjs PROGRAM BATCH       PROGRAM: a static ELF file for x86-64 with symbols
  *
+ * V8 has the settings that a VM's process gives it (compiler-settings.ts): those are what a run pays for.
  * The regions begin where the program's functions do; half of the branches' targets count as executed, which decides how far a region goes.
  */
 import { readFileSync } from 'node:fs';
 import { layoutMemory, Partition } from '../packages/hypervisor/dist/index.js';
 import { defaultCpuid, STATE } from '../packages/processor/dist/index.js';
 import { createRegionCompiler } from '../packages/processor/dist/translator-thread.js';
+import { setCompilerFlags } from '../packages/vmwp/dist/compiler-settings.js';
+
+setCompilerFlags();
 
 const [program, batchSize] = [process.argv[2], Number(process.argv[3])];
 const page = 4096;

@@ -1,6 +1,6 @@
 /**
  * From hot code to the first run of its translation: CPU time of the translator and of V8, all threads, over the guest instructions
- * translated, in batches of 64 as a processor sends them. The code is that of the guest programs and Debian's C library.
+ * translated, in batches of 64 as a processor sends them, in a process whose V8 is set as in a VM's. The code is that of the guest programs and Debian's C library.
  */
 import { join } from 'node:path';
 import { root, run, StepFailure } from '../scripts/steps.mjs';
