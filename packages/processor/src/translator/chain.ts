@@ -26,8 +26,8 @@ const LINK = { displacement: 8, target: 12 } as const;
 const BLOCK = { rip: 0, generation: 8, operation: 64, index: 72 } as const;
 const JUMP_MASK = 4095;
 
-/** @returns the body of (i32 processor, i32 operation) -> i32 operation */
-export function chainBody(host: ChainHost): Uint8Array {
+/** @returns the function (i32 processor, i32 operation) -> i32 operation */
+export function chainFunction(host: ChainHost): FunctionWriter {
   const code = new FunctionWriter(2);
   const processor = 0;
   const operation = 1;
@@ -117,5 +117,5 @@ export function chainBody(host: ChainHost): Uint8Array {
   code.op(OP.i32_add, OP.return);
   code.op(OP.end);
   code.get(operation);
-  return code.body();
+  return code;
 }

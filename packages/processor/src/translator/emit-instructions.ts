@@ -49,9 +49,9 @@ import {
 } from './emit-system.ts';
 import { emitVector } from './emit-vector.ts';
 import { KIND } from './flag-analysis.ts';
-import type { Instruction } from './instruction.ts';
+import { FLOW, type Instruction } from './instruction.ts';
 import type { RegionEmitter } from './region-emitter.ts';
-import { UNTRANSLATED, UNTRANSLATED_FORMS } from './untranslated.ts';
+import { UNTRANSLATED_FORMS, type UntranslatedForm } from './untranslated.ts';
 import { OP } from './wasm-encoder.ts';
 
 const nothing: Emit = () => {};
@@ -176,9 +176,6 @@ const TRANSLATIONS: Readonly<Record<string, Emit>> = {
   FENCE: nothing,
 };
 
-/** Control transfers, which the region's structure handles; only in their 64-bit forms. */
-const TRANSFERS = new Set(['JMP', 'CALL', 'RET', 'JMP_INDIRECT', 'CALL_INDIRECT']);
-
 /** With a LOCK prefix, which only stands before a memory destination. */
 const LOCKED: Readonly<Record<string, Emit>> = {
   ADD: lockedArithmetic('add'),
@@ -198,56 +195,42 @@ const LOCKED: Readonly<Record<string, Emit>> = {
   CMPXCHG8B: compareExchangeWide,
 };
 
-/** The decoder has a LOCK prefix where a register destination would stand. */
-function locked({ form, destination }: Instruction): boolean {
-  return (form === 'M' || form === 'MR' || form === 'MI') && destination !== 0;
-}
-
-const found = new Map<string, Emit | undefined>();
-
-function emitOf(instruction: Instruction): Emit | undefined {
-  const { operation } = instruction;
-  if (locked(instruction)) return LOCKED[operation];
-  let emit = found.get(operation);
-  if (emit === undefined && !found.has(operation)) {
-    emit = findEmit(operation);
-    found.set(operation, emit);
-  }
-  return emit;
-}
-function findEmit(operation: string): Emit | undefined {
+/** Emitter of an operation; undefined for transfers, and where there is no translation. */
+export function emitterOf(operation: string): Emit | undefined {
   if (operation.startsWith('SETCC_')) return setCondition(operation.slice(6));
   if (operation.startsWith('CMOVCC_')) return conditionalMove(operation.slice(7));
   return TRANSLATIONS[operation] ?? (isCalled(operation) ? emitCalled : emitVector(operation));
 }
+/** The same where a LOCK prefix stands before it. */
+export function lockedEmitterOf(operation: string): Emit | undefined {
+  return LOCKED[operation];
+}
+/** Forms of an operation that are left to the interpreter. */
+export function untranslatedFormsOf(operation: string): readonly UntranslatedForm[] {
+  return UNTRANSLATED_FORMS.filter(({ operations }) =>
+    operations instanceof RegExp ? operations.test(operation) : operations.includes(operation),
+  );
+}
 
-/** Whether the operation needs vectors to be available. */
-export function usesVectors(operation: string): boolean {
-  return emitVector(operation) !== undefined;
+/** The decoder has a LOCK prefix where a register destination would stand. */
+function emitOf({ facts, destination }: Instruction): Emit | undefined {
+  return facts.mayLock && destination !== 0 ? facts.lockedEmit : facts.emit;
 }
 
 /** Whether an instruction of 64-bit code has a translation. */
 export function translatable(instruction: Instruction): boolean {
-  const { operation } = instruction;
   if (untranslatedReason(instruction) !== undefined) return false;
-  if (operation.startsWith('JCC_') || TRANSFERS.has(operation)) return true;
+  const { flow } = instruction;
+  // The region's structure handles transfers of control; those to another privilege level are executed by the core.
+  if (flow !== FLOW.plain && flow !== FLOW.system) return true;
   return emitOf(instruction) !== undefined;
 }
 
-const formsByOperation = new Map<string, typeof UNTRANSLATED_FORMS>();
-
 /** Why an instruction is left to the interpreter, when that is on purpose (untranslated.ts). */
 export function untranslatedReason(instruction: Instruction): string | undefined {
-  const { operation } = instruction;
-  let forms = formsByOperation.get(operation);
-  if (forms === undefined) {
-    forms = UNTRANSLATED_FORMS.filter(({ operations }) =>
-      operations instanceof RegExp ? operations.test(operation) : operations.includes(operation),
-    );
-    formsByOperation.set(operation, forms);
-  }
-  for (const form of forms) if (form.when(instruction)) return form.reason;
-  return UNTRANSLATED.get(operation);
+  const { untranslatedForms, reason } = instruction.facts;
+  for (const form of untranslatedForms) if (form.when(instruction)) return form.reason;
+  return reason;
 }
 
 /** Emits one instruction; its operation must be translatable and no transfer. */
@@ -255,5 +238,4 @@ export function emitInstruction(emitter: RegionEmitter, instruction: Instruction
   const emit = emitOf(instruction);
   if (emit === undefined) throw new RangeError(`no translation of ${instruction.operation}`);
   emit(emitter, instruction);
-  emitter.vectors.after(instruction);
 }

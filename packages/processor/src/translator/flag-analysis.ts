@@ -2,14 +2,15 @@
  * What is known about lazy flags before code is emitted: how they were made at each block's entry, and where they can be seen.
  * Kinds are those of assembly/flags.ts. LOGIC, ADD with first operand = result and second = 0, is known only statically. SINGLE and DOUBLE
  * are a region's own: flags of a comparison whose operands are in the locals of `RegionVectors.compared`; they leave it as EXPLICIT.
- * Called by: region-emitter.ts.
+ * Called by: operation-facts.ts, region-emitter.ts.
  */
 
+import type { FormName } from '../build/forms.ts';
 import { CONDITIONS } from '../table/conditions.ts';
-import { callsWithFlags, isCalled } from './emit-called.ts';
+import { isCalled } from './emit-called.ts';
 import { mayRaise } from './float-analysis.ts';
-import { FLOW, type Instruction } from './instruction.ts';
-import type { Region } from './region.ts';
+import type { Instruction } from './instruction.ts';
+import type { Region, RegionNode } from './region.ts';
 
 export const KIND = {
   explicit: 0,
@@ -66,11 +67,16 @@ export const ALL_FLAGS = 0x8d5;
 const SHIFTS = new Set(['SHL', 'SHR', 'SAR', 'SHLD', 'SHRD', 'SHLD_CL', 'SHRD_CL']);
 const ROTATES = new Set(['ROL', 'ROR', 'RCL', 'RCR']);
 
-/** The count of a shift by an immediate, as the processor masks it; undefined when it is in CL. */
-export function shiftCount(instruction: Instruction): number | undefined {
-  const { operation, form } = instruction;
-  const constant = operation === 'SHLD' || operation === 'SHRD' || form === 'RI' || form === 'MI';
-  return constant ? instruction.immediate & (instruction.size === 3 ? 63 : 31) : undefined;
+/** The count of a shift by an immediate, as the processor masks it. */
+export function shiftCountOf(immediate: number, size: number): number {
+  return immediate & (size === 3 ? 63 : 31);
+}
+/** The same; undefined when it is in CL. */
+export function shiftCount({ operation, form, immediate, size }: Instruction): number | undefined {
+  return hasConstantCount(operation, form) ? shiftCountOf(immediate, size) : undefined;
+}
+function hasConstantCount(operation: string, form: FormName): boolean {
+  return operation === 'SHLD' || operation === 'SHRD' || form === 'RI' || form === 'MI';
 }
 
 /** Flags that an operation writes when it writes any; those that are left out keep their value. */
@@ -93,54 +99,42 @@ const WRITTEN: Readonly<Record<string, number>> = {
   SAHF: ALL_FLAGS & ~FLAG.overflow,
 };
 
-/** Flags that an instruction writes, at least when its count is not zero. */
-export function flagsWritten(instruction: Instruction): number {
-  const { operation } = instruction;
-  if ((SHIFTS.has(operation) || ROTATES.has(operation)) && shiftCount(instruction) === 0) return 0;
-  return WRITTEN[operation] ?? 0;
-}
-
 /** Kind that a comparison of floating-point numbers makes; undefined for other operations. */
 export function kindOfComparison(operation: string): number | undefined {
   const kind = KIND_AFTER[operation];
   return kind === KIND.single || kind === KIND.double ? kind : undefined;
 }
-/** Kind after an instruction of whose flags those in `live` can be seen; undefined when it depends on a run-time value. */
-export function kindAfter(instruction: Instruction, before: number | undefined, live: number): number | undefined {
-  const { operation } = instruction;
-  if (callsWithFlags(operation)) return undefined;
-  if ((flagsWritten(instruction) & live) === 0) return before;
-  if (SHIFTS.has(operation) || ROTATES.has(operation)) {
-    if (shiftCount(instruction) === undefined) return undefined;
-    return SHIFTS.has(operation) ? KIND.result : KIND.explicit;
-  }
-  return KIND_AFTER[operation] ?? before;
+
+/** Kinds of flags that are no kind: only known at run time, and whatever it was before. */
+export const UNKNOWN = 255;
+export const KEPT = 254;
+
+/** What an operation has to do with flags (see OperationFacts). */
+export interface FlagFacts {
+  readonly written: number;
+  readonly overwritten: number;
+  readonly read: number;
+  readonly seen: number;
+  readonly kind: number;
+  /** It is a shift or rotate by an immediate, which does nothing to flags when that is zero. */
+  readonly counted: boolean;
 }
 
-export function kindsAtEntry(region: Region, needs: readonly (readonly number[])[]): (number | undefined)[] {
-  const atEntry: (number | undefined)[] = [];
-  const atEnd: (number | undefined)[] = [];
-  for (const node of region.nodes) {
-    let kind: number | undefined;
-    if (node.order > 0 && !node.loopHeader) {
-      const kinds = node.predecessors.map((from) => atEnd[from]);
-      const first = kinds[0];
-      if (kinds.every((candidate) => candidate === first)) kind = first;
-    }
-    atEntry.push(kind);
-    const live = needs[node.order] ?? [];
-    let at = 0;
-    for (const instruction of node.block.instructions) kind = kindAfter(instruction, kind, live[at++] ?? ALL_FLAGS);
-    atEnd[node.order] = kind;
-  }
-  return atEntry;
-}
-
-/** Flags that an instruction always sets. */
-function overwritten(instruction: Instruction): number {
-  const { operation } = instruction;
-  const byCount = SHIFTS.has(operation) || ROTATES.has(operation);
-  return byCount && shiftCount(instruction) === undefined ? 0 : flagsWritten(instruction);
+export function flagFacts(operation: string, form: FormName): FlagFacts {
+  const shifts = SHIFTS.has(operation);
+  const byCount = shifts || ROTATES.has(operation);
+  const counted = byCount && hasConstantCount(operation, form);
+  const written = WRITTEN[operation] ?? 0;
+  let kind = KIND_AFTER[operation] ?? KEPT;
+  if (byCount) kind = !counted ? UNKNOWN : shifts ? KIND.result : KIND.explicit;
+  return {
+    written,
+    overwritten: byCount && !counted ? 0 : written,
+    read: flagsRead(operation),
+    seen: flagsSeen(operation, form),
+    kind,
+    counted,
+  };
 }
 
 const { carry, parity, zero, sign, overflow } = FLAG;
@@ -168,67 +162,96 @@ const MAY_LEAVE = new Set([
 ]);
 
 /** Flags that an instruction looks at, or that must be right because it may leave for the interpreter. */
-function flagsSeen(instruction: Instruction): number {
-  const { operation, form } = instruction;
+function flagsSeen(operation: string, form: FormName): number {
   if (MAY_LEAVE.has(operation) || mayRaise(operation) || isCalled(operation)) return ALL_FLAGS;
   if (form.includes('M') && operation !== 'LEA' && operation !== 'NOP_MODRM') return ALL_FLAGS;
-  return flagsRead(instruction);
+  return flagsRead(operation);
 }
 /** Flags that an instruction looks at. */
-function flagsRead({ operation }: Instruction): number {
+function flagsRead(operation: string): number {
   if (operation.startsWith('JCC_')) return conditionReads(operation.slice(4));
   if (operation.startsWith('SETCC_')) return conditionReads(operation.slice(6));
   if (operation.startsWith('CMOVCC_')) return conditionReads(operation.slice(7));
   return READS[operation] ?? 0;
 }
 
-/** Whether a region reads or writes arithmetic flags at all. */
-export function touchesFlags(region: Region): boolean {
-  return region.nodes.some(({ block }) =>
-    block.instructions.some(
-      (instruction) =>
-        flagsWritten(instruction) !== 0 ||
-        callsWithFlags(instruction.operation) ||
-        instruction.flow === FLOW.branch ||
-        flagsRead(instruction) !== 0,
-    ),
-  );
+/** What is known of flags in a region, by the number that an instruction has in it (RegionNode.first); good until the next region is looked at. */
+export interface RegionFlags {
+  /** Flags that can be seen behind the instruction. */
+  readonly live: Uint16Array;
+  /** Kind behind the instruction; UNKNOWN. */
+  readonly kinds: Uint8Array;
+  /** Kind at a block's entry, by its order. */
+  readonly atEntry: Uint8Array;
 }
 
-/** Per block, per instruction: the flags that can be seen behind it. */
-export function flagNeeds(region: Region): number[][] {
-  const liveAtEntry: number[] = region.nodes.map(() => ALL_FLAGS);
-  const needs: number[][] = region.nodes.map(() => []);
-  for (let changed = true; changed; ) {
-    changed = false;
-    for (let order = region.nodes.length - 1; order >= 0; order--) {
-      const node = region.nodes[order];
-      if (node === undefined) continue;
-      const { instructions, terminator } = node.block;
-      const list: number[] = new Array(instructions.length).fill(ALL_FLAGS);
-      const liveAt = (target: number): number => {
-        const successor = node.successors.includes(target) ? region.byOffset.get(target) : undefined;
-        // An exit shows everything, and so does a back edge, by which the region may leave.
-        return successor === undefined || successor.order <= order
-          ? ALL_FLAGS
-          : (liveAtEntry[successor.order] ?? ALL_FLAGS);
-      };
-      let live = ALL_FLAGS;
-      if (terminator.kind === 'fall') live = liveAt(terminator.next);
-      else if (terminator.kind === 'jump') live = liveAt(terminator.target);
-      else if (terminator.kind === 'branch') live = liveAt(terminator.target) | liveAt(terminator.next);
-      for (let at = instructions.length - 1; at >= 0; at--) {
-        const instruction = instructions[at];
-        if (instruction === undefined) continue;
-        list[at] = live;
-        live = (live & ~overwritten(instruction)) | flagsSeen(instruction);
-      }
-      needs[order] = list;
-      if (liveAtEntry[order] !== live) {
-        liveAtEntry[order] = live;
-        changed = true;
-      }
-    }
+/** One region is looked at at a time. */
+let found: RegionFlags = { live: new Uint16Array(512), kinds: new Uint8Array(512), atEntry: new Uint8Array(128) };
+let liveAtEntry = new Uint16Array(128);
+let kindAtEnd = new Uint8Array(128);
+
+export function analyseFlags(region: Region): RegionFlags {
+  const { nodes, instructions } = region;
+  if (instructions > found.live.length || nodes.length > found.atEntry.length) {
+    const blocks = Math.max(nodes.length, found.atEntry.length);
+    const count = Math.max(instructions, found.live.length) * 2;
+    found = { live: new Uint16Array(count), kinds: new Uint8Array(count), atEntry: new Uint8Array(blocks) };
+    liveAtEntry = new Uint16Array(blocks);
+    kindAtEnd = new Uint8Array(blocks);
   }
-  return needs;
+  findLive(nodes);
+  findKinds(nodes);
+  return found;
+}
+
+/** Flags that can be seen at an offset to which a node leads. An exit shows everything, and so does a back edge, by which the region may leave. */
+function liveAt(node: RegionNode, target: number): number {
+  for (const successor of node.successors) {
+    if (successor.block.start !== target) continue;
+    return successor.order <= node.order ? ALL_FLAGS : (liveAtEntry[successor.order] ?? ALL_FLAGS);
+  }
+  return ALL_FLAGS;
+}
+
+/** Backwards; as nothing comes over back edges, once is enough. */
+function findLive(nodes: readonly RegionNode[]): void {
+  const list = found.live;
+  for (let order = nodes.length - 1; order >= 0; order--) {
+    const node = nodes[order];
+    if (node === undefined) continue;
+    const { instructions, terminator } = node.block;
+    let live = ALL_FLAGS;
+    if (terminator.kind === 'fall') live = liveAt(node, terminator.next);
+    else if (terminator.kind === 'jump') live = liveAt(node, terminator.target);
+    else if (terminator.kind === 'branch') live = liveAt(node, terminator.target) | liveAt(node, terminator.next);
+    const { first } = node;
+    for (let at = instructions.length - 1; at >= 0; at--) {
+      const facts = instructions[at]?.facts;
+      if (facts === undefined) continue;
+      list[first + at] = live;
+      live = (live & ~facts.overwritten) | facts.seen;
+    }
+    liveAtEntry[order] = live;
+  }
+}
+
+function findKinds(nodes: readonly RegionNode[]): void {
+  const { live, kinds, atEntry } = found;
+  for (const node of nodes) {
+    let kind = node.order > 0 && !node.loopHeader ? kindOfPredecessors(node) : UNKNOWN;
+    atEntry[node.order] = kind;
+    let at = node.first;
+    for (const { facts } of node.block.instructions) {
+      if (((live[at] ?? 0) & facts.written) !== 0) {
+        if (facts.kind !== KEPT) kind = facts.kind;
+      } else if (facts.forgets) kind = UNKNOWN;
+      kinds[at++] = kind;
+    }
+    kindAtEnd[node.order] = kind;
+  }
+}
+function kindOfPredecessors({ predecessors }: RegionNode): number {
+  const kind = kindAtEnd[predecessors[0] ?? 0] ?? UNKNOWN;
+  for (const from of predecessors) if (kindAtEnd[from] !== kind) return UNKNOWN;
+  return kind;
 }

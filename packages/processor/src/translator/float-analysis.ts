@@ -167,18 +167,18 @@ export function applyFacts(facts: Facts, instruction: Instruction): void {
   else facts[to] = TRANSFERS[operation]?.(facts[to] ?? 0, form === 'RR' ? (facts[from] ?? 0) : 0) ?? 0;
 }
 
-/** The facts at each block's entry, by the block's order. `isVector` tells which operations work on vector registers. */
-export function factsAtEntry(region: Region, isVector: (operation: string) => boolean): Facts[] {
+/** The facts at each block's entry, by the block's order. */
+export function factsAtEntry(region: Region): Facts[] {
   const { nodes } = region;
-  const vectors = nodes.map(({ block }) => block.instructions.filter(({ operation }) => isVector(operation)));
+  const vectors = nodes.map(({ block }) => block.instructions.filter(({ vector }) => vector));
   const atEntry = nodes.map((_, order) => new Uint8Array(FACTS).fill(order === 0 ? 0 : 0xff));
   for (let changed = true; changed; ) {
     changed = false;
     for (const node of nodes) {
       const facts = Uint8Array.from(atEntry[node.order] ?? []);
       for (const instruction of vectors[node.order] ?? []) applyFacts(facts, instruction);
-      for (const offset of node.successors) {
-        const before = atEntry[region.byOffset.get(offset)?.order ?? -1];
+      for (const { order } of node.successors) {
+        const before = atEntry[order];
         if (before === undefined) continue;
         for (let at = 0; at < before.length; at++) {
           const value = (before[at] ?? 0) & (facts[at] ?? 0);

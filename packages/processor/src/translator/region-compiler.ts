@@ -9,11 +9,12 @@ import { PlinthError } from '@plinth/errors';
 import { LEAVE_OPERATIONS as LEAVES, type LeaveName } from '../build/leave-operations.ts';
 import type { OperationNames } from '../build/operation-names.ts';
 import { STATE } from '../state-layout.ts';
-import { chainBody } from './chain.ts';
+import { chainFunction } from './chain.ts';
 import { translatable, untranslatedReason } from './emit-instructions.ts';
 import { ExitArea } from './exit-area.ts';
 import { formatInstruction } from './format-instruction.ts';
-import { InstructionReader } from './instruction.ts';
+import type { Instruction } from './instruction.ts';
+import { InstructionReader } from './instruction-reader.ts';
 import { buildRegion, type Region, type RegionSource, WINDOW } from './region.ts';
 import { RegionEmitter } from './region-emitter.ts';
 import type { ExaminedRegion, RegionMark } from './region-listing.ts';
@@ -25,7 +26,8 @@ import type {
   TranslatorMessage,
 } from './translation-messages.ts';
 import { endsOf } from './translation-trace.ts';
-import { encodeModule } from './wasm-encoder.ts';
+import type { FunctionWriter } from './wasm-encoder.ts';
+import { ModuleWriter } from './wasm-module.ts';
 
 const PAGE = 4096;
 const MAXIMUM_PAGES = 65536;
@@ -47,6 +49,7 @@ export class RegionCompiler {
   readonly #base: number;
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
+  readonly #words: Int32Array;
   readonly #decoder: DecoderExports;
   readonly #reader: InstructionReader;
   readonly #operation: number;
@@ -56,6 +59,10 @@ export class RegionCompiler {
   readonly #leaveNext: number;
   readonly #always: boolean;
   readonly #exits: ExitArea;
+  readonly #emitter: RegionEmitter;
+  readonly #module = new ModuleWriter(MAXIMUM_PAGES);
+  /** Places of the exits of the region that is being emitted, by how far they jump. */
+  readonly #directExits = new Map<number, number>();
   #epoch = -1;
   #nextModule = 1;
   /** The last region had no room for its exits. */
@@ -75,7 +82,7 @@ export class RegionCompiler {
     names: OperationNames,
     always: boolean,
   ) {
-    this.#reader = new InstructionReader(names);
+    this.#reader = new InstructionReader(memory, names);
     const firstLeave = names.hot.length + 1;
     this.#leaveTranslated = firstLeave + LEAVES.indexOf('TRANSLATED');
     this.#leaveLink = firstLeave + LEAVES.indexOf('LINK');
@@ -87,6 +94,12 @@ export class RegionCompiler {
     this.#operation = decoderBase + STATE.LEAVE_OPERATIONS + 0x200;
     this.#always = always;
     this.#exits = new ExitArea(base + STATE.REGION_EXITS, base + STATE.REGION_EXITS_END);
+    this.#words = new Int32Array(memory.buffer);
+    this.#emitter = new RegionEmitter({
+      ...LEAVES_OF_REGIONS,
+      operation: (instruction) => this.#operationFor(instruction),
+      directExit: (delta) => this.#directExit(delta),
+    });
   }
 
   /** @returns the batch; undefined when nothing was asked for, or nothing came of it */
@@ -104,11 +117,12 @@ export class RegionCompiler {
 
   #translate(blocks: readonly HotBlock[], traced: boolean): TranslatedBatch | undefined {
     const id = this.#nextModule++;
-    const bodies: Uint8Array[] = [];
+    const writer = this.#module;
     const regions: TranslatedRegion[] = [];
     const left: { block: number; gpa: number }[] = [];
     const covered = new Set<number>();
     this.#exits.open(id);
+    writer.begin(chainFunction({ translated: this.#leaveTranslated, leaveJump: leaveOffset('JUMP'), module: id }));
     for (const hot of blocks) {
       // What a region of this batch passes through is entered from elsewhere only if it gets hot once more.
       if (covered.has(hot.gpa)) {
@@ -117,21 +131,20 @@ export class RegionCompiler {
       }
       this.#copyCode(hot);
       const region = this.#build(hot);
-      const body = this.#emit(region);
-      if (body === undefined) {
+      const emitted = this.#emit(region);
+      if (emitted === undefined) {
         left.push({ block: hot.block, gpa: hot.gpa });
         continue;
       }
-      const description = this.#describe(hot, region, bodies.length);
-      regions.push(traced ? { ...description, about: this.#about(hot, region, body) } : description);
-      bodies.push(body);
+      const description = this.#describe(hot, region, writer.regions);
+      const size = writer.add(emitted);
+      regions.push(traced ? { ...description, about: this.#about(hot, region, size) } : description);
       const page = hot.gpa - (hot.gpa & (PAGE - 1));
       for (const { block } of region.nodes) if (block.start < PAGE) covered.add(page + block.start);
     }
     this.#exits.close();
-    if (bodies.length === 0) return undefined;
-    const chain = chainBody({ translated: this.#leaveTranslated, leaveJump: leaveOffset('JUMP'), module: id });
-    const bytes = encodeModule(chain, bodies, MAXIMUM_PAGES);
+    if (regions.length === 0) return undefined;
+    const bytes = writer.finish();
     const module = new WebAssembly.Module(bytes as BufferSource);
     return { epoch: this.#epoch, id, module, bytes: bytes.length, regions, left };
   }
@@ -145,7 +158,7 @@ export class RegionCompiler {
     const operation = block + BLOCK.operations;
     const length = this.#view.getUint8(operation + OPERATION_LENGTH);
     if (this.#full || offset + length > PAGE) return;
-    const instruction = this.#reader.read(this.#view, operation, offset, length);
+    const instruction = this.#reader.read(operation, offset, length);
     if (untranslatedReason(instruction) !== undefined) return;
     const address = `0x${this.#view.getBigUint64(block + BLOCK.rip, true).toString(16)}`;
     throw new PlinthError('PL-4006', { instruction: formatInstruction(instruction), address });
@@ -156,17 +169,17 @@ export class RegionCompiler {
     this.#copyCode(hot);
     const region = this.#build(hot);
     const marks: RegionMark[] = [];
-    const emitter = new RegionEmitter(region, {
+    const emitter = new RegionEmitter({
       ...LEAVES_OF_REGIONS,
       // Nobody leaves: any place will do.
       directExit: () => 0,
       operation: () => 0,
       mark: (at, what) => marks.push({ at, what }),
     });
-    emitter.emit();
+    const code = emitter.emit(region);
     const at = this.#base + STATE.TRANSLATOR_CODE;
     return {
-      code: emitter.code.view(),
+      code: code.view(),
       marks,
       locals: emitter.localNames(),
       bytes: this.#bytes.subarray(at, at + WINDOW),
@@ -192,7 +205,7 @@ export class RegionCompiler {
       size,
       decode: (offset) => {
         const length = this.#decoder.decodeAt(code + offset, Math.min(size - offset, 15));
-        return length === 0 ? undefined : this.#reader.read(this.#view, this.#operation, offset, length);
+        return length === 0 ? undefined : this.#reader.read(this.#operation, offset, length);
       },
       executed: (offset) => this.#always || bit(executed, offset),
       region: (offset) => bit(regions, offset),
@@ -200,48 +213,49 @@ export class RegionCompiler {
     };
   }
 
-  #emit(region: Region): Uint8Array | undefined {
-    const exits = new Map<number, number>();
+  #emit(region: Region): FunctionWriter | undefined {
+    this.#directExits.clear();
     this.#full = false;
-    const emitter = new RegionEmitter(region, {
-      ...LEAVES_OF_REGIONS,
-      operation: (instruction) => {
-        // A header of nothing, the operation, and what a block ends with: the core looks at all three.
-        const at = this.#exits.takeRun(3);
-        if (at === 0) {
-          this.#full = true;
-          return 0;
-        }
-        this.#bytes.fill(0, at, at + 48);
-        this.#decoder.decodeAt(this.#base + STATE.TRANSLATOR_CODE + instruction.offset, 15);
-        this.#bytes.copyWithin(at + 16, this.#operation, this.#operation + 16);
-        this.#view.setUint16(at + 32, this.#leaveNext, true);
-        return at + 16 - this.#base;
-      },
-      directExit: (delta) => {
-        let at = exits.get(delta);
-        if (at === undefined) {
-          at = this.#exits.take();
-          if (at === 0) {
-            this.#full = true;
-            return 0;
-          }
-          exits.set(delta, at);
-          this.#view.setUint16(at, this.#leaveLink, true);
-          this.#view.setUint16(at + 2, 0, true);
-          this.#view.setUint32(at + 4, 0, true);
-          this.#view.setInt32(at + 8, delta, true);
-          this.#view.setUint32(at + 12, 0, true);
-        }
-        return at - this.#base;
-      },
-    });
-    const body = emitter.emit();
-    return this.#full ? undefined : body;
+    const emitted = this.#emitter.emit(region);
+    return this.#full ? undefined : emitted;
+  }
+
+  /** Makes an operation for the core to execute; see RegionHost. */
+  #operationFor(instruction: Instruction): number {
+    // A header of nothing, the operation, and what a block ends with: the core looks at all three.
+    const at = this.#exits.takeRun(3);
+    if (at === 0) {
+      this.#full = true;
+      return 0;
+    }
+    this.#bytes.fill(0, at, at + 48);
+    this.#decoder.decodeAt(this.#base + STATE.TRANSLATOR_CODE + instruction.offset, 15);
+    this.#bytes.copyWithin(at + 16, this.#operation, this.#operation + 16);
+    this.#view.setUint16(at + 32, this.#leaveNext, true);
+    return at + 16 - this.#base;
+  }
+
+  /** Makes a linked exit, one for each target; see RegionHost. */
+  #directExit(delta: number): number {
+    let at = this.#directExits.get(delta);
+    if (at === undefined) {
+      at = this.#exits.take();
+      if (at === 0) {
+        this.#full = true;
+        return 0;
+      }
+      this.#directExits.set(delta, at);
+      const word = at >> 2;
+      this.#words[word] = this.#leaveLink;
+      this.#words[word + 1] = 0;
+      this.#words[word + 2] = delta;
+      this.#words[word + 3] = 0;
+    }
+    return at - this.#base;
   }
 
   /** What a trace tells of a region. */
-  #about(hot: HotBlock, region: Region, body: Uint8Array): NonNullable<TranslatedRegion['about']> {
+  #about(hot: HotBlock, region: Region, bytes: number): NonNullable<TranslatedRegion['about']> {
     const source = this.#source(hot);
     const ends = endsOf(
       region,
@@ -255,7 +269,7 @@ export class RegionCompiler {
         return instruction === undefined ? 'undecoded' : formatInstruction(instruction);
       },
     );
-    return { blocks: region.nodes.length, bytes: body.length, ends };
+    return { blocks: region.nodes.length, bytes, ends };
   }
 
   #describe({ block, gpa, pages }: HotBlock, region: Region, index: number): TranslatedRegion {

@@ -13,14 +13,15 @@
  */
 import { STATE } from '../state-layout.ts';
 import { emitCondition, makeFloatsExplicit } from './emit-conditions.ts';
-import { emitInstruction, usesVectors } from './emit-instructions.ts';
-import { ALL_FLAGS, flagNeeds, flagsWritten, kindAfter, kindsAtEntry, touchesFlags } from './flag-analysis.ts';
+import { emitInstruction } from './emit-instructions.ts';
+import { ALL_FLAGS, analyseFlags, type RegionFlags, UNKNOWN } from './flag-analysis.ts';
 import { registerName } from './format-instruction.ts';
 import type { Instruction } from './instruction.ts';
-import type { Region, RegionNode, Terminator } from './region.ts';
-import { registersOf } from './region-registers.ts';
-import { RegionVectors } from './region-vectors.ts';
-import { CHAIN, EXECUTE, FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
+import { TRAIT } from './operation-facts.ts';
+import { type Region, type RegionNode, successorAt, type Terminator } from './region.ts';
+import { BLOCK_LABEL, LOCAL, LOOP_LABEL, PLAIN_LABEL, RegionOperands } from './region-operands.ts';
+import { surveyRegion } from './region-registers.ts';
+import { CHAIN, EXECUTE, type FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
 
 /** What a region's code needs of the run loop: addresses relative to the processor's block, and exits to direct targets. */
 export interface RegionHost {
@@ -35,219 +36,146 @@ export interface RegionHost {
   mark?(at: number, what: Instruction | string): void;
 }
 
-interface Label {
-  readonly kind: 'loop' | 'block' | 'plain';
-  /** Order of the node that a branch to this label reaches. */
-  readonly target: number;
-}
-
-const PLAIN: Label = { kind: 'plain', target: -3 };
-
-const TLB_INDEX_MASK = 0x3ff0;
-
-/** Locals that every region has, so that what is emitted most is the same everywhere; general registers follow, then vectors. */
-const LOCAL = {
-  ccResult: 1,
-  ccA: 2,
-  ccB: 3,
-  address: 4,
-  wide: [5, 6, 7, 8] as readonly [number, number, number, number],
-  ripBase: 9,
-  wideCount: 9,
-  ccKind: 10,
-  entry: 11,
-  pointer: 12,
-  narrow: [13, 14, 15] as readonly [number, number, number],
-  budget: 16,
-  /** Where a side exit is: offset from the entry times 1024, plus the charged instructions that did not run. */
-  exit: 17,
-  result: 18,
-  tlbRead: 19,
-  tlbWrite: 20,
-  narrowCount: 11,
-} as const;
-
-/** Code of a TLB look-up in two parts: before the exit of a miss, and behind it. By access and number of bytes. */
-const lookups = new Map<number, Uint8Array>();
-function lookupBefore(access: 'read' | 'write', bytes: number): Uint8Array {
-  const key = bytes * 2 + (access === 'read' ? 0 : 1);
-  let code = lookups.get(key);
-  if (code === undefined) {
-    const writer = new FunctionWriter(1, new Uint8Array(64));
-    writer.tee(LOCAL.address);
-    writer.i64(8);
-    writer.op(OP.i64_shr_u, OP.i32_wrap);
-    writer.i32(TLB_INDEX_MASK);
-    writer.op(OP.i32_and);
-    writer.get(access === 'read' ? LOCAL.tlbRead : LOCAL.tlbWrite);
-    writer.op(OP.i32_add);
-    writer.tee(LOCAL.entry);
-    writer.memory(OP.i64_load, 0);
-    writer.get(LOCAL.address);
-    if (bytes > 1) {
-      writer.i64(bytes - 1);
-      writer.op(OP.i64_add);
-    }
-    writer.i64(-4096);
-    writer.op(OP.i64_and, OP.i64_ne, OP.if, VOID);
-    code = writer.view().slice();
-    lookups.set(key, code);
-  }
-  return code;
-}
-let lookupEnd: Uint8Array | undefined;
-function lookupBehind(): Uint8Array {
-  if (lookupEnd === undefined) {
-    const writer = new FunctionWriter(1, new Uint8Array(64));
-    writer.op(OP.end);
-    writer.get(LOCAL.address);
-    writer.op(OP.i32_wrap);
-    writer.get(LOCAL.entry);
-    writer.memory(OP.i32_load, 8);
-    writer.op(OP.i32_add);
-    lookupEnd = writer.view().slice();
-  }
-  return lookupEnd;
-}
-
-export class RegionEmitter {
-  readonly code = new FunctionWriter();
-  readonly region: Region;
+/** Emits region after region. */
+export class RegionEmitter extends RegionOperands {
   readonly #host: RegionHost;
-  /** Locals of general registers by number; 0: it has none. */
-  readonly #registers: Int32Array;
-  /** Bits of the general registers that are written. */
-  #written = 0;
-  readonly #labels: Label[] = [];
-  readonly #kinds: readonly (number | undefined)[];
-  readonly #needs: readonly (readonly number[])[];
-  /** Whether anything in the region reads or writes flags; if not they stay where they are. */
-  readonly #touchesFlags: boolean;
-
-  readonly ccKind = LOCAL.ccKind;
-  readonly ccResult = LOCAL.ccResult;
-  readonly ccA = LOCAL.ccA;
-  readonly ccB = LOCAL.ccB;
-  readonly address = LOCAL.address;
-  readonly entry = LOCAL.entry;
-  readonly pointer = LOCAL.pointer;
-  /** Scratch locals for instructions. */
-  readonly wide = LOCAL.wide;
-  readonly narrow = LOCAL.narrow;
-  readonly vectors: RegionVectors;
-  readonly #ripBase = LOCAL.ripBase;
-  readonly #budget = LOCAL.budget;
-  readonly #exit = LOCAL.exit;
-  readonly #result = LOCAL.result;
-  readonly #tlbRead = LOCAL.tlbRead;
-  readonly #tlbWrite = LOCAL.tlbWrite;
-
-  /** Static flags kind at the current point; undefined when it is only known at run time. */
-  kind: number | undefined;
-  /** Flags that can be seen behind the current instruction. */
-  live: number = ALL_FLAGS;
-  /** Whether flags set by the current instruction can be seen by anything. */
-  flagsNeeded = true;
-  #current: Instruction | undefined;
+  #flags: RegionFlags | undefined;
+  /** Bits of TRAIT of the region. */
+  #traits = 0;
   /** Where the loads of the TLBs' addresses begin and end; what is not looked up in is not loaded. */
-  readonly #tlbLoads: number[] = [];
-  #reads = false;
-  #writes = false;
-  #left = 0;
+  readonly #tlbLoads = [0, 0, 0];
 
-  constructor(region: Region, host: RegionHost) {
-    this.region = region;
+  constructor(host: RegionHost) {
+    super();
     this.#host = host;
-    for (let index = 0; index < LOCAL.wideCount; index++) this.code.local(I64);
-    for (let index = 0; index < LOCAL.narrowCount; index++) this.code.local(I32);
-    this.#registers = new Int32Array(16);
-    const used = registersOf(region);
-    for (let register = 0; register < 16; register++) {
-      if ((used & (1 << register)) !== 0) this.#registers[register] = this.code.local(I64);
-    }
-    this.vectors = new RegionVectors(this.code, region);
-    this.#touchesFlags = touchesFlags(region);
-    this.#needs = flagNeeds(region);
-    this.#kinds = kindsAtEntry(region, this.#needs);
   }
 
-  /** @returns the function's body */
-  emit(): Uint8Array {
+  #begin(region: Region): void {
+    const { code, labels, registers } = this;
+    this.start = region.entry;
+    this.at = region.entry;
+    this.written = 0;
+    labels.length = 0;
+    this.reads = false;
+    this.writes = false;
+    this.left = 0;
+    code.begin();
+    for (let index = 0; index < LOCAL.wideCount; index++) code.local(I64);
+    for (let index = 0; index < LOCAL.narrowCount; index++) code.local(I32);
+    const survey = surveyRegion(region);
+    this.#traits = survey.traits;
+    for (let register = 0; register < 16; register++) {
+      registers[register] = (survey.registers & (1 << register)) === 0 ? 0 : code.local(I64);
+    }
+    this.vectors.begin(region, survey.traits);
+    this.#flags = analyseFlags(region);
+  }
+
+  /** Emits a region. @returns its function, good until the next one is emitted */
+  emit(region: Region): FunctionWriter {
+    this.#begin(region);
     const { code } = this;
     this.#host.mark?.(0, 'entry');
     this.#prologue();
     code.op(OP.block, VOID);
-    this.#labels.push({ kind: 'plain', target: -1 });
+    this.labels.push(PLAIN_LABEL);
     code.op(OP.block, VOID);
-    this.#labels.push({ kind: 'plain', target: -2 });
+    this.labels.push(PLAIN_LABEL);
     this.#checkVectors();
-    const first = this.region.nodes[0];
+    const first = region.nodes[0];
     if (first !== undefined) this.#emitTree(first);
-    this.#labels.pop();
+    this.labels.pop();
     code.op(OP.end);
     // Side exit: the interpreter executes the instruction at RIP.
     this.#host.mark?.(code.length, 'exits');
     code.get(0);
-    code.get(this.#ripBase);
-    code.get(this.#exit);
+    code.get(LOCAL.ripBase);
+    code.get(LOCAL.exit);
     code.i32(10);
     code.op(OP.i32_shr_s, OP.i64_extend_s, OP.i64_add);
     code.memory(OP.i64_store, STATE.RIP);
-    code.get(this.#exit);
+    code.get(LOCAL.exit);
     code.i32(0x3ff);
     code.op(OP.i32_and);
-    code.tee(this.#result);
-    code.get(this.#budget);
+    code.tee(LOCAL.result);
+    code.get(LOCAL.budget);
     code.op(OP.i32_add);
-    code.set(this.#budget);
+    code.set(LOCAL.budget);
     // With nothing charged in vain the instruction is one that has no translation.
     code.get(0);
     code.i32(this.#host.leaveInterpret - this.#host.leaveInterpretOne);
     code.i32(0);
-    code.get(this.#result);
+    code.get(LOCAL.result);
     code.op(OP.select);
     code.i32(this.#host.leaveInterpretOne);
     code.op(OP.i32_add, OP.i32_add);
-    code.set(this.#result);
-    this.#labels.pop();
+    code.set(LOCAL.result);
+    this.labels.pop();
     code.op(OP.end);
     this.#epilogue();
     const [read = 0, write = 0, end = 0] = this.#tlbLoads;
-    if (!this.#reads) code.blank(read, write);
-    if (!this.#writes) code.blank(write, end);
-    return code.body();
+    if (!this.reads) code.blank(read, write);
+    if (!this.writes) code.blank(write, end);
+    return code;
+  }
+
+  #load(opcode: number, offset: number, local: number): void {
+    const { code } = this;
+    code.get(0);
+    code.memory(opcode, offset);
+    code.set(local);
+  }
+  #store(opcode: number, offset: number, local: number): void {
+    const { code } = this;
+    code.get(0);
+    code.get(local);
+    code.memory(opcode, offset);
+  }
+  #loadFlags(): void {
+    this.#load(OP.i32_load, STATE.CC_KIND, this.ccKind);
+    this.#load(OP.i64_load, STATE.CC_RESULT, this.ccResult);
+    this.#load(OP.i64_load, STATE.CC_A, this.ccA);
+    this.#load(OP.i64_load, STATE.CC_B, this.ccB);
+  }
+  #storeFlags(): void {
+    this.#store(OP.i32_store, STATE.CC_KIND, this.ccKind);
+    this.#store(OP.i64_store, STATE.CC_RESULT, this.ccResult);
+    this.#store(OP.i64_store, STATE.CC_A, this.ccA);
+    this.#store(OP.i64_store, STATE.CC_B, this.ccB);
+  }
+  /** Loads or stores the registers of a mask that have locals. */
+  #loadRegisters(mask: number): void {
+    const { registers } = this;
+    for (let register = 0; register < 16; register++) {
+      const local = registers[register] ?? 0;
+      if (local !== 0 && (mask & (1 << register)) !== 0) this.#load(OP.i64_load, register * 8, local);
+    }
+  }
+  #storeRegisters(mask: number): void {
+    const { registers } = this;
+    for (let register = 0; register < 16; register++) {
+      if ((mask & (1 << register)) !== 0) this.#store(OP.i64_store, register * 8, registers[register] ?? 0);
+    }
   }
 
   #prologue(): void {
     const { code } = this;
-    const load = (opcode: number, offset: number, local: number): void => {
-      code.get(0);
-      code.memory(opcode, offset);
-      code.set(local);
-    };
-    this.#registers.forEach((local, register) => {
-      if (local !== 0) load(OP.i64_load, register * 8, local);
-    });
-    if (this.#touchesFlags) {
-      load(OP.i32_load, STATE.CC_KIND, this.ccKind);
-      load(OP.i64_load, STATE.CC_RESULT, this.ccResult);
-      load(OP.i64_load, STATE.CC_A, this.ccA);
-      load(OP.i64_load, STATE.CC_B, this.ccB);
-    }
-    load(OP.i64_load, STATE.RIP_BASE, this.#ripBase);
-    load(OP.i32_load, STATE.BUDGET, this.#budget);
-    this.#tlbLoads.push(code.length);
-    load(OP.i32_load, STATE.TLB_READ, this.#tlbRead);
-    this.#tlbLoads.push(code.length);
-    load(OP.i32_load, STATE.TLB_WRITE, this.#tlbWrite);
-    this.#tlbLoads.push(code.length);
+    this.#loadRegisters(-1);
+    if ((this.#traits & TRAIT.flags) !== 0) this.#loadFlags();
+    this.#load(OP.i64_load, STATE.RIP_BASE, LOCAL.ripBase);
+    this.#load(OP.i32_load, STATE.BUDGET, LOCAL.budget);
+    this.#tlbLoads[0] = code.length;
+    this.#load(OP.i32_load, STATE.TLB_READ, LOCAL.tlbRead);
+    this.#tlbLoads[1] = code.length;
+    this.#load(OP.i32_load, STATE.TLB_WRITE, LOCAL.tlbWrite);
+    this.#tlbLoads[2] = code.length;
     this.vectors.load();
   }
 
   /** A region with vector operations starts only where they are available: CR0.EM and CR0.TS clear, CR4.OSFXSR set. */
   #checkVectors(): void {
-    const { code, region } = this;
-    if (!region.nodes.some(({ block }) => block.instructions.some(({ operation }) => usesVectors(operation)))) return;
+    const { code } = this;
+    if ((this.#traits & TRAIT.vector) === 0) return;
     code.get(0);
     code.memory(OP.i64_load, STATE.CR0);
     code.i64(0xc);
@@ -260,31 +188,20 @@ export class RegionEmitter {
     code.op(OP.i64_xor, OP.i64_or);
     code.i64(0);
     code.op(OP.i64_ne);
-    this.#left = 1;
+    this.left = 1;
     this.sideExitIf();
   }
 
   #epilogue(): void {
     const { code } = this;
-    const store = (opcode: number, offset: number, local: number): void => {
-      code.get(0);
-      code.get(local);
-      code.memory(opcode, offset);
-    };
-    this.#registers.forEach((local, register) => {
-      if ((this.#written & (1 << register)) !== 0) store(OP.i64_store, register * 8, local);
-    });
+    code.reserve();
+    this.#storeRegisters(this.written);
     makeFloatsExplicit(this);
     this.vectors.store();
-    if (this.#touchesFlags) {
-      store(OP.i32_store, STATE.CC_KIND, this.ccKind);
-      store(OP.i64_store, STATE.CC_RESULT, this.ccResult);
-      store(OP.i64_store, STATE.CC_A, this.ccA);
-      store(OP.i64_store, STATE.CC_B, this.ccB);
-    }
-    store(OP.i32_store, STATE.BUDGET, this.#budget);
+    if ((this.#traits & TRAIT.flags) !== 0) this.#storeFlags();
+    this.#store(OP.i32_store, STATE.BUDGET, LOCAL.budget);
     code.get(0);
-    code.get(this.#result);
+    code.get(LOCAL.result);
     code.tailCall(CHAIN);
   }
 
@@ -295,11 +212,11 @@ export class RegionEmitter {
     const { code } = this;
     if (node.loopHeader) {
       code.op(OP.loop, VOID);
-      this.#labels.push({ kind: 'loop', target: node.order });
+      this.labels.push(LOOP_LABEL + node.order);
     }
     this.#emitWithin(node, 0);
     if (node.loopHeader) {
-      this.#labels.pop();
+      this.labels.pop();
       code.op(OP.end);
     }
   }
@@ -312,42 +229,46 @@ export class RegionEmitter {
       return;
     }
     this.code.op(OP.block, VOID);
-    this.#labels.push({ kind: 'block', target: outer.order });
+    this.labels.push(BLOCK_LABEL - outer.order);
     this.#emitWithin(node, from + 1);
-    this.#labels.pop();
+    this.labels.pop();
     this.code.op(OP.end);
     this.#emitTree(outer);
   }
 
   #emitBlock(node: RegionNode): void {
     const { code } = this;
-    const { block } = node;
-    this.kind = this.#kinds[node.order];
+    const { instructions, start, terminator } = node.block;
+    const flags = this.#flags;
+    this.#setKind(flags?.atEntry[node.order]);
     this.vectors.enterBlock(node.order);
-    const needs = this.#needs[node.order] ?? [];
-    const count = block.instructions.length;
-    this.#host.mark?.(code.length, `block 0x${block.start.toString(16)}`);
-    code.get(this.#budget);
+    const count = instructions.length;
+    code.reserve();
+    this.#host.mark?.(code.length, `block 0x${start.toString(16)}`);
+    code.get(LOCAL.budget);
     code.i32(count);
     code.op(OP.i32_sub);
-    code.set(this.#budget);
-    const plain = block.terminator.kind === 'fall' || block.terminator.kind === 'interpret' ? count : count - 1;
+    code.set(LOCAL.budget);
+    const plain = terminator.kind === 'fall' || terminator.kind === 'interpret' ? count : count - 1;
     for (let at = 0; at < plain; at++) {
-      const instruction = block.instructions[at];
+      const instruction = instructions[at];
       if (instruction === undefined) continue;
-      this.#current = instruction;
-      this.#left = count - at;
-      this.live = needs[at] ?? ALL_FLAGS;
-      this.flagsNeeded = (this.live & flagsWritten(instruction)) !== 0;
-      const after = kindAfter(instruction, this.kind, this.live);
+      const live = flags?.live[node.first + at] ?? ALL_FLAGS;
+      this.at = instruction.offset;
+      this.left = count - at;
+      this.live = live;
+      this.flagsNeeded = (live & instruction.facts.written) !== 0;
+      code.reserve();
       this.#host.mark?.(code.length, instruction);
       emitInstruction(this, instruction);
-      this.kind = after;
+      if (instruction.vector) this.vectors.after(instruction);
+      this.#setKind(flags?.kinds[node.first + at]);
     }
-    this.#current = block.instructions[count - 1];
-    this.#left = 1;
-    const { terminator } = block;
-    this.#markTerminator(terminator.kind, block.instructions[plain]);
+    const last = instructions[count - 1];
+    this.at = last?.offset ?? this.start;
+    this.left = 1;
+    code.reserve();
+    this.#markTerminator(terminator.kind, instructions[plain]);
     switch (terminator.kind) {
       case 'fall':
         this.#goTo(node, terminator.next);
@@ -359,8 +280,8 @@ export class RegionEmitter {
         this.#emitBranch(node, terminator.condition, terminator.target, terminator.next);
         break;
       case 'call': {
-        const last = this.#current as Instruction;
-        this.push(() => this.pushRip(last.next));
+        const back = last?.next ?? 0;
+        this.push(() => this.pushRip(back));
         this.#goTo(node, terminator.target);
         break;
       }
@@ -374,10 +295,14 @@ export class RegionEmitter {
         this.#emitSystem(terminator.instruction);
         break;
       case 'interpret':
-        this.#left = 0;
+        this.left = 0;
         this.sideExitAt(terminator.at);
         break;
     }
+  }
+
+  #setKind(kind = UNKNOWN): void {
+    this.kind = kind === UNKNOWN ? undefined : kind;
   }
 
   #markTerminator(kind: Terminator['kind'], instruction: Instruction | undefined): void {
@@ -394,9 +319,9 @@ export class RegionEmitter {
     }
     emitCondition(this, condition);
     code.op(OP.if, VOID);
-    this.#labels.push(PLAIN);
+    this.labels.push(PLAIN_LABEL);
     this.#goTo(node, target);
-    this.#labels.pop();
+    this.labels.pop();
     code.op(OP.end);
     this.kind = kind;
     this.#goTo(node, next);
@@ -405,41 +330,32 @@ export class RegionEmitter {
   /** Continues at an offset: by a branch, inline, or through an exit. */
   #goTo(node: RegionNode, offset: number): void {
     const { code } = this;
-    const successor = node.successors.includes(offset) ? this.region.byOffset.get(offset) : undefined;
+    const successor = successorAt(node, offset);
     if (successor === undefined) {
       this.#directExit(offset);
       return;
     }
     if (successor.order <= node.order) {
       // A back edge: out when the budget is used up, so that interrupts, timers and stops are seen.
-      code.get(this.#budget);
+      code.get(LOCAL.budget);
       code.i32(0);
       code.op(OP.i32_lt_s, OP.if, VOID);
-      this.#labels.push(PLAIN);
+      this.labels.push(PLAIN_LABEL);
       this.#directExit(offset);
-      this.#labels.pop();
+      this.labels.pop();
       code.op(OP.end);
-      this.#branchTo('loop', successor.order);
+      this.#branchTo(LOOP_LABEL + successor.order);
       return;
     }
-    if (successor.merge) this.#branchTo('block', successor.order);
+    if (successor.merge) this.#branchTo(BLOCK_LABEL - successor.order);
     else this.#emitTree(successor);
   }
 
-  #branchTo(kind: 'loop' | 'block', target: number): void {
-    for (let depth = 0; depth < this.#labels.length; depth++) {
-      const label = this.#labels[this.#labels.length - 1 - depth];
-      if (label?.kind === kind && label.target === target) {
-        this.code.branch(OP.br, depth);
-        return;
-      }
-    }
-    throw new RangeError(`region: no label for block ${target}`);
-  }
-
-  /** Depth of the label behind all blocks (0), or of that of side exits (1). */
-  #depthOf(outermost: number): number {
-    return this.#labels.length - 1 - outermost;
+  #branchTo(label: number): void {
+    const { labels } = this;
+    const at = labels.lastIndexOf(label);
+    if (at < 0) throw new RangeError(`region: no label ${label}`);
+    this.code.branch(OP.br, labels.length - 1 - at);
   }
 
   // ---- exits ----
@@ -448,10 +364,10 @@ export class RegionEmitter {
   #directExit(offset: number): void {
     const { code } = this;
     code.get(0);
-    code.i32(this.#host.directExit(offset - this.region.entry));
+    code.i32(this.#host.directExit(offset - this.start));
     code.op(OP.i32_add);
-    code.set(this.#result);
-    code.branch(OP.br, this.#depthOf(0));
+    code.set(LOCAL.result);
+    code.branch(OP.br, this.depthOf(0));
   }
 
   /** Leaves to the target on top of the stack (i64). */
@@ -463,55 +379,8 @@ export class RegionEmitter {
     code.get(0);
     code.i32(this.#host.leaveJump);
     code.op(OP.i32_add);
-    code.set(this.#result);
-    code.branch(OP.br, this.#depthOf(0));
-  }
-
-  /** Has the interpreter go on at the current instruction; `pending` further block levels were opened by the caller. */
-  sideExit(): void {
-    this.sideExitAt(this.#current?.offset ?? this.region.entry);
-  }
-  sideExitAt(offset: number): void {
-    const { code } = this;
-    code.i32((offset - this.region.entry) * 1024 + this.#left);
-    code.set(this.#exit);
-    code.branch(OP.br, this.#depthOf(1));
-  }
-  /** Emits code within a block or a loop of its own, in which it may leave the region. */
-  nest(opcode: number, emit: () => void): void {
-    this.code.op(opcode, VOID);
-    this.#labels.push({ kind: 'plain', target: -3 });
-    emit();
-    this.#labels.pop();
-    this.code.op(OP.end);
-  }
-  /** Takes the i32 on the stack: when it is not zero, leaves at the current instruction. */
-  sideExitIf(): void {
-    this.when(() => this.sideExit());
-  }
-  /** Takes the i32 on the stack: when it is not zero, what `body` emits runs. */
-  when(body: () => void): void {
-    this.code.op(OP.if, VOID);
-    this.#labels.push(PLAIN);
-    body();
-    this.#labels.pop();
-    this.code.op(OP.end);
-  }
-  /** What `body` emits has one side exit for all its conditions: `leaveIf` takes an i32 and leaves when it is not zero. */
-  withSideExit(body: (leaveIf: () => void) => void): void {
-    const { code } = this;
-    code.op(OP.block, VOID);
-    this.#labels.push(PLAIN);
-    code.op(OP.block, VOID);
-    this.#labels.push(PLAIN);
-    const depth = this.#labels.length;
-    body(() => code.branch(OP.br_if, this.#labels.length - depth));
-    code.branch(OP.br, 1);
-    this.#labels.pop();
-    code.op(OP.end);
-    this.sideExit();
-    this.#labels.pop();
-    code.op(OP.end);
+    code.set(LOCAL.result);
+    code.branch(OP.br, this.depthOf(0));
   }
 
   /** Leaves for the interpreter when the target is not canonical: it raises what a bad address raises. */
@@ -553,13 +422,13 @@ export class RegionEmitter {
     this.writeRegister(32, 3);
     const kind = this.kind;
     for (const place of places) {
-      if (!node.successors.includes(place)) continue;
+      if (successorAt(node, place) === undefined) continue;
       code.get(target);
       this.pushRip(place);
       code.op(OP.i64_eq, OP.if, VOID);
-      this.#labels.push(PLAIN);
+      this.labels.push(PLAIN_LABEL);
       this.#goTo(node, place);
-      this.#labels.pop();
+      this.labels.pop();
       code.op(OP.end);
       this.kind = kind;
     }
@@ -584,33 +453,15 @@ export class RegionEmitter {
     for (const offset of [base, index]) if (offset < STATE.ZERO_SLOT) used |= 1 << (offset >> 3);
     if (form.startsWith('R')) used |= 1 << (destination >> 3);
     if (form === 'RR' || form === 'MR') used |= 1 << (source >> 3);
-    const each = (act: (register: number, local: number) => void): void => {
-      this.#registers.forEach((local, register) => {
-        if ((used & (1 << register)) !== 0) act(register, local);
-      });
-    };
-    const store = (opcode: number, offset: number, local: number): void => {
-      code.get(0);
-      code.get(local);
-      code.memory(opcode, offset);
-    };
-    const load = (opcode: number, offset: number, local: number): void => {
-      code.get(0);
-      code.memory(opcode, offset);
-      code.set(local);
-    };
-    each((register, local) => store(OP.i64_store, register * 8, local));
+    this.#storeRegisters(used);
     if (flags) {
       makeFloatsExplicit(this);
-      store(OP.i32_store, STATE.CC_KIND, this.ccKind);
-      store(OP.i64_store, STATE.CC_RESULT, this.ccResult);
-      store(OP.i64_store, STATE.CC_A, this.ccA);
-      store(OP.i64_store, STATE.CC_B, this.ccB);
+      this.#storeFlags();
     }
     // What is charged for the instructions behind it has not been used up.
-    const behind = this.#left - 1;
+    const behind = this.left - 1;
     code.get(0);
-    code.get(this.#budget);
+    code.get(LOCAL.budget);
     if (behind !== 0) {
       code.i32(behind);
       code.op(OP.i32_add);
@@ -623,28 +474,21 @@ export class RegionEmitter {
     code.i32(this.#host.operation(instruction));
     code.op(OP.i32_add);
     code.call(EXECUTE);
-    code.set(this.#result);
-    each((register, local) => {
-      this.#written |= 1 << register;
-      load(OP.i64_load, register * 8, local);
-    });
-    if (flags) {
-      load(OP.i32_load, STATE.CC_KIND, this.ccKind);
-      load(OP.i64_load, STATE.CC_RESULT, this.ccResult);
-      load(OP.i64_load, STATE.CC_A, this.ccA);
-      load(OP.i64_load, STATE.CC_B, this.ccB);
-    }
-    load(OP.i32_load, STATE.BUDGET, this.#budget);
-    code.get(this.#result);
-    code.branch(OP.br_if, this.#depthOf(0));
+    code.set(LOCAL.result);
+    this.written |= used;
+    this.#loadRegisters(used);
+    if (flags) this.#loadFlags();
+    this.#load(OP.i32_load, STATE.BUDGET, LOCAL.budget);
+    code.get(LOCAL.result);
+    code.branch(OP.br_if, this.depthOf(0));
     if (behind !== 0) {
-      code.get(this.#budget);
+      code.get(LOCAL.budget);
       code.i32(behind);
       code.op(OP.i32_sub);
-      code.set(this.#budget);
+      code.set(LOCAL.budget);
     }
     code.get(0);
-    code.get(this.#ripBase);
+    code.get(LOCAL.ripBase);
     code.memory(OP.i64_store, STATE.RIP_BASE);
   }
 
@@ -659,197 +503,19 @@ export class RegionEmitter {
       [this.address, '$address'],
       [this.entry, '$entry'],
       [this.pointer, '$pointer'],
-      [this.#ripBase, '$ripBase'],
-      [this.#budget, '$budget'],
-      [this.#exit, '$exit'],
-      [this.#result, '$result'],
-      [this.#tlbRead, '$tlbRead'],
-      [this.#tlbWrite, '$tlbWrite'],
+      [LOCAL.ripBase, '$ripBase'],
+      [LOCAL.budget, '$budget'],
+      [LOCAL.exit, '$exit'],
+      [LOCAL.result, '$result'],
+      [LOCAL.tlbRead, '$tlbRead'],
+      [LOCAL.tlbWrite, '$tlbWrite'],
     ]);
-    this.#registers.forEach((local, register) => {
+    this.registers.forEach((local, register) => {
       if (local !== 0) names.set(local, `$${registerName(register * 8)}`);
     });
     for (const [place, local] of this.vectors.places) names.set(local, `$xmm${place >> 4}`);
     for (const local of this.wide) names.set(local, `$wide${this.wide.indexOf(local)}`);
     for (const local of this.narrow) names.set(local, `$narrow${this.narrow.indexOf(local)}`);
     return names;
-  }
-
-  // ---- operands ----
-
-  /** Pushes the RIP of an offset in the page (i64). */
-  pushRip(offset: number): void {
-    this.code.get(this.#ripBase);
-    this.code.i64(offset - this.region.entry);
-    this.code.op(OP.i64_add);
-  }
-
-  local(offset: number): number {
-    const local = this.#registers[offset >> 3] ?? 0;
-    if (local === 0) throw new RangeError(`region: register ${offset} has no local`);
-    return local;
-  }
-
-  /** Pushes a register's value, sign-extended (or zero-extended) to i64. */
-  readRegister(offset: number, size: number, signed = true): void {
-    const { code } = this;
-    code.get(this.local(offset));
-    if (size === 0 && (offset & 7) !== 0) {
-      code.i64(8);
-      code.op(OP.i64_shr_u);
-    }
-    if (size === 3) return;
-    if (signed) code.op([OP.i64_extend8, OP.i64_extend16, OP.i64_extend32][size] ?? 0);
-    else if (size === 2) code.op(OP.i32_wrap, OP.i64_extend_u);
-    else {
-      code.i64(size === 0 ? 0xff : 0xffff);
-      code.op(OP.i64_and);
-    }
-  }
-
-  /** Takes an i64 and writes the register as the architecture does: 32 bits clear the upper half, 8 and 16 keep the rest. */
-  writeRegister(offset: number, size: number): void {
-    const { code } = this;
-    const local = this.local(offset);
-    this.#written |= 1 << (offset >> 3);
-    if (size === 3) {
-      code.set(local);
-      return;
-    }
-    if (size === 2) {
-      code.op(OP.i32_wrap, OP.i64_extend_u);
-      code.set(local);
-      return;
-    }
-    const high = size === 0 && (offset & 7) !== 0;
-    const mask = size === 1 ? 0xffff : high ? 0xff00 : 0xff;
-    if (high) {
-      code.i64(8);
-      code.op(OP.i64_shl);
-    }
-    code.i64(mask);
-    code.op(OP.i64_and);
-    code.get(local);
-    code.i64(~mask);
-    code.op(OP.i64_and, OP.i64_or);
-    code.set(local);
-  }
-
-  /** Pushes the linear address of the memory operand. */
-  effectiveAddress(instruction: Instruction, withSegment = true): void {
-    const { code } = this;
-    const { base, index, scale, displacement } = instruction;
-    let pushed = false;
-    if (base === STATE.RIP_BASE) {
-      // Relative to the instruction's start.
-      code.get(this.#ripBase);
-      code.i64(instruction.offset - this.region.entry + displacement);
-      code.op(OP.i64_add);
-      pushed = true;
-    } else {
-      if (base !== STATE.ZERO_SLOT) {
-        code.get(this.local(base));
-        pushed = true;
-      }
-      if (index !== STATE.ZERO_SLOT) {
-        code.get(this.local(index));
-        if (scale !== 0) {
-          code.i64(scale);
-          code.op(OP.i64_shl);
-        }
-        if (pushed) code.op(OP.i64_add);
-        pushed = true;
-      }
-      if (displacement !== 0 || !pushed) {
-        code.i64(displacement);
-        if (pushed) code.op(OP.i64_add);
-      }
-    }
-    if (instruction.narrowAddress) code.op(OP.i32_wrap, OP.i64_extend_u);
-    if (withSegment && instruction.segment !== 0) {
-      code.get(0);
-      code.memory(OP.i64_load, STATE.SEGMENTS + (instruction.segment - 1) * 32);
-      code.op(OP.i64_add);
-    }
-  }
-
-  /** Takes a linear address (i64), pushes the host pointer (i32) of `bytes` bytes, or leaves at the current instruction. */
-  operandPointer(access: 'read' | 'write', bytes: number): void {
-    const { code } = this;
-    if (access === 'read') this.#reads = true;
-    else this.#writes = true;
-    code.append(lookupBefore(access, bytes));
-    this.#labels.push(PLAIN);
-    this.sideExit();
-    this.#labels.pop();
-    code.append(lookupBehind());
-  }
-
-  /** Goes over to the TLB of another context, `delta` bytes behind the current one's. */
-  switchTlb(delta: number): void {
-    const { code } = this;
-    this.#reads = true;
-    this.#writes = true;
-    for (const [local, offset] of [
-      [this.#tlbRead, STATE.TLB_READ],
-      [this.#tlbWrite, STATE.TLB_WRITE],
-    ] as const) {
-      code.get(local);
-      code.i32(delta);
-      code.op(OP.i32_add);
-      code.set(local);
-      code.get(0);
-      code.get(local);
-      code.memory(OP.i32_store, offset);
-    }
-  }
-
-  /** Pushes the memory operand's value, extended to i64. */
-  loadOperand(instruction: Instruction, size: number, signed: boolean): void {
-    this.effectiveAddress(instruction);
-    this.operandPointer('read', 1 << size);
-    this.loadSized(size, signed);
-  }
-  loadSized(size: number, signed: boolean): void {
-    const opcodes = signed
-      ? [OP.i64_load8_s, OP.i64_load16_s, OP.i64_load32_s, OP.i64_load]
-      : [OP.i64_load8_u, OP.i64_load16_u, OP.i64_load32_u, OP.i64_load];
-    this.code.memory(opcodes[size] ?? OP.i64_load, 0);
-  }
-  /** Takes pointer and i64. */
-  storeSized(size: number): void {
-    this.code.memory([OP.i64_store8, OP.i64_store16, OP.i64_store32, OP.i64_store][size] ?? OP.i64_store, 0);
-  }
-
-  /** Pushes what `value` pushes onto the guest's stack, 64 bits. */
-  push(value: () => void): void {
-    const { code } = this;
-    this.readRegister(32, 3);
-    code.i64(8);
-    code.op(OP.i64_sub);
-    this.operandPointer('write', 8);
-    value();
-    code.memory(OP.i64_store, 0);
-    code.get(this.address);
-    this.writeRegister(32, 3);
-  }
-
-  /** Sets the lazy flags from locals; `b` may be left out for logic results. */
-  setFlags(kind: number, result: number, a: number, b: number | undefined): void {
-    if (!this.flagsNeeded) return;
-    const { code } = this;
-    const copy = (from: number, to: number): void => {
-      if (from === to) return;
-      code.get(from);
-      code.set(to);
-    };
-    code.i32(kind);
-    code.set(this.ccKind);
-    copy(result, this.ccResult);
-    copy(a, this.ccA);
-    if (b === undefined) {
-      code.i64(0);
-      code.set(this.ccB);
-    } else copy(b, this.ccB);
   }
 }

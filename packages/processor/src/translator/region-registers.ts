@@ -1,8 +1,9 @@
 /**
  * Which registers a region needs locals for, and which operands of vector operations are general registers.
- * Called by: region-emitter.ts, the emit-vector*.ts and emit-float*.ts files.
+ * Called by: operation-facts.ts, region-emitter.ts, region-vectors.ts.
  */
 
+import type { FormName } from '../build/forms.ts';
 import { STATE } from '../state-layout.ts';
 import { calledRegisters } from './emit-called.ts';
 import type { Instruction } from './instruction.ts';
@@ -22,26 +23,48 @@ const GENERAL_DESTINATION = new Set([
 ]);
 const GENERAL_SOURCE = new Set(['MOVD_TO_X', 'PINSRW', 'CVTSI2SS', 'CVTSI2SD']);
 
-/** General registers that a region reads or writes: bits by number. */
-export function registersOf(region: Region): number {
-  let used = 0;
-  for (const { block } of region.nodes) {
-    for (const { base, index, destination, source, operation, form, vector } of block.instructions) {
-      if (base < STATE.ZERO_SLOT) used |= 1 << (base >> 3);
-      if (index < STATE.ZERO_SLOT) used |= 1 << (index >> 3);
-      const inRegister = form === 'R' || form === 'RR' || form === 'RI' || form === 'RM';
-      if (inRegister && destination < STATE.ZERO_SLOT && (!vector || GENERAL_DESTINATION.has(operation))) {
-        used |= 1 << (destination >> 3);
-      }
-      if ((form === 'RR' || form === 'MR') && source < STATE.ZERO_SLOT && (!vector || GENERAL_SOURCE.has(operation))) {
-        used |= 1 << (source >> 3);
-      }
-      const implicit = IMPLICIT[operation];
-      if (implicit !== undefined) for (const register of implicit) used |= 1 << register;
-      used |= calledRegisters(operation);
+/** Whether destination and source of an operation name general registers. */
+export function namesGeneral(
+  operation: string,
+  form: FormName,
+  vector: boolean,
+): { readonly destination: boolean; readonly source: boolean } {
+  const inRegister = form === 'R' || form === 'RR' || form === 'RI' || form === 'RM';
+  return {
+    destination: inRegister && (!vector || GENERAL_DESTINATION.has(operation)),
+    source: (form === 'RR' || form === 'MR') && (!vector || GENERAL_SOURCE.has(operation)),
+  };
+}
+
+/** General registers that an operation uses without naming them: bits by number. */
+export function implicitRegisters(operation: string): number {
+  let used = calledRegisters(operation);
+  for (const register of IMPLICIT[operation] ?? []) used |= 1 << register;
+  return used;
+}
+
+/** What a region's instructions have in common. */
+export interface RegionSurvey {
+  /** General registers that it reads or writes: bits by number. */
+  readonly registers: number;
+  /** Bits of TRAIT. */
+  readonly traits: number;
+}
+
+export function surveyRegion({ nodes }: Region): RegionSurvey {
+  let registers = 0;
+  let traits = 0;
+  for (const { block } of nodes) {
+    for (const { base, index, destination, source, facts } of block.instructions) {
+      traits |= facts.traits;
+      registers |= facts.registers;
+      if (base < STATE.ZERO_SLOT) registers |= 1 << (base >> 3);
+      if (index < STATE.ZERO_SLOT) registers |= 1 << (index >> 3);
+      if (facts.generalDestination && destination < STATE.ZERO_SLOT) registers |= 1 << (destination >> 3);
+      if (facts.generalSource && source < STATE.ZERO_SLOT) registers |= 1 << (source >> 3);
     }
   }
-  return used;
+  return { registers, traits };
 }
 
 const NONE: readonly number[] = [];

@@ -7,10 +7,10 @@
  * Answers to: AMD64 manual volume 1, section 4.2.2 (MXCSR). Called by: region-emitter.ts and the emitters of vector instructions.
  */
 import { STATE } from '../state-layout.ts';
-import { isVectorOperation } from './emit-vector.ts';
-import { KIND, kindOfComparison } from './flag-analysis.ts';
-import { applyFacts, FACTS, type Facts, factsAtEntry, isAllowed, mayRaise, needsOfMxcsr } from './float-analysis.ts';
+import { KIND } from './flag-analysis.ts';
+import { applyFacts, FACTS, type Facts, factsAtEntry, isAllowed, needsOfMxcsr } from './float-analysis.ts';
 import type { Instruction } from './instruction.ts';
+import { TRAIT } from './operation-facts.ts';
 import type { Region } from './region.ts';
 import { vectorPlaces } from './region-registers.ts';
 import { V } from './vector-opcodes.ts';
@@ -26,55 +26,88 @@ const DENORMAL_FLAGS = 0x12;
 /** Offset in the processor's block of the register at a place (16 times its number). */
 const slot = (place: number): number => STATE.XMM + place * 2;
 
+const NONE: readonly number[] = [];
+
 export class RegionVectors {
   readonly #code: FunctionWriter;
-  readonly #locals = new Map<number, number>();
-  readonly #written = new Set<number>();
-  readonly #scratch = new Map<string, number>();
-  readonly #mode: number | undefined;
-  readonly #relaxed: number | undefined;
+  /** Locals of XMM registers by number; 0: it has none. */
+  readonly #locals = new Int32Array(16);
+  /** Bits of the registers that are written. */
+  #written = 0;
+  /** Scratch locals by type and number. */
+  readonly #vectors: number[] = [];
+  readonly #singles: number[] = [];
+  readonly #doubles: number[] = [];
+  /** Places of the registers that have locals, in the order of these. */
+  readonly #places: number[] = [];
+  #mode = 0;
+  #relaxed = 0;
   /** Kinds of flags that the region's comparisons make. */
-  readonly comparisons: readonly number[];
-  readonly #atEntry: readonly Facts[] | undefined;
+  comparisons: readonly number[] = NONE;
+  #atEntry: readonly Facts[] | undefined;
   /** What is known of the registers at the current point. */
   #facts: Facts = new Uint8Array(FACTS);
 
-  constructor(code: FunctionWriter, region: Region) {
+  constructor(code: FunctionWriter) {
     this.#code = code;
-    const some = (test: (instruction: Instruction) => boolean): boolean =>
-      region.nodes.some(({ block }) => block.instructions.some(test));
+  }
+
+  /** Another region begins. @param traits of TRAIT, of all its instructions */
+  begin(region: Region, traits: number): void {
+    this.#places.length = 0;
+    this.#relaxed = 0;
+    this.#mode = 0;
+    this.#atEntry = undefined;
+    this.comparisons = NONE;
+    if ((traits & TRAIT.vector) === 0) return;
+    const code = this.#code;
+    this.#locals.fill(0);
+    this.#written = 0;
+    this.#vectors.length = 0;
+    this.#singles.length = 0;
+    this.#doubles.length = 0;
+    this.#facts.fill(0);
+    let native = false;
     for (const { block } of region.nodes) {
       for (const instruction of block.instructions) {
+        if (!instruction.vector) continue;
         for (const place of vectorPlaces(instruction)) {
-          if (!this.#locals.has(place)) this.#locals.set(place, code.local(V128));
+          if (this.#locals[place >> 4] !== 0) continue;
+          this.#locals[place >> 4] = code.local(V128);
+          this.#places.push(place);
         }
+        native ||= needsOfMxcsr(instruction) !== 0;
       }
     }
-    this.comparisons = [KIND.single, KIND.double].filter((kind) =>
-      some(({ operation }) => kindOfComparison(operation) === kind),
-    );
-    if (!some(({ operation }) => mayRaise(operation))) return;
+    const compared = traits & (TRAIT.comparesSingles | TRAIT.comparesDoubles);
+    if (compared !== 0) {
+      this.comparisons = [
+        ...((compared & TRAIT.comparesSingles) === 0 ? NONE : [KIND.single]),
+        ...((compared & TRAIT.comparesDoubles) === 0 ? NONE : [KIND.double]),
+      ];
+    }
+    if ((traits & TRAIT.raises) === 0) return;
     this.#relaxed = code.local(I32);
-    this.#atEntry = factsAtEntry(region, isVectorOperation);
-    if (some((instruction) => needsOfMxcsr(instruction) !== 0)) this.#mode = code.local(I32);
+    this.#atEntry = factsAtEntry(region);
+    if (native) this.#mode = code.local(I32);
   }
 
   /** Code of the block with that order follows. */
   enterBlock(order: number): void {
     const facts = this.#atEntry?.[order];
-    if (facts !== undefined) this.#facts = Uint8Array.from(facts);
+    if (facts !== undefined) this.#facts.set(facts);
   }
-  /** The instruction has been emitted. */
+  /** The vector instruction has been emitted. */
   after(instruction: Instruction): void {
-    if (this.#atEntry !== undefined && isVectorOperation(instruction.operation)) applyFacts(this.#facts, instruction);
+    if (this.#atEntry !== undefined) applyFacts(this.#facts, instruction);
   }
   /** Whether elements of a register (CLEAN, or'ed) are known to be zero or ordinary. */
   isClean(place: number, elements: number): boolean {
     return ((this.#facts[place >> 4] ?? 0) & elements) === elements;
   }
   /** Locals of the region's XMM registers by 16 times their number. */
-  get places(): ReadonlyMap<number, number> {
-    return this.#locals;
+  get places(): readonly (readonly [place: number, local: number])[] {
+    return this.#places.map((place) => [place, this.#local(place)] as const);
   }
 
   /** Whether MXCSR is known to allow what a bit of ALLOWED says. */
@@ -85,17 +118,17 @@ export class RegionVectors {
   /** At the entry. */
   load(): void {
     const code = this.#code;
-    for (const [place, local] of this.#locals) {
+    for (const place of this.#places) {
       code.get(0);
       code.vectorMemory(V.load, slot(place));
-      code.set(local);
+      code.set(this.#local(place));
     }
     this.loadMode();
   }
   /** Makes mode and relaxed from MXCSR in the processor's block. */
   loadMode(): void {
     const code = this.#code;
-    if (this.#relaxed === undefined) return;
+    if (this.#relaxed === 0) return;
     code.get(0);
     code.memory(OP.i32_load, STATE.MXCSR);
     code.i32(MXCSR_MASK | DENORMAL_FLAGS);
@@ -103,7 +136,7 @@ export class RegionVectors {
     code.i32(MXCSR_NATIVE | DENORMAL_FLAGS);
     code.op(OP.i32_eq);
     code.set(this.#relaxed);
-    if (this.#mode === undefined) return;
+    if (this.#mode === 0) return;
     code.get(0);
     code.memory(OP.i32_load, STATE.MXCSR);
     code.i32(MXCSR_MASK);
@@ -123,25 +156,25 @@ export class RegionVectors {
   /** At the exit. */
   store(): void {
     const code = this.#code;
-    for (const [place, local] of this.#locals) {
-      if (!this.#written.has(place)) continue;
+    for (const place of this.#places) {
+      if ((this.#written & (1 << (place >> 4))) === 0) continue;
       code.get(0);
-      code.get(local);
+      code.get(this.#local(place));
       code.vectorMemory(V.store, slot(place));
     }
   }
 
   get relaxed(): number {
-    if (this.#relaxed === undefined) throw new RangeError('region: no state of denormals');
+    if (this.#relaxed === 0) throw new RangeError('region: no state of denormals');
     return this.#relaxed;
   }
   get mode(): number {
-    if (this.#mode === undefined) throw new RangeError('region: no mode of floating-point arithmetic');
+    if (this.#mode === 0) throw new RangeError('region: no mode of floating-point arithmetic');
     return this.#mode;
   }
   #local(place: number): number {
-    const local = this.#locals.get(place);
-    if (local === undefined) throw new RangeError(`region: vector register ${place} has no local`);
+    const local = this.#locals[place >> 4] ?? 0;
+    if (local === 0) throw new RangeError(`region: vector register ${place} has no local`);
     return local;
   }
   /** Pushes a register. */
@@ -150,29 +183,29 @@ export class RegionVectors {
   }
   /** Takes a v128 and writes it to a register. */
   set(place: number): void {
-    this.#written.add(place);
+    this.#written |= 1 << (place >> 4);
     this.#code.set(this.#local(place));
   }
   /** Scratch locals by number. */
   vector(number: number): number {
-    return this.#temporary(V128, number);
+    return this.#temporary(this.#vectors, V128, number);
   }
   single(number: number): number {
-    return this.#temporary(F32, number);
+    return this.#temporary(this.#singles, F32, number);
   }
   double(number: number): number {
-    return this.#temporary(F64, number);
+    return this.#temporary(this.#doubles, F64, number);
   }
   /** Locals of the operands that the last comparison for flags had, by their bytes. */
   compared(bytes: 4 | 8): readonly [number, number] {
     return bytes === 4 ? [this.single(3), this.single(4)] : [this.double(3), this.double(4)];
   }
-  #temporary(type: number, number: number): number {
-    const key = `${type}.${number}`;
-    const found = this.#scratch.get(key);
-    if (found !== undefined) return found;
-    const local = this.#code.local(type);
-    this.#scratch.set(key, local);
+  #temporary(locals: number[], type: number, number: number): number {
+    let local = locals[number];
+    if (local === undefined) {
+      local = this.#code.local(type);
+      locals[number] = local;
+    }
     return local;
   }
 }

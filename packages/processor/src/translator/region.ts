@@ -35,10 +35,13 @@ export interface BasicBlock {
 export interface RegionNode {
   readonly block: BasicBlock;
   /** Position in reverse postorder. */
-  readonly order: number;
-  /** Successors inside the region by offset; others are exits. */
-  readonly successors: number[];
-  readonly predecessors: number[];
+  order: number;
+  /** Number that the block's first instruction has in the region, where those of the blocks follow each other. */
+  first: number;
+  /** Successors inside the region; other targets of the block are exits. */
+  successors: RegionNode[];
+  /** Orders of the nodes that lead here. */
+  predecessors: number[];
   immediateDominator: number;
   loopHeader: boolean;
   /** More than one forward edge leads here. */
@@ -50,8 +53,13 @@ export interface RegionNode {
 export interface Region {
   readonly entry: number;
   readonly nodes: readonly RegionNode[];
-  readonly byOffset: ReadonlyMap<number, RegionNode>;
   readonly instructions: number;
+}
+
+/** The node inside the region to which another one leads at an offset; undefined: that is an exit. */
+export function successorAt(node: RegionNode, offset: number): RegionNode | undefined {
+  for (const successor of node.successors) if (successor.block.start === offset) return successor;
+  return undefined;
 }
 
 export interface RegionSource {
@@ -199,6 +207,7 @@ class Discovery {
 }
 
 const discovery = new Discovery();
+const NOWHERE: readonly number[] = [];
 
 function targetsOf(terminator: Terminator): readonly number[] {
   switch (terminator.kind) {
@@ -209,37 +218,45 @@ function targetsOf(terminator: Terminator): readonly number[] {
     case 'branch':
       return [terminator.target, terminator.next];
     case 'call':
-      return terminator.followed ? [terminator.target] : [];
+      return terminator.followed ? [terminator.target] : NOWHERE;
     case 'return':
       return terminator.places;
     default:
-      return [];
+      return NOWHERE;
   }
 }
 
-/** Reverse postorder of the blocks from the entry. */
-function reversePostorder(entry: number, blocks: ReadonlyMap<number, BasicBlock>): number[] {
-  const order: number[] = [];
-  const visited = new Set<number>([entry]);
-  const stack: { offset: number; targets: readonly number[]; left: number }[] = [];
-  const push = (offset: number): void => {
-    const block = blocks.get(offset);
-    const targets = block === undefined ? [] : targetsOf(block.terminator);
-    stack.push({ offset, targets, left: targets.length });
+/** The nodes of the region that is being built, by the offset of their blocks. */
+const nodeAt: (RegionNode | undefined)[] = new Array(WINDOW).fill(undefined);
+
+/** Adds the node of a block behind all that it leads to, with its successors: depth first. The depth is that of the blocks' limit. */
+function visit(block: BasicBlock, postorder: RegionNode[]): RegionNode {
+  const node: RegionNode = {
+    block,
+    order: 0,
+    first: 0,
+    successors: [],
+    predecessors: [],
+    immediateDominator: 0,
+    loopHeader: false,
+    merge: false,
+    merges: [],
   };
-  push(entry);
-  for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-    if (top.left === 0) {
-      order.push(top.offset);
-      stack.pop();
-      continue;
-    }
-    const target = top.targets[--top.left] ?? entry;
-    if (visited.has(target) || !blocks.has(target)) continue;
-    visited.add(target);
-    push(target);
+  nodeAt[block.start] = node;
+  const targets = targetsOf(block.terminator);
+  for (let at = targets.length - 1; at >= 0; at--) {
+    const target = targets[at] ?? 0;
+    if (isBlock(target) && nodeAt[target] === undefined) visit(discovery.blockAt(target), postorder);
   }
-  return order.reverse();
+  for (const target of targets) {
+    const to = isBlock(target) ? nodeAt[target] : undefined;
+    if (to !== undefined && !node.successors.includes(to)) node.successors.push(to);
+  }
+  postorder.push(node);
+  return node;
+}
+function isBlock(offset: number): boolean {
+  return offset >= 0 && offset < WINDOW && discovery.marks[offset] === (SEEN | LEADER);
 }
 
 /**
@@ -249,110 +266,94 @@ function reversePostorder(entry: number, blocks: ReadonlyMap<number, BasicBlock>
 export function buildRegion(entry: number, source: RegionSource): Region {
   discovery.reset();
   discovery.run(entry, source);
-  const blocks = new Map<number, BasicBlock>();
-  for (const start of discovery.leaders) {
-    if (((discovery.marks[start] ?? 0) & SEEN) !== 0) blocks.set(start, discovery.blockAt(start));
+  const nodes: RegionNode[] = [];
+  visit(
+    isBlock(entry)
+      ? discovery.blockAt(entry)
+      : { start: entry, instructions: [], terminator: { kind: 'interpret', at: entry } },
+    nodes,
+  );
+  nodes.reverse();
+  let instructions = 0;
+  for (let order = 0; order < nodes.length; order++) {
+    const node = nodes[order];
+    if (node === undefined) continue;
+    node.order = order;
+    node.first = instructions;
+    instructions += node.block.instructions.length;
+    nodeAt[node.block.start] = undefined;
   }
-  if (!blocks.has(entry)) {
-    blocks.set(entry, { start: entry, instructions: [], terminator: { kind: 'interpret', at: entry } });
-  }
-  const order = reversePostorder(entry, blocks);
-  const position = new Map<number, number>();
-  order.forEach((offset, index) => {
-    position.set(offset, index);
-  });
-  // Where each block leads to inside the region, as offsets and as positions.
-  const targets: number[][] = [];
-  const targetOrders: number[][] = [];
-  for (const offset of order) {
-    const block = blocks.get(offset);
-    const inside: number[] = [];
-    const orders: number[] = [];
-    for (const target of block === undefined ? [] : targetsOf(block.terminator)) {
-      const to = position.get(target);
-      if (to === undefined || inside.includes(target)) continue;
-      inside.push(target);
-      orders.push(to);
-    }
-    targets.push(inside);
-    targetOrders.push(orders);
-  }
-  const dominators = immediateDominators(targetOrders);
+  // One block alone may still be a loop.
+  if (nodes.length > 1 || nodes[0]?.successors.length !== 0) structure(nodes);
+  return { entry, nodes, instructions };
+}
+
+/** Finds predecessors and dominators, cuts the edges that would make the graph irreducible, and marks loops and merges. */
+function structure(nodes: readonly RegionNode[]): void {
+  findPredecessors(nodes);
+  findDominators(nodes);
   const dominates = (a: number, b: number): boolean => {
     let at = b;
-    while (at > a) at = dominators[at] ?? 0;
+    while (at > a) at = nodes[at]?.immediateDominator ?? 0;
     return at === a;
   };
-
-  const nodes: RegionNode[] = [];
-  let instructions = 0;
-  order.forEach((offset, index) => {
-    const block = blocks.get(offset) as BasicBlock;
-    instructions += block.instructions.length;
-    // A retreating edge to a block that does not dominate its source would make the graph irreducible: it becomes an exit.
-    const successors = (targets[index] ?? []).filter((_, at) => {
-      const to = targetOrders[index]?.[at] ?? 0;
-      return to > index || dominates(to, index);
-    });
-    nodes.push({
-      block,
-      order: index,
-      successors,
-      predecessors: [],
-      immediateDominator: dominators[index] ?? 0,
-      loopHeader: false,
-      merge: false,
-      merges: [],
-    });
-  });
+  // A retreating edge to a block that does not dominate its source becomes an exit.
+  let cut = false;
   for (const node of nodes) {
-    for (const target of node.successors) {
-      const to = nodes[position.get(target) ?? 0];
-      if (to === undefined) continue;
-      to.predecessors.push(node.order);
-      if (to.order <= node.order) to.loopHeader = true;
+    for (const to of node.successors) {
+      if (to.order > node.order) continue;
+      if (dominates(to.order, node.order)) to.loopHeader = true;
+      else {
+        node.successors = node.successors.filter((successor) => successor !== to);
+        cut = true;
+      }
     }
   }
+  if (cut) {
+    for (const node of nodes) node.predecessors = [];
+    findPredecessors(nodes);
+  }
   for (const node of nodes) {
+    if (node.predecessors.length < 2) continue;
     let forward = 0;
     for (const from of node.predecessors) if (from < node.order) forward++;
     node.merge = forward > 1;
     if (node.merge && node.immediateDominator !== node.order) nodes[node.immediateDominator]?.merges.unshift(node);
   }
-  const byOffset = new Map<number, RegionNode>();
-  for (const node of nodes) byOffset.set(node.block.start, node);
-  return { entry, nodes, byOffset, instructions };
 }
 
-/** @param targets successors of each block by position, entry first */
-function immediateDominators(targets: readonly (readonly number[])[]): number[] {
-  const predecessors: number[][] = targets.map(() => []);
-  targets.forEach((list, from) => {
-    for (const target of list) predecessors[target]?.push(from);
-  });
-  const dominators: number[] = targets.map((_, index) => (index === 0 ? 0 : -1));
+function findPredecessors(nodes: readonly RegionNode[]): void {
+  for (const { order, successors } of nodes) for (const to of successors) to.predecessors.push(order);
+}
+
+function findDominators(nodes: readonly RegionNode[]): void {
   const intersect = (left: number, right: number): number => {
     let a = left;
     let b = right;
     while (a !== b) {
-      while (a > b) a = dominators[a] ?? 0;
-      while (b > a) b = dominators[b] ?? 0;
+      while (a > b) a = nodes[a]?.immediateDominator ?? 0;
+      while (b > a) b = nodes[b]?.immediateDominator ?? 0;
     }
     return a;
   };
+  let retreating = false;
+  for (const node of nodes) node.immediateDominator = node.order === 0 ? 0 : -1;
   for (let changed = true; changed; ) {
     changed = false;
-    for (let index = 1; index < targets.length; index++) {
+    for (const node of nodes) {
+      if (node.order === 0) continue;
       let dominator = -1;
-      for (const from of predecessors[index] ?? []) {
-        if ((dominators[from] ?? -1) < 0) continue;
+      for (const from of node.predecessors) {
+        if (from >= node.order) retreating = true;
+        if ((nodes[from]?.immediateDominator ?? -1) < 0) continue;
         dominator = dominator < 0 ? from : intersect(from, dominator);
       }
-      if (dominator >= 0 && dominators[index] !== dominator) {
-        dominators[index] = dominator;
+      if (dominator >= 0 && node.immediateDominator !== dominator) {
+        node.immediateDominator = dominator;
         changed = true;
       }
     }
+    // Without retreating edges once is enough.
+    if (!retreating) return;
   }
-  return dominators;
 }

@@ -6,7 +6,7 @@
  */
 import { FORM } from '../build/forms.ts';
 import type { OperationNames } from '../build/operation-names.ts';
-import type { Region, Terminator } from './region.ts';
+import { type Region, successorAt, type Terminator } from './region.ts';
 import type { TranslatedRegion } from './translation-messages.ts';
 
 /** Takes one line. */
@@ -45,13 +45,13 @@ export function endsOf(region: Region, leaves: Leave, untranslated: Leave): stri
   const count = (why: string): void => {
     counts.set(why, (counts.get(why) ?? 0) + 1);
   };
-  for (const { block, successors } of region.nodes) {
-    const { terminator } = block;
+  for (const node of region.nodes) {
+    const { terminator } = node.block;
     if (terminator.kind === 'interpret') count(untranslated(terminator.at));
     else if (terminator.kind === 'return') count('return');
     else if (terminator.kind === 'computed') count('computed');
     else if (terminator.kind === 'system') count(terminator.instruction.operation);
-    else for (const target of targetsOf(terminator)) if (!successors.includes(target)) count(leaves(target));
+    else for (const target of targetsOf(terminator)) if (successorAt(node, target) === undefined) count(leaves(target));
   }
   return listText(counts);
 }

@@ -4,20 +4,23 @@ import type { FormName } from '../build/forms.ts';
 import { STATE } from '../state-layout.ts';
 import { INSTRUCTIONS, type InstructionRow } from '../table/index.ts';
 import { translatable, untranslatedReason } from './emit-instructions.ts';
-import { FLOW, type Instruction } from './instruction.ts';
+import type { Instruction } from './instruction.ts';
+import { factsOf } from './operation-facts.ts';
 import { UNTRANSLATED, UNTRANSLATED_FORMS } from './untranslated.ts';
 
 const rows64 = INSTRUCTIONS.filter((row) => row.mode !== 'not64');
 
 function instruction(row: InstructionRow, form: FormName, size: number, locked = false): Instruction {
   const memory = form === 'M' || form === 'MR' || form === 'MI';
+  const facts = factsOf(row.operation, form);
   return {
     offset: 0,
     next: 4,
     operation: row.operation,
     form,
-    flow: FLOW.plain,
-    vector: false,
+    facts,
+    flow: facts.flow,
+    vector: facts.vector,
     size,
     destination: memory ? Number(locked) : 8,
     source: 0,

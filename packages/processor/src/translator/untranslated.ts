@@ -2,7 +2,7 @@
  * What the translator leaves to the interpreter on purpose, each with its reason. A region ends before such an instruction and the next one
  * begins behind it; a unit test checks that every row of the instruction table has a translation or stands here.
  *
- * Called by: emit-instructions.ts.
+ * Called by: emit-instructions.ts, operation-facts.ts.
  */
 import type { Instruction } from './instruction.ts';
 
@@ -62,7 +62,7 @@ export const UNTRANSLATED: ReadonlyMap<string, string> = new Map(
   REASONS.flatMap(([reason, ...operations]) => operations.map((operation) => [operation, reason] as const)),
 );
 
-interface UntranslatedForm {
+export interface UntranslatedForm {
   /** The operations, by name or by what their names have in common. */
   readonly operations: readonly string[] | RegExp;
   when(instruction: Instruction): boolean;

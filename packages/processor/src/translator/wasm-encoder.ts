@@ -1,6 +1,9 @@
 /**
- * A small WebAssembly encoder: bytes of instructions, and modules of functions over one imported shared memory.
- * Answers to: WebAssembly core specification 2.0, section 5. Called by: region-emitter.ts and the translator.
+ * A small WebAssembly encoder: the bytes of instructions. Modules are put together in wasm-module.ts.
+ *
+ * Most of what a cold translator executes are the methods of FunctionWriter, in V8's baseline code. So they are short, call nothing, and
+ * do not look whether there is room: `reserve` does, once for each guest instruction.
+ * Answers to: WebAssembly core specification 2.0, section 5. Called by: region-emitter.ts and the emitters.
  */
 import { V } from './vector-opcodes.ts';
 
@@ -158,43 +161,35 @@ export const ATOMIC = {
 /** Where the i64 forms of 8, 16, 32 and 64 bits stand behind the i32 form. */
 export const ATOMIC_WIDTH = [4, 5, 6, 1] as const;
 
-/** Growing bytes with LEB128 numbers. The methods are short of calls: most of a cold translator's time goes through them. */
-class ByteWriter {
-  #bytes: Uint8Array;
+/** Room that `reserve` leaves: more than what is written for one guest instruction, or for what stands around them. */
+const ROOM = 8192;
+
+/** Growing bytes with LEB128 numbers. */
+export class ByteWriter {
+  bytes: Uint8Array;
   length = 0;
 
-  constructor(bytes = new Uint8Array(4096)) {
-    this.#bytes = bytes;
+  constructor(capacity: number) {
+    this.bytes = new Uint8Array(capacity);
   }
-  /** Room for `count` more bytes. */
-  #room(count: number): Uint8Array {
-    const needed = this.length + count;
-    if (needed > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
-      larger.set(this.#bytes.subarray(0, this.length));
-      this.#bytes = larger;
-    }
-    return this.#bytes;
+  /** @throws RangeError when more was written since the last call than it had made room for, which is lost */
+  reserve(count = ROOM): void {
+    const { bytes, length } = this;
+    if (length + count <= bytes.length) return;
+    this.check();
+    this.bytes = new Uint8Array(Math.max(length + count, bytes.length * 2));
+    this.bytes.set(bytes);
+  }
+  check(): void {
+    if (this.length > this.bytes.length) throw new RangeError('more WebAssembly was written than there was room for');
   }
 
   byte(value: number): void {
-    this.#room(1)[this.length++] = value;
+    this.bytes[this.length++] = value;
   }
-  /** Up to four bytes. */
-  op(first: number, second = -1, third = -1, fourth = -1): void {
-    const bytes = this.#room(4);
+  unsigned(value: number): void {
+    const { bytes } = this;
     let at = this.length;
-    bytes[at++] = first;
-    if (second >= 0) bytes[at++] = second;
-    if (third >= 0) bytes[at++] = third;
-    if (fourth >= 0) bytes[at++] = fourth;
-    this.length = at;
-  }
-  /** Opcodes that each take the same kind of operand: an unsigned number. */
-  withUnsigned(opcode: number, value: number): void {
-    const bytes = this.#room(6);
-    let at = this.length;
-    bytes[at++] = opcode;
     let left = value >>> 0;
     while (left >= 0x80) {
       bytes[at++] = (left & 0x7f) | 0x80;
@@ -203,8 +198,53 @@ class ByteWriter {
     bytes[at++] = left;
     this.length = at;
   }
+  append(bytes: Uint8Array): void {
+    this.bytes.set(bytes, this.length);
+    this.length += bytes.length;
+  }
+  text(value: string): void {
+    this.unsigned(value.length);
+    for (let at = 0; at < value.length; at++) this.byte(value.charCodeAt(at));
+  }
+  /** What was written, until more is. */
+  view(): Uint8Array {
+    return this.bytes.subarray(0, this.length);
+  }
+}
+
+const LOCAL_GET = OP.local_get;
+const LOCAL_SET = OP.local_set;
+const LOCAL_TEE = OP.local_tee;
+const I32_CONST = OP.i32_const;
+const I64_CONST = OP.i64_const;
+
+/** A function's code while it is written. Its parameters (i32) are the first locals. */
+export class FunctionWriter extends ByteWriter {
+  readonly #locals: number[] = [];
+  readonly #parameters: number;
+
+  constructor(parameters = 1, capacity = 2 * ROOM) {
+    super(capacity);
+    this.#parameters = parameters;
+  }
+  /** Another function begins. */
+  begin(): void {
+    this.length = 0;
+    this.#locals.length = 0;
+    this.reserve();
+  }
+  /** @returns the index of a new local of the type */
+  local(type: number): number {
+    this.#locals.push(type);
+    return this.#locals.length + this.#parameters - 1;
+  }
+  /** Writes an opcode and an unsigned number. */
+  withUnsigned(opcode: number, value: number): void {
+    this.bytes[this.length++] = opcode;
+    this.unsigned(value);
+  }
   withSigned(opcode: number, value: number): void {
-    const bytes = this.#room(6);
+    const { bytes } = this;
     let at = this.length;
     bytes[at++] = opcode;
     let left = value | 0;
@@ -214,14 +254,6 @@ class ByteWriter {
     }
     bytes[at++] = left & 0x7f;
     this.length = at;
-  }
-  unsigned(value: number): void {
-    let left = value >>> 0;
-    while (left >= 0x80) {
-      this.byte((left & 0x7f) | 0x80);
-      left >>>= 7;
-    }
-    this.byte(left);
   }
   signed64(value: bigint): void {
     let left = BigInt.asIntN(64, value);
@@ -235,36 +267,19 @@ class ByteWriter {
       this.byte(low | 0x80);
     }
   }
-  append(bytes: Uint8Array): void {
-    this.#room(bytes.length).set(bytes, this.length);
-    this.length += bytes.length;
-  }
-  text(value: string): void {
-    this.unsigned(value.length);
-    for (let at = 0; at < value.length; at++) this.byte(value.charCodeAt(at));
-  }
-  view(): Uint8Array {
-    return this.#bytes.subarray(0, this.length);
-  }
-}
-
-const SCRATCH = new Uint8Array(64 * 1024);
-const HEADER = new Uint8Array(1024);
-
-/** A function's code while it is written. Its parameters (i32) are the first locals. */
-export class FunctionWriter extends ByteWriter {
-  readonly #locals: number[] = [];
-  readonly #parameters: number;
-
-  /** One function is written at a time, so all begin in the same buffer; what is written meanwhile needs `bytes` of its own. */
-  constructor(parameters = 1, bytes = SCRATCH) {
-    super(bytes);
-    this.#parameters = parameters;
-  }
-  /** @returns the index of a new local of the type */
-  local(type: number): number {
-    this.#locals.push(type);
-    return this.#locals.length + this.#parameters - 1;
+  /** Up to four opcodes. */
+  op(first: number, second?: number, third?: number, fourth?: number): void {
+    const { bytes } = this;
+    let at = this.length;
+    bytes[at++] = first;
+    if (second !== undefined) {
+      bytes[at++] = second;
+      if (third !== undefined) {
+        bytes[at++] = third;
+        if (fourth !== undefined) bytes[at++] = fourth;
+      }
+    }
+    this.length = at;
   }
   call(number: number): void {
     this.withUnsigned(OP.call, number);
@@ -279,29 +294,46 @@ export class FunctionWriter extends ByteWriter {
     for (const byte of [OP.return_call_indirect, REGION_TYPE, 0]) this.byte(byte);
   }
   get(local: number): void {
-    this.withUnsigned(OP.local_get, local);
-  }
-  set(local: number): void {
-    this.withUnsigned(OP.local_set, local);
-  }
-  tee(local: number): void {
-    this.withUnsigned(OP.local_tee, local);
-  }
-  i32(value: number): void {
-    this.withSigned(OP.i32_const, value);
-  }
-  i64(value: number | bigint): void {
-    if (typeof value === 'number' && value >= -0x80000000 && value <= 0x7fffffff) {
-      this.withSigned(OP.i64_const, value);
+    if (local >= 0x80) {
+      this.withUnsigned(LOCAL_GET, local);
       return;
     }
-    this.byte(OP.i64_const);
+    const { bytes, length } = this;
+    bytes[length] = LOCAL_GET;
+    bytes[length + 1] = local;
+    this.length = length + 2;
+  }
+  set(local: number): void {
+    if (local >= 0x80) {
+      this.withUnsigned(LOCAL_SET, local);
+      return;
+    }
+    const { bytes, length } = this;
+    bytes[length] = LOCAL_SET;
+    bytes[length + 1] = local;
+    this.length = length + 2;
+  }
+  tee(local: number): void {
+    this.withUnsigned(LOCAL_TEE, local);
+  }
+  i32(value: number): void {
+    this.withSigned(I32_CONST, value);
+  }
+  i64(value: number | bigint): void {
+    if (typeof value === 'number' && value === (value | 0)) {
+      this.withSigned(I64_CONST, value);
+      return;
+    }
+    this.byte(I64_CONST);
     this.signed64(BigInt(value));
   }
   /** A load or store; alignment is only a hint, so none is claimed. */
   memory(opcode: number, offset: number): void {
-    this.byte(opcode);
-    this.withUnsigned(0, offset);
+    const { bytes, length } = this;
+    bytes[length] = opcode;
+    bytes[length + 1] = 0;
+    this.length = length + 2;
+    this.unsigned(offset);
   }
   /** An atomic i64 operation on 2^size bytes; the address must be aligned. */
   atomic(operation: number, size: number): void {
@@ -366,97 +398,43 @@ export class FunctionWriter extends ByteWriter {
   }
   /** Makes nothing of what was written from one place to another; it must be whole instructions. */
   blank(from: number, to: number): void {
-    this.view().fill(OP.nop, from, to);
+    this.bytes.fill(OP.nop, from, to);
   }
-  /** The body as the code section wants it: locals in runs, instructions, end. */
-  body(): Uint8Array {
-    const out = new ByteWriter(HEADER);
-    const runs: [number, number][] = [];
-    for (const type of this.#locals) {
-      const last = runs.at(-1);
-      if (last !== undefined && last[1] === type) last[0]++;
-      else runs.push([1, type]);
+  /** Writes the function to a code section: size, locals in runs, instructions, end. */
+  writeTo(section: ByteWriter): void {
+    this.check();
+    const types = this.#locals;
+    // Types in runs; their numbers come before them, so they are counted first.
+    let runs = 0;
+    let bytes = 1;
+    for (let at = 0; at < types.length; ) {
+      const end = endOfRun(types, at);
+      runs++;
+      bytes += end - at < 0x80 ? 2 : 3;
+      at = end;
     }
-    out.unsigned(runs.length);
-    for (const [count, type] of runs) {
-      out.unsigned(count);
-      out.byte(type);
+    if (runs >= 0x80 || types.length >= 0x4000) throw new RangeError(`a function with ${types.length} locals`);
+    section.reserve(bytes + this.length + 16);
+    section.unsigned(bytes + this.length + 1);
+    section.unsigned(runs);
+    for (let at = 0; at < types.length; ) {
+      const end = endOfRun(types, at);
+      section.unsigned(end - at);
+      section.byte(types[at] ?? 0);
+      at = end;
     }
-    const body = new Uint8Array(out.length + this.length + 1);
-    body.set(out.view());
-    body.set(this.view(), out.length);
-    body[body.length - 1] = OP.end;
-    return body;
+    section.append(this.view());
+    section.byte(OP.end);
   }
 }
-
-function section(out: ByteWriter, id: number, content: ByteWriter): void {
-  out.byte(id);
-  out.unsigned(content.length);
-  out.append(content.view());
+function endOfRun(types: readonly number[], from: number): number {
+  let at = from + 1;
+  while (at < types.length && types[at] === types[from]) at++;
+  return at;
 }
 
-/** Types of a module's functions: a region, and what leads from one region to the next. */
-const REGION_TYPE = 0;
-const CHAIN_TYPE = 1;
+/** Type of a region's function in a module. */
+export const REGION_TYPE = 0;
 /** Numbers of the functions that each module has before its regions: the core's `execute`, which is imported, and the chain. */
 export const EXECUTE = 0;
 export const CHAIN = 1;
-const FIRST_REGION = 2;
-const FUNCREF = 0x70;
-
-/**
- * A module over the shared memory `env.memory` of at most 65536 pages: function 0 is `env.execute` (i32) -> i32, 1 is `chain`
- * (i32, i32) -> i32, then come regions (i32) -> i32, which are exported by their number from 0 on and stand in the module's own table at that number.
- */
-export function encodeModule(chain: Uint8Array, regions: readonly Uint8Array[], maximumPages: number): Uint8Array {
-  const out = new ByteWriter();
-  for (const byte of [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) out.byte(byte);
-  const types = new ByteWriter();
-  for (const byte of [2, 0x60, 1, I32, 1, I32, 0x60, 2, I32, I32, 1, I32]) types.byte(byte);
-  section(out, 1, types);
-  const imports = new ByteWriter();
-  imports.unsigned(2);
-  imports.text('env');
-  imports.text('memory');
-  imports.byte(2);
-  imports.byte(3);
-  imports.unsigned(1);
-  imports.unsigned(maximumPages);
-  imports.text('env');
-  imports.text('execute');
-  imports.byte(0);
-  imports.unsigned(REGION_TYPE);
-  section(out, 2, imports);
-  const functions = new ByteWriter();
-  functions.unsigned(regions.length + 1);
-  functions.unsigned(CHAIN_TYPE);
-  for (let number = 0; number < regions.length; number++) functions.unsigned(REGION_TYPE);
-  section(out, 3, functions);
-  const table = new ByteWriter();
-  for (const byte of [1, FUNCREF, 1]) table.byte(byte);
-  table.unsigned(regions.length);
-  table.unsigned(regions.length);
-  section(out, 4, table);
-  const exports = new ByteWriter();
-  exports.unsigned(regions.length);
-  for (let number = 0; number < regions.length; number++) {
-    exports.text(String(number));
-    exports.byte(0);
-    exports.unsigned(FIRST_REGION + number);
-  }
-  section(out, 7, exports);
-  const elements = new ByteWriter();
-  for (const byte of [1, 0, OP.i32_const, 0, OP.end]) elements.byte(byte);
-  elements.unsigned(regions.length);
-  for (let number = 0; number < regions.length; number++) elements.unsigned(FIRST_REGION + number);
-  section(out, 9, elements);
-  const code = new ByteWriter();
-  code.unsigned(regions.length + 1);
-  for (const body of [chain, ...regions]) {
-    code.unsigned(body.length);
-    code.append(body);
-  }
-  section(out, 10, code);
-  return out.view().slice();
-}

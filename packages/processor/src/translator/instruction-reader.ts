@@ -1,0 +1,66 @@
+/** Reads the operations that assembly/decoder.ts writes. Called by: region-compiler.ts. */
+import { FORM, type FormName } from '../build/forms.ts';
+import type { OperationNames } from '../build/operation-names.ts';
+import { shiftCountOf } from './flag-analysis.ts';
+import type { Instruction } from './instruction.ts';
+import { factsOf, type OperationFacts } from './operation-facts.ts';
+
+const GENERAL_BASE = 1024;
+const FORM_NAMES = Object.keys(FORM) as FormName[];
+
+export class InstructionReader {
+  readonly #names: OperationNames;
+  readonly #facts: (OperationFacts | undefined)[] = [];
+  readonly #words: Int32Array;
+  readonly #wide: BigInt64Array;
+
+  /** @param memory where the operations are; each is 16 bytes at an address that 16 divides */
+  constructor(memory: WebAssembly.Memory, names: OperationNames) {
+    this.#names = names;
+    this.#words = new Int32Array(memory.buffer);
+    this.#wide = new BigInt64Array(memory.buffer);
+  }
+
+  /** The operation at `at`. `offset` is where the instruction starts in its window, `length` its bytes. */
+  read(at: number, offset: number, length: number): Instruction {
+    const words = this.#words;
+    const word = at >> 2;
+    const first = words[word] ?? 0;
+    const second = words[word + 1] ?? 0;
+    const number = first & 0xffff;
+    let facts = this.#facts[number] ?? this.#learn(number);
+    const flags = (second >> 16) & 0xff;
+    const size = (flags >> 2) & 3;
+    const immediate = words[word + 3] ?? 0;
+    if (facts.withoutCount !== undefined && shiftCountOf(immediate, size) === 0) facts = facts.withoutCount;
+    return {
+      offset,
+      next: offset + length,
+      operation: facts.operation,
+      form: facts.form,
+      facts,
+      flow: facts.flow,
+      vector: facts.vector,
+      size,
+      destination: (first >> 16) & 0xff,
+      source: first >>> 24,
+      base: second & 0xff,
+      index: (second >> 8) & 0xff,
+      scale: flags & 3,
+      segment: (flags >> 4) & 7,
+      narrowAddress: (flags & 0x80) !== 0,
+      displacement: words[word + 2] ?? 0,
+      immediate,
+      wide: facts.wide ? (this.#wide[(at >> 3) + 1] ?? 0n) : 0n,
+    };
+  }
+
+  #learn(number: number): OperationFacts {
+    const hot = this.#names.hot[number - 1];
+    const general = number - GENERAL_BASE;
+    const operation = hot?.[0] ?? this.#names.general[general >> 3] ?? '';
+    const facts = factsOf(operation, hot?.[1] ?? FORM_NAMES[general & 7] ?? 'N');
+    this.#facts[number] = facts;
+    return facts;
+  }
+}

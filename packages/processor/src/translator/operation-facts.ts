@@ -1,0 +1,115 @@
+/**
+ * What the translator knows of an operation in one of its forms, put together once from the tables of its parts, so that going over a
+ * region's instructions takes neither look-ups by name nor calls.
+ * Called by: instruction-reader.ts (and through it everything that reads `Instruction.facts`).
+ */
+import type { FormName } from '../build/forms.ts';
+import { callsWithFlags } from './emit-called.ts';
+import { emitterOf, lockedEmitterOf, untranslatedFormsOf } from './emit-instructions.ts';
+import type { Emit } from './emit-operands.ts';
+import { isVectorOperation } from './emit-vector.ts';
+import { flagFacts, KIND, kindOfComparison } from './flag-analysis.ts';
+import { mayRaise } from './float-analysis.ts';
+import { FLOW } from './instruction.ts';
+import { implicitRegisters, namesGeneral } from './region-registers.ts';
+import { UNTRANSLATED, type UntranslatedForm } from './untranslated.ts';
+
+/** What is known of a whole region, by bits that are or'ed over its instructions. */
+export const TRAIT = {
+  /** Reads or writes arithmetic flags. */
+  flags: 1,
+  vector: 2,
+  /** May leave the region for the sake of floating-point operands. */
+  raises: 4,
+  /** Makes flags by comparing floating-point numbers. */
+  comparesSingles: 8,
+  comparesDoubles: 16,
+} as const;
+
+export interface OperationFacts {
+  readonly operation: string;
+  readonly form: FormName;
+  /** One of FLOW. */
+  readonly flow: number;
+  /** Its last eight bytes are one number. */
+  readonly wide: boolean;
+  readonly vector: boolean;
+  /** Bits of TRAIT. */
+  readonly traits: number;
+  /** General registers that are used without being named: bits by number. */
+  readonly registers: number;
+  /** Whether destination and source name general registers. */
+  readonly generalDestination: boolean;
+  readonly generalSource: boolean;
+  /** It has memory as its destination: a LOCK prefix may stand before it. */
+  readonly mayLock: boolean;
+  /** Flags that it writes when it writes any, those of them that it always writes, and those that must be right before it. */
+  readonly written: number;
+  readonly overwritten: number;
+  readonly seen: number;
+  /** Kind of lazy flags behind it when they can be seen (flag-analysis.ts); KEPT, UNKNOWN. */
+  readonly kind: number;
+  /** It loads the flags anew, whatever can be seen of them. */
+  readonly forgets: boolean;
+  /** Why it is always left to the interpreter, and forms of it that are. */
+  readonly reason: string | undefined;
+  readonly untranslatedForms: readonly UntranslatedForm[];
+  readonly emit: Emit | undefined;
+  readonly lockedEmit: Emit | undefined;
+  /** The same with a count of zero, for shifts and rotates by an immediate: flags stay. */
+  readonly withoutCount: OperationFacts | undefined;
+}
+
+const FLOWS: Readonly<Record<string, number>> = {
+  JMP: FLOW.jump,
+  CALL: FLOW.call,
+  RET: FLOW.return,
+  JMP_INDIRECT: FLOW.computed,
+  CALL_INDIRECT: FLOW.computed,
+  SYSCALL: FLOW.system,
+  SYSRET: FLOW.system,
+  IRET: FLOW.system,
+};
+/** Operations whose last eight bytes are one number. */
+const WIDE = new Set(['MOV_IMM64', 'MOV_LOAD_OFFSET', 'MOV_STORE_OFFSET']);
+const COMPARISON_TRAITS = [TRAIT.comparesSingles, TRAIT.comparesDoubles];
+
+export function factsOf(operation: string, form: FormName): OperationFacts {
+  const flow = operation.startsWith('JCC_') ? FLOW.branch : (FLOWS[operation] ?? FLOW.plain);
+  const vector = isVectorOperation(operation);
+  const flags = flagFacts(operation, form);
+  const forgets = callsWithFlags(operation);
+  const comparison = kindOfComparison(operation);
+  const touches = flags.written !== 0 || flags.read !== 0 || forgets || flow === FLOW.branch;
+  const traits =
+    (touches ? TRAIT.flags : 0) |
+    (vector ? TRAIT.vector : 0) |
+    (mayRaise(operation) ? TRAIT.raises : 0) |
+    (comparison === undefined ? 0 : (COMPARISON_TRAITS[comparison - KIND.single] ?? 0));
+  const named = namesGeneral(operation, form, vector);
+  const facts = {
+    operation,
+    form,
+    flow,
+    wide: WIDE.has(operation),
+    vector,
+    traits,
+    registers: implicitRegisters(operation),
+    generalDestination: named.destination,
+    generalSource: named.source,
+    mayLock: form === 'M' || form === 'MR' || form === 'MI',
+    written: flags.written,
+    overwritten: flags.overwritten,
+    seen: flags.seen,
+    kind: flags.kind,
+    forgets,
+    reason: UNTRANSLATED.get(operation),
+    untranslatedForms: untranslatedFormsOf(operation),
+    emit: emitterOf(operation),
+    lockedEmit: lockedEmitterOf(operation),
+  };
+  const without = flags.counted
+    ? { ...facts, written: 0, overwritten: 0, traits: flags.read === 0 ? 0 : TRAIT.flags, withoutCount: undefined }
+    : undefined;
+  return { ...facts, withoutCount: without };
+}
