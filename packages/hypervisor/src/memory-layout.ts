@@ -59,6 +59,8 @@ export const SHARED = {
   privileges: 0x48,
   rootPrivileges: 0x50,
   partitionState: 0x58,
+  /** u64: bit per feature that the partition's processors do not have, in the order of their names (processor: cpu-features.ts). */
+  absentFeatures: 0x60,
   /** Slot table: 64 entries of 32 bytes {u64 start, u64 end, u32 kind, u32 host offset, u32 identifier, u32 reserved}. */
   slots: 0x400,
   /** CPUID table: 128 entries of 32 bytes {u32 leaf, u32 subleaf (0xffffffff: any), u32 eax, ebx, ecx, edx, u32 x2}. */

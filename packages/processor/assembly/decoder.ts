@@ -5,14 +5,15 @@
  * (byte offsets of registers in the processor's block; for vector registers 16 * number), u8 base, u8 index (offsets; ZERO_SLOT for
  * none), u8 scale | size << 2 | segment << 4 | narrow << 7, u8 offset of the next instruction within the block, i32 displacement,
  * i32 immediate. For a memory destination the destination byte holds the LOCK prefix; for string operations the source byte holds the
- * repeat prefix (1 REP/REPE, 2 REPNE); a 64-bit immediate or absolute offset fills both last fields.
+ * repeat prefix (1 REP/REPE, 2 REPNE); a 64-bit immediate or absolute offset fills both last fields. Vector operations have an immediate
+ * of their own: see the IMMEDIATE constants; the source byte of a gather is the index register.
  *
  * Answers to: AMD64 manual volume 3, chapter 1. Called by blocks.ts.
  */
 import * as L from './generated/layout';
-import { ROWS, ROW_BYTES, OPCODE_FIRST, OPCODE_COUNT, CANDIDATES, HOT_OPERATION } from './generated/tables';
+import { ROWS, ROW_BYTES, OPCODE_FIRST, OPCODE_COUNT, CANDIDATES, HOT_FORMS, HOT_OPERATION } from './generated/tables';
 import { Operation } from './generated/operations';
-import { vp, MODE_64, MODE_16, RSP, RBP } from './state';
+import { vp, MODE_64, MODE_16, MODE_PROTECTED, RSP, RBP } from './state';
 
 export const GENERAL_BASE: u32 = 1024;
 
@@ -24,6 +25,20 @@ export const FORM_RI: u32 = 4;
 export const FORM_RM: u32 = 5;
 export const FORM_MR: u32 = 6;
 export const FORM_MI: u32 = 7;
+
+/** Immediate of vector and VEX operations, above the immediate byte and, from bit 8 on, the bytes of the operand in memory. */
+export const IMMEDIATE_ALIGNED: u32 = 0x10000;
+/** Extensions only: the destination is a general register, the source is, RFLAGS are written. */
+export const IMMEDIATE_TO_GENERAL: u32 = 0x20000;
+export const IMMEDIATE_FROM_GENERAL: u32 = 0x40000;
+export const IMMEDIATE_FLAGS: u32 = 0x80000;
+/** VEX.vvvv. */
+export const IMMEDIATE_REGISTER_SHIFT: u32 = 20;
+/** VEX.L and VEX.W; the encoding is VEX; the operand in memory grows with the vector. */
+export const IMMEDIATE_256: u32 = 0x1000000;
+export const IMMEDIATE_W: u32 = 0x2000000;
+export const IMMEDIATE_VEX: u32 = 0x4000000;
+export const IMMEDIATE_SCALED: u32 = 0x8000000;
 
 /** What decodeInstruction found besides the operation. */
 export let decodedLength: u32 = 0;
@@ -98,7 +113,42 @@ export function decodeInstruction(p: usize, available: u32, out: usize, start: u
   }
 
   let opcode = byte;
-  if (byte == 0x0f) {
+  // VEX: bits 0-3 the register, 4 L, 5 W, 6 that there is one.
+  let vex: u32 = 0;
+  if ((byte & 0xfe) == 0xc4 && (mode & MODE_PROTECTED) != 0) {
+    if (at >= limit) return tooMany;
+    const payload = <u32>load<u8>(at);
+    // Outside 64-bit mode a ModRM byte of LES or LDS with a register is what makes it VEX.
+    if (is64 || payload >= 0xc0) {
+      if (operand16 || lock || repeat != 0 || rex != 0) {
+        decodedLength = <u32>(at - p);
+        return undefinedOperation(out, start + decodedLength);
+      }
+      at++;
+      let last = payload;
+      let map: u32 = 1;
+      if (byte == 0xc4) {
+        if (at >= limit) return tooMany;
+        last = <u32>load<u8>(at++);
+        map = payload & 31;
+        if (is64) rex = 0x40 | ((payload >> 5) ^ 7) | ((last >> 4) & 8);
+        vex = (last & 0x80) >> 2;
+      } else if (is64) rex = 0x40 | (((payload >> 5) ^ 4) & 4);
+      vex |= 0x40 | (((last >> 3) & 15) ^ 15) | ((last << 2) & 0x10);
+      if (!is64) vex &= ~8;
+      const pp = last & 3;
+      operand16 = pp == 1;
+      repeat = pp == 2 ? 1 : pp == 3 ? 2 : 0;
+      if (at >= limit) return tooMany;
+      const code = <u32>load<u8>(at++);
+      if (map == 0 || map > 3) {
+        decodedLength = <u32>(at - p);
+        return undefinedOperation(out, start + decodedLength);
+      }
+      opcode = (map + 3) * 256 + code;
+    }
+  }
+  if (opcode == 0x0f) {
     if (at >= limit) return tooMany;
     byte = load<u8>(at++);
     opcode = 256 + byte;
@@ -109,6 +159,7 @@ export function decodeInstruction(p: usize, available: u32, out: usize, start: u
   }
 
   // Choose the row.
+  const absent = load<u64>(L.SHARED + L.SHARED_ABSENT_FEATURES);
   const count = <u32>load<u8>(OPCODE_COUNT + opcode);
   let candidate = CANDIDATES + (<u32>load<u16>(OPCODE_FIRST + opcode * 2) << 1);
   let row: usize = 0;
@@ -125,6 +176,17 @@ export function decodeInstruction(p: usize, available: u32, out: usize, start: u
       if (rule == 4 && repeat != 2) continue;
       if (rule == 5 && repeat != 0) continue;
     }
+    const feature = <u64>((vex & 0x10) != 0 ? load<u8>(r, 22) : load<u8>(r, 21));
+    if (feature != 0 && ((absent >> (feature - 1)) & 1) != 0) continue;
+    const vexRule = <u32>load<u8>(r, 20);
+    if (vexRule != 0 || vex != 0) {
+      const length = vexRule & 3;
+      if (length == 1 && (vex & 0x10) != 0) continue;
+      if (length == 2 && (vex & 0x10) == 0) continue;
+      if ((vexRule & 4) != 0 && (vex & 0x20) != 0) continue;
+      if ((vexRule & 8) != 0 && (vex & 0x20) == 0) continue;
+      if ((vexRule & 0x10) == 0 && (vex & 15) != 0) continue;
+    }
     const modeRule = load<u8>(r, 4);
     if (modeRule == 1 && is64) continue;
     if (modeRule == 2 && !is64) continue;
@@ -140,6 +202,8 @@ export function decodeInstruction(p: usize, available: u32, out: usize, start: u
       const modRule = load<u8>(r, 2);
       if (modRule == 1 && !isRegister) continue;
       if (modRule == 2 && isRegister) continue;
+      // The index vector of a gather is in a SIB byte.
+      if ((vexRule & 0x20) != 0 && ((modrm & 7) != 4 || (!is64 && ((mode & MODE_16) != 0) != address67))) continue;
       const rmRule = load<u8>(r, 3);
       if (rmRule != 0xff && rmRule != (modrm & 7)) continue;
     } else if (opcode == 0x90 && (rex & 1) != 0 && load<u16>(r, 12) == Operation.NOP * 8) continue;
@@ -156,6 +220,8 @@ export function decodeInstruction(p: usize, available: u32, out: usize, start: u
   const usesModrm = load<u8>(row, 5) != 0;
   const rule = load<u8>(row);
   const w = (rex & 8) != 0;
+  const vsib = (load<u8>(row, 20) & 0x20) != 0;
+  let vectorIndex: u32 = 0;
 
   // Operand size.
   let size: u32 = 0;
@@ -218,7 +284,10 @@ export function decodeInstruction(p: usize, available: u32, out: usize, start: u
           if (at >= limit) return tooMany;
           const sib = <u32>load<u8>(at++);
           const indexNumber = ((sib >> 3) & 7) | ((rex & 2) << 2);
-          if (indexNumber != 4) {
+          if (vsib) {
+            vectorIndex = indexNumber;
+            scale = sib >> 6;
+          } else if (indexNumber != 4) {
             index = indexNumber * 8;
             scale = sib >> 6;
           }
@@ -376,17 +445,25 @@ export function decodeInstruction(p: usize, available: u32, out: usize, start: u
   const form = <u32>load<u16>(row + (memory ? 14 : 12));
   // Vector rows carry the memory operand's width, whether it must be aligned, and the general operand's width.
   if (attributes & 16) {
-    immediate |= (<i64>load<u8>(row, 18) << 8) | (<i64>load<u8>(row, 19) << 16);
+    const general = <u32>load<u8>(row, 23);
+    const scaled = (load<u8>(row, 18) & 0x40) != 0;
+    // A length that is ignored is 128.
+    if ((load<u8>(row, 20) & 3) == 3) vex &= ~0x10;
+    const bytes = scaled && (vex & 0x10) != 0 ? (<u32>load<u8>(row, 18) & 0x3f) << 1 : <u32>load<u8>(row, 18) & 0x3f;
+    immediate |= (<i64>bytes << 8) | (<i64>load<u8>(row, 19) << 16) | (<i64>(general & 7) << 17);
+    if (scaled && general != 0) immediate |= <i64>IMMEDIATE_SCALED;
     if (memory) immediate |= <i64>1 << 31;
     if (size == 3 && sizeCode == 5) immediate |= <i64>1 << 30;
   }
   // x87: the opcode as the unit's last-opcode register has it.
   if (attributes & 32) immediate = <i64>(((opcode & 7) << 8) | modrm);
+  if (vex != 0) immediate |= <i64>(((vex & 15) << IMMEDIATE_REGISTER_SHIFT) | ((vex & 0x70) << 20));
+  if (vsib) places = (places & 0xff) | (vectorIndex << 12);
   if (attributes & 4) places = (places & 0xff) | (repeat << 8);
   const shape = form & 7;
   if (memory && (shape == FORM_M || shape == FORM_MR || shape == FORM_MI)) places = (places & 0xff00) | (lock ? 1 : 0);
 
-  let number = <u32>load<u16>(HOT_OPERATION + ((form << 2) + size) * 2);
+  let number = form < HOT_FORMS ? <u32>load<u16>(HOT_OPERATION + ((form << 2) + size) * 2) : 0;
   if (lock || number == 0 || (isJump && !is64)) number = GENERAL_BASE + form;
   store<u16>(out, <u16>number);
   store<u16>(out, <u16>places, 2);

@@ -8,7 +8,7 @@
  */
 import * as L from './generated/layout';
 import { Operation } from './generated/operations';
-import { MMX_VECTOR } from './generated/tables';
+import { NAMESAKE } from './generated/tables';
 import { vp, getRegister, CR0_EM, CR0_TS, CR4_OSXMMEXCPT, VECTOR_GP, VECTOR_MF, VECTOR_NM, VECTOR_UD, VECTOR_XM, RDI } from './state';
 import { readPointer, writePointer, commitIfPending, effectiveAddress, specialAddress } from './memory';
 import { fault, raiseAt, putRegister } from './operands';
@@ -154,7 +154,7 @@ function move(u: usize, form: u32): usize {
 export function executeMmx(u: usize, number: u32): usize {
   const operation = number >> 3;
   const form = number & 7;
-  if (load<u16>(MMX_VECTOR + operation * 2) == 0 && !special(operation)) return 0;
+  if (load<u16>(NAMESAKE + operation * 2) == 0 && !special(operation)) return 0;
   const cr0 = load<u64>(vp, L.CR0);
   if (cr0 & CR0_EM) return raiseAt(u, VECTOR_UD, 0);
   if (cr0 & CR0_TS) return raiseAt(u, VECTOR_NM, 0);
@@ -211,7 +211,7 @@ export function executeMmx(u: usize, number: u32): usize {
   }
 
   // The namesakes of SSE2.
-  const vector = <u32>load<u16>(MMX_VECTOR + operation * 2) - 1;
+  const vector = <u32>load<u16>(NAMESAKE + operation * 2) - 1;
   if (!fetchSource(u, form, (immediate >> 8) & 0xff)) return fault(u);
   const at = <u32>load<u8>(u, 2);
   if (operation == Operation.MMX_PMOVMSKB) {

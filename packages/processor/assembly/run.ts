@@ -22,6 +22,8 @@ import { executeString } from './strings';
 import { executeFpu, executeVector } from './vector-execute';
 import { executeMmx } from './mmx';
 import { executeX87 } from './x87-execute';
+import { executeExtension } from './extended';
+import { FIRST_EXTENSION } from './generated/tables';
 import { deliverFault, deliverInterrupt } from './interrupts';
 import { takeAddressFault, isCanonical } from './memory';
 import { flushAll } from './tlb';
@@ -260,6 +262,7 @@ export function poll(): usize {
 export function executeOther(u: usize, number: u32): usize {
   const general = number - GENERAL_BASE;
   const operation = general >> 3;
+  if (operation >= FIRST_EXTENSION) return executeExtension(u, general);
   switch (operation) {
     case Operation.MOVS:
     case Operation.STOS:

@@ -8,7 +8,8 @@
 import * as L from './generated/layout';
 import { vp, MODE_64, MODE_LONG, MODE_PROTECTED, NO_VECTOR } from './state';
 import { executeOther } from './run';
-import { GENERAL_BASE, decodeInstruction, decodedLength } from './decoder';
+import { FIRST_EXTENSION } from './generated/tables';
+import { FORM_MR, GENERAL_BASE, decodeInstruction, decodedLength } from './decoder';
 import { Operation } from './generated/operations';
 import { ACCESS_READ, walk, walkedGpa } from './page-walk';
 import { effectiveAddress, isWriteCached, mayExecute, takeAddressFault } from './memory';
@@ -55,12 +56,14 @@ export function describeCode(block: usize, gpa: f64): bool {
 }
 
 /** A store whose page has no write entry in the TLB: it may hold code, the region's own too. */
-function mayChangeCode(u: usize, operation: u32): bool {
-  if (operation != Operation.X87_STORE && operation != Operation.FNSTCW && operation != Operation.FNSTSW) return false;
+function mayChangeCode(u: usize, number: u32): bool {
+  const operation = number >> 3;
+  const extension = operation >= FIRST_EXTENSION && (number & 7) == FORM_MR;
+  if (!extension && operation != Operation.X87_STORE && operation != Operation.FNSTCW && operation != Operation.FNSTSW) return false;
   const address = effectiveAddress(u);
   const page = address & ~0xfff;
-  // Ten bytes are the most that one of them stores.
-  return !isWriteCached(page) || (((address + 9) & ~0xfff) != page && !isWriteCached(page + 0x1000));
+  // Thirty-two bytes are the most that one of them stores.
+  return !isWriteCached(page) || (((address + 31) & ~0xfff) != page && !isWriteCached(page + 0x1000));
 }
 
 /**
@@ -69,11 +72,8 @@ function mayChangeCode(u: usize, operation: u32): bool {
  */
 export function execute(u: usize): usize {
   const number = <u32>load<u16>(u);
-  if (mayChangeCode(u, (number - GENERAL_BASE) >> 3)) {
-    store<u64>(vp, load<u64>(vp, L.RIP_BASE), L.RIP);
-    store<i32>(vp, load<i32>(vp, L.BUDGET) + 1, L.BUDGET);
-    return leaveOperation(L.LEAVE_INTERPRET);
-  }
+  const general = number - GENERAL_BASE;
+  if (mayChangeCode(u, general)) return interpreted();
   const next = executeOther(u, number);
   if (next == u + 16) return 0;
   if (next == leaveOperation(LEAVE_GO)) {
@@ -85,11 +85,15 @@ export function execute(u: usize): usize {
     // Nothing has been done: the interpreter comes to the same end, and knows the instruction that raised it.
     takeAddressFault();
     store<u32>(vp, NO_VECTOR, L.FAULT_VECTOR);
-    store<u64>(vp, load<u64>(vp, L.RIP_BASE), L.RIP);
-    store<i32>(vp, load<i32>(vp, L.BUDGET) + 1, L.BUDGET);
-    return leaveOperation(L.LEAVE_INTERPRET);
+    return interpreted();
   }
   return next;
+}
+/** Leaves for the interpreter at the region's current instruction. */
+function interpreted(): usize {
+  store<u64>(vp, load<u64>(vp, L.RIP_BASE), L.RIP);
+  store<i32>(vp, load<i32>(vp, L.BUDGET) + 1, L.BUDGET);
+  return leaveOperation(L.LEAVE_INTERPRET);
 }
 
 export function findBlock(gpa: f64): usize {

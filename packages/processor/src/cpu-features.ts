@@ -1,16 +1,40 @@
 /**
  * The processor's features by name, for taking some of them away from what CPUID tells (`--cpu-features`): a table.
  *
- * Names are those of Linux's /proc/cpuinfo. The instructions themselves stay: a guest that does not ask CPUID still finds them, as with
- * Hyper-V's own processor compatibility settings. Called by: vmwp, and through it the command line.
+ * Names are those of Linux's /proc/cpuinfo. Where rows of the instruction table name a feature, its instructions go with it: they are #UD
+ * exactly when CPUID does not tell of them. Called by: vmwp, through it the command line, and the build of the decoder's tables.
  */
 import type { CpuidEntry } from '@plinth/hypervisor';
 
 type Register = 'eax' | 'ebx' | 'ecx' | 'edx';
-type Place = readonly [leaf: number, register: Register, bit: number];
+type Place = readonly [leaf: number, register: Register, bit: number, subleaf?: number];
 
-/** Features that a guest can do without; some stand in two leaves. */
+/** Features that a guest can do without; some stand in two leaves. Rows of the instruction table name those that they need. */
 const FEATURES = {
+  pni: [[1, 'ecx', 0]],
+  pclmulqdq: [[1, 'ecx', 1]],
+  ssse3: [[1, 'ecx', 9]],
+  fma: [[1, 'ecx', 12]],
+  sse4_1: [[1, 'ecx', 19]],
+  sse4_2: [[1, 'ecx', 20]],
+  movbe: [[1, 'ecx', 22]],
+  aes: [[1, 'ecx', 25]],
+  avx: [[1, 'ecx', 28]],
+  f16c: [[1, 'ecx', 29]],
+  bmi1: [[7, 'ebx', 3]],
+  avx2: [[7, 'ebx', 5]],
+  bmi2: [[7, 'ebx', 8]],
+  rdseed: [[7, 'ebx', 18]],
+  adx: [[7, 'ebx', 19]],
+  clflushopt: [[7, 'ebx', 23]],
+  clwb: [[7, 'ebx', 24]],
+  sha_ni: [[7, 'ebx', 29]],
+  pku: [[7, 'ecx', 3]],
+  rdpid: [[7, 'ecx', 22]],
+  abm: [[0x80000001, 'ecx', 5]],
+  xsaveopt: [[0xd, 'eax', 0, 1]],
+  xsavec: [[0xd, 'eax', 1, 1]],
+  xsaves: [[0xd, 'eax', 3, 1]],
   hypervisor: [[1, 'ecx', 31]],
   cx16: [[1, 'ecx', 13]],
   pcid: [[1, 'ecx', 17]],
@@ -45,10 +69,22 @@ export function withoutFeatures(entries: readonly CpuidEntry[], features: readon
   const places: readonly Place[] = features.flatMap((feature): readonly Place[] => FEATURES[feature]);
   return entries.map((entry) => {
     const changed: Record<Register, number> = { eax: entry.eax, ebx: entry.ebx, ecx: entry.ecx, edx: entry.edx };
-    for (const [leaf, register, bit] of places) {
-      if (leaf === entry.leaf && (entry.subleaf ?? 0) === 0)
+    for (const [leaf, register, bit, subleaf = 0] of places) {
+      if (leaf === entry.leaf && (entry.subleaf ?? 0) === subleaf)
         changed[register] = (changed[register] & ~(1 << bit)) >>> 0;
     }
     return { ...entry, ...changed };
   });
+}
+
+/** Features that a CPUID table does not tell of, as bits in the order of CPU_FEATURES: SHARED.absentFeatures. */
+export function absentFeatures(entries: readonly CpuidEntry[]): bigint {
+  const present = ([leaf, register, bit, subleaf = 0]: Place): boolean =>
+    entries.some(
+      (entry) => entry.leaf === leaf && (entry.subleaf ?? subleaf) === subleaf && ((entry[register] >>> bit) & 1) === 1,
+    );
+  return Object.values(FEATURES).reduce<bigint>(
+    (mask, places: readonly Place[], index) => (places.every(present) ? mask : mask | (1n << BigInt(index))),
+    0n,
+  );
 }

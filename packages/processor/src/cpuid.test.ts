@@ -5,6 +5,7 @@
  * Bits and encodings: AMD64 manual volume 3, appendices D and E; Intel SDM volume 2.
  */
 import { describe, expect, it } from 'vitest';
+import { absentFeatures, CPU_FEATURES, type CpuFeature, withoutFeatures } from './cpu-features.ts';
 import { defaultCpuid } from './cpuid.ts';
 import { INSTRUCTIONS } from './table/index.ts';
 import { TinyMachine, type TinyMode } from './testing/tiny-machine.ts';
@@ -116,6 +117,9 @@ const SAMPLES: readonly (readonly [name: string, place: Place, code: readonly nu
   ['MCOMMIT', EIGHT_EBX(8), [0xf3, 0x0f, 0x01, 0xfa]],
 ];
 
+/** Features of which CPUID does not tell yet, as some of their instructions are missing. */
+const UNFINISHED: readonly CpuFeature[] = ['sse4_2'];
+
 /** Feature bits without an instruction of their own: what the other tests and the guests use. */
 const WITHOUT_INSTRUCTIONS: readonly (readonly [name: string, place: Place])[] = [
   ...(['DE', 'PSE', undefined, undefined, 'PAE', 'MCE', undefined, 'APIC'] as const).flatMap((name, index) =>
@@ -131,6 +135,7 @@ const WITHOUT_INSTRUCTIONS: readonly (readonly [name: string, place: Place])[] =
   ['x2APIC', ONE_ECX(21)],
   ['TSC deadline', ONE_ECX(24)],
   ['hypervisor present', ONE_ECX(31)],
+  ['LZCNT, which is BSR without it', EXTENDED_ECX(5)],
   ['TSC_ADJUST', SEVEN_EBX(1)],
   ['SMEP', SEVEN_EBX(7)],
   ['ERMS', SEVEN_EBX(9)],
@@ -141,8 +146,21 @@ const WITHOUT_INSTRUCTIONS: readonly (readonly [name: string, place: Place])[] =
   ['long mode', EXTENDED_EDX(29)],
 ];
 
-function execute(code: readonly number[], mode: TinyMode = 'long'): string {
-  const machine = new TinyMachine(mode);
+/** The feature that rows of the instruction table need, by its bit. */
+function featureAt(place: Place): CpuFeature | undefined {
+  const named = new Set(INSTRUCTIONS.map(({ feature }) => feature));
+  return CPU_FEATURES.find(
+    (feature) =>
+      named.has(feature) &&
+      withoutFeatures(table, [feature]).some((entry, at) => {
+        const [leaf, register, bit] = place;
+        return entry.leaf === leaf && ((entry[register] ^ (table[at]?.[register] ?? 0)) >>> bit) & 1;
+      }),
+  );
+}
+
+function execute(code: readonly number[], mode: TinyMode = 'long', absent: readonly CpuFeature[] = []): string {
+  const machine = new TinyMachine(mode, { absent });
   machine.set('Cr4', 0x10600n);
   // EFER.SCE leads SYSCALL to LSTAR, where the handler of vector 0x90 halts: not #UD.
   const registers = { Rbx: MEMORY, Rcx: 0x10n, Rax: 0n, Rdx: 0n, Lstar: 0x3900n, Star: 0x8_0000_0000n };
@@ -160,14 +178,24 @@ describe('instructions of extensions', () => {
     expect(execute([0x0f, 0x34], 'flat')).toBe('#GP(0x0)');
   });
   it('LZCNT and TZCNT are BSR and BSF where they do not exist', () => {
-    const machine = new TinyMachine('long');
     const registers = { Rcx: 0x50n };
-    expect(advertised(EXTENDED_ECX(5))).toBe(false);
-    expect(machine.run([0xf3, 0x0f, 0xbd, 0xc1], { registers }).what).toBe('done');
-    expect(machine.register('Rax')).toBe(6n);
-    expect(machine.run([0xf3, 0x0f, 0xbc, 0xc1], { registers }).what).toBe('done');
-    expect(machine.register('Rax')).toBe(4n);
+    const bits = (absent: readonly CpuFeature[]): readonly bigint[] => {
+      const machine = new TinyMachine('long', { absent });
+      return [0xbd, 0xbc].map((opcode) => {
+        expect(machine.run([0xf3, 0x0f, opcode, 0xc1], { registers }).what).toBe('done');
+        return machine.register('Rax');
+      });
+    };
+    expect(bits([])).toEqual([25n, 4n]);
+    expect(bits(['abm', 'bmi1'])).toEqual([6n, 4n]);
   });
+  it.each(SAMPLES.filter(([, place]) => advertised(place) && featureAt(place) !== undefined))(
+    '%s is #UD when its feature is taken away',
+    (_, place, code) => {
+      const feature = featureAt(place);
+      expect(execute(code, 'long', feature === undefined ? [] : [feature])).toBe('#UD');
+    },
+  );
 });
 
 describe('the table of CPUID', () => {
@@ -220,19 +248,15 @@ describe('the table of CPUID', () => {
     expect(advertised(place)).toBe(true);
   });
   it('tells every feature that rows of the instruction table name', () => {
-    const places: Readonly<Record<string, Place>> = {
-      popcnt: ONE_ECX(23),
-      cx8: ONE_EDX(8),
-      rdrand: ONE_ECX(30),
-      fsgsbase: SEVEN_EBX(0),
-      xsave: ONE_ECX(26),
-    };
-    for (const { name, feature } of INSTRUCTIONS) {
-      if (feature === undefined) continue;
-      const place = places[feature];
-      expect(place, `${name}: feature=${feature}`).toBeDefined();
-      if (place !== undefined) expect(advertised(place), name).toBe(true);
-    }
+    const named = new Set(INSTRUCTIONS.flatMap(({ feature }) => (feature === undefined ? [] : [feature])));
+    // Every processor has CMPXCHG8B.
+    named.delete('cx8');
+    expect([...named].filter((feature) => !CPU_FEATURES.some((known) => known === feature))).toEqual([]);
+    const absent = absentFeatures(table);
+    const missing = CPU_FEATURES.filter(
+      (feature, index) => named.has(feature) && (absent >> BigInt(index)) % 2n === 1n,
+    );
+    expect(missing).toEqual(UNFINISHED);
   });
   it('is what the CPUID instruction answers', () => {
     const machine = new TinyMachine('long');

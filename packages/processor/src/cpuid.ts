@@ -18,18 +18,18 @@ const bit = (...numbers: readonly number[]): number =>
 
 /** Leaf 1 EDX: FPU DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2. MCA has no banks. */
 const LEAF_1_EDX = bit(0, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 19, 23, 24, 25, 26);
-/** Leaf 1 ECX: CX16 PCID x2APIC POPCNT TSC-deadline XSAVE RDRAND hypervisor. OSXSAVE follows CR4. */
-const LEAF_1_ECX = bit(13, 17, 21, 23, 24, 26, 30, 31);
-/** Leaf 7 EBX: FSGSBASE TSC_ADJUST SMEP ERMS INVPCID SMAP. */
-const LEAF_7_EBX = bit(0, 1, 7, 9, 10, 20);
-/** Leaf 7 ECX: UMIP. */
-const LEAF_7_ECX = bit(2);
+/** Leaf 1 ECX: CX16 PCID x2APIC MOVBE POPCNT TSC-deadline XSAVE RDRAND hypervisor. OSXSAVE follows CR4. */
+const LEAF_1_ECX = bit(13, 17, 21, 22, 23, 24, 26, 30, 31);
+/** Leaf 7 EBX: FSGSBASE TSC_ADJUST BMI1 SMEP BMI2 ERMS INVPCID RDSEED ADX SMAP CLFLUSHOPT CLWB. */
+const LEAF_7_EBX = bit(0, 1, 3, 7, 8, 9, 10, 18, 19, 20, 23, 24);
+/** Leaf 7 ECX: UMIP RDPID. */
+const LEAF_7_ECX = bit(2, 22);
 /** Leaf 7 EDX: FSRM. */
 const LEAF_7_EDX = bit(4);
 /** 8000_0001 EDX: SYSCALL NX PAGE1GB RDTSCP LM, and what leaf 1 also says. */
 const EXTENDED_EDX = bit(0, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15, 16, 17, 23, 24) | bit(11, 20, 26, 27, 29);
-/** 8000_0001 ECX: LAHF/SAHF in long mode, AltMovCr8 left out (needs a LOCK form), 3DNow prefetch. */
-const EXTENDED_ECX = bit(0, 8);
+/** 8000_0001 ECX: LAHF/SAHF in long mode, LZCNT, 3DNow prefetch; AltMovCr8 left out (needs a LOCK form). */
+const EXTENDED_ECX = bit(0, 5, 8);
 /** 8000_0007 EDX: invariant TSC. */
 const POWER_EDX = bit(8);
 /** 8000_0008 EBX: error pointers always saved and restored (FXSAVE), SSB_NO, BTC_NO. */

@@ -25,6 +25,7 @@ import {
   VECTOR_REGISTERS,
 } from '@plinth/hypervisor';
 import type { OperationNames } from './build/operation-names.ts';
+import { tellAbsentFeatures } from './absent-features.ts';
 import { kickProcessor, requestInterrupt } from './interrupt-request.ts';
 import { PROCESSOR_FIELD_PLACES } from './saved-processor.ts';
 import { SEGMENT, SEGMENT_BYTES, STATE } from './state-layout.ts';
@@ -441,6 +442,7 @@ export function createSoftwareProcessor(
   module: WebAssembly.Module,
   options: SoftwareProcessorOptions,
 ): SoftwareProcessor {
+  tellAbsentFeatures(options.memory.buffer);
   return new SoftwareProcessor(module, options);
 }
 export type { SoftwareProcessor };

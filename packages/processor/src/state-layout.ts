@@ -138,6 +138,8 @@ export const STATE = {
   APIC_EOI_NOTICE: 0x1440,
   /** Pre-made operations {DELIVER, RESYNC, EXIT}, 16 bytes each. */
   LEAVE_OPERATIONS: 0x1500,
+  /** Six vectors of 32 bytes while a VEX operation is executed. */
+  VECTOR_TEMPORARY: 0x1740,
   /** TLB sets: see assembly/tlb.ts. */
   TLB_SETS: 0x10000,
   /** Jump cache: 4096 x u32 block addresses. */
@@ -156,10 +158,10 @@ export const STATE = {
   TRANSLATOR: 0x260000,
   TRANSLATOR_CODE: 0x262000,
   /** u32 by operation number: how often a region was left because its next instruction has no translation; how often by a side exit. */
-  UNTRANSLATED_COUNTS: 0x268000,
-  SIDE_EXIT_COUNTS: 0x270000,
+  UNTRANSLATED_COUNTS: 0x270000,
+  SIDE_EXIT_COUNTS: 0x280000,
   /** Decoded code. */
-  ARENA: 0x280000,
+  ARENA: 0x290000,
   ARENA_END: 0x1600000,
   /** Operations by which translated regions leave; the translator's. */
   REGION_EXITS: 0x1600000,

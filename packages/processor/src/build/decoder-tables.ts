@@ -4,11 +4,20 @@
  * A row record has ROW_BYTES bytes; see the writes below for its fields. An operation number in a record is
  * `operation * 8 + form`; the form says where destination and source are.
  */
-import { INSTRUCTIONS, type InstructionRow, type Operand } from '../table/index.ts';
+import { CPU_FEATURES } from '../cpu-features.ts';
+import {
+  FIRST_EXTENSION_OPERATION,
+  INSTRUCTIONS,
+  type InstructionRow,
+  type Operand,
+  operandsOfModrm,
+} from '../table/index.ts';
 import { FORM, type FormName } from './forms.ts';
 import { HOT_OPERATIONS } from './hot-operations.ts';
 
 const ROW_BYTES = 24;
+/** Four maps of opcodes, and three of VEX. */
+const OPCODES = 7 * 256;
 
 const PREFIX = { any: 0, NP: 1, '66': 2, F3: 3, F2: 4, NP66: 5 } as const;
 const SIZE: Readonly<Record<string, number>> = { b: 0, w: 1, d: 2, q: 3, v: 4, y: 5 };
@@ -51,7 +60,7 @@ const IMMEDIATE = {
 const SEGMENTS = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'];
 const ATTRIBUTE = { lock: 1, end: 2, rep: 4, registerForm: 8, vector: 16, x87: 32 } as const;
 
-const isImmediate = (operand: Operand): boolean => 'IsJOA'.includes(operand.kind) || operand.kind === 'one';
+const isImmediate = (operand: Operand): boolean => 'IsJOAL'.includes(operand.kind) || operand.kind === 'one';
 const canBeMemory = (operand: Operand): boolean => 'EMWQ'.includes(operand.kind);
 
 function placeOf(operand: Operand | undefined): number {
@@ -95,7 +104,7 @@ function placeOf(operand: Operand | undefined): number {
 
 /** The form of a row when its ModRM operand is a register, and when it is memory. */
 export function formsOf(row: InstructionRow): { readonly register: FormName; readonly memory: FormName } {
-  const [first, second] = row.operands;
+  const [first, second] = operandsOfModrm(row);
   if (first === undefined || (isImmediate(first) && second === undefined)) return { register: 'N', memory: 'N' };
   if (first.kind === 'O' || second?.kind === 'O' || first.kind === 'I') return { register: 'N', memory: 'N' };
   const letter = (operand: Operand, memory: boolean): string =>
@@ -112,7 +121,7 @@ function sizeOf(row: InstructionRow): number {
     if (operand.kind === 'fixed') {
       if (operand.width === 'AL') return 0;
       if (operand.width === 'rAX') return 4;
-    } else if ('EGZMRCD'.includes(operand.kind)) {
+    } else if ('EGZMRCDB'.includes(operand.kind)) {
       const size = SIZE[operand.width];
       if (size !== undefined) return size;
     }
@@ -133,15 +142,56 @@ function immediateOf(row: InstructionRow): number {
   return { b: IMMEDIATE.Ib, w: IMMEDIATE.Iw, z: IMMEDIATE.Iz, v: IMMEDIATE.Iv }[first.width] ?? IMMEDIATE.Ib;
 }
 
-const VECTOR_BYTES: Readonly<Record<string, number>> = { b: 1, w: 2, d: 4, q: 8, x: 16 };
+/** Bytes of a vector row's operand in memory; SCALED: twice as many with a 256-bit vector. */
+const SCALED = 0x40;
+const VECTOR_BYTES: Readonly<Record<string, number>> = {
+  b: 1,
+  w: 2,
+  d: 4,
+  q: 8,
+  o: 16,
+  x: 16 | SCALED,
+  h: 8 | SCALED,
+  f: 4 | SCALED,
+  e: 2 | SCALED,
+};
+const VEX_LENGTH = { any: 0, '128': 1, '256': 2, ignored: 3 } as const;
+/** Of the extensions' vector rows: the destination is a general register, the source is, RFLAGS are written. */
+const GENERAL = { destination: 1, source: 2, flags: 4 } as const;
+
+const firstExtension = INSTRUCTIONS.findIndex((row) => row.operation === FIRST_EXTENSION_OPERATION);
+const featureOf = (name: string | undefined): number => CPU_FEATURES.findIndex((feature) => feature === name) + 1;
+
+/** What only extensions have: VEX fields, features, and what vector rows do with general registers. */
+function extensionFields(row: InstructionRow, bytes: Uint8Array): void {
+  const { vex, attributes } = row;
+  bytes[21] = featureOf(row.feature);
+  bytes[22] = featureOf(vex?.wideFeature ?? row.feature);
+  if (row.id < firstExtension) return;
+  const [first, second] = operandsOfModrm(row);
+  bytes[23] =
+    ('GE'.includes(first?.kind ?? '-') ? GENERAL.destination : 0) |
+    (second?.kind === 'E' ? GENERAL.source : 0) |
+    (row.flagsWritten !== 0 ? GENERAL.flags : 0) |
+    // Marks the row as an extension's.
+    0x80;
+  if (vex === undefined) return;
+  bytes[20] =
+    VEX_LENGTH[vex.length] |
+    (vex.w === undefined ? 0 : 4 << vex.w) |
+    (vex.register ? 0x10 : 0) |
+    (attributes.has('vsib') ? 0x20 : 0);
+}
 
 function record(row: InstructionRow, operations: readonly string[]): Uint8Array {
   const bytes = new Uint8Array(ROW_BYTES);
   const view = new DataView(bytes.buffer);
   const forms = formsOf(row);
   const operation = operations.indexOf(row.operation);
-  const vector = row.operands.some((operand) => 'VWUPQN'.includes(operand.kind));
-  const memoryOperand = row.operands.find((operand) => 'WMUQ'.includes(operand.kind));
+  const vector = row.operands.some((operand) => 'VWUHPQN'.includes(operand.kind));
+  const memoryOperand =
+    row.operands.find((operand) => 'WMUQ'.includes(operand.kind)) ?? row.operands.find(({ kind }) => kind === 'E');
+  const memoryWidth = [...row.attributes].find((word) => word.startsWith('m='))?.slice(2) ?? memoryOperand?.width ?? '';
   bytes[0] = PREFIX[row.prefix];
   bytes[1] = row.digit ?? 0xff;
   bytes[2] = row.mod === 'reg' ? 1 : row.mod === 'mem' ? 2 : 0;
@@ -150,8 +200,9 @@ function record(row: InstructionRow, operations: readonly string[]): Uint8Array 
   bytes[5] = row.modrm ? 1 : 0;
   bytes[6] = sizeOf(row);
   bytes[7] = row.attributes.has('d64') ? 1 : row.attributes.has('f64') ? 2 : 0;
-  bytes[8] = placeOf(row.operands[0]);
-  bytes[9] = placeOf(row.operands[1]);
+  const [first, second] = operandsOfModrm(row);
+  bytes[8] = placeOf(first);
+  bytes[9] = placeOf(second);
   bytes[10] = immediateOf(row);
   bytes[11] =
     (row.attributes.has('lock') ? ATTRIBUTE.lock : 0) |
@@ -163,8 +214,9 @@ function record(row: InstructionRow, operations: readonly string[]): Uint8Array 
   view.setUint16(12, operation * 8 + FORM[forms.register], true);
   view.setUint16(14, operation * 8 + FORM[forms.memory], true);
   view.setUint16(16, row.id, true);
-  bytes[18] = VECTOR_BYTES[memoryOperand?.width ?? ''] ?? 0;
+  bytes[18] = VECTOR_BYTES[memoryWidth] ?? 0;
   bytes[19] = row.attributes.has('aligned') ? 1 : 0;
+  extensionFields(row, bytes);
   return bytes;
 }
 
@@ -172,23 +224,26 @@ function dataSegment(name: string, bytes: Uint8Array): string {
   return `export const ${name}: usize = memory.data<u8>([${bytes.join(',')}]);\n`;
 }
 
-/** Per operation: one more than the vector operation that an MMX operation of its name does on 64 bits; 0 for others. */
-function mmxOperations(operations: readonly string[]): Uint16Array {
-  return Uint16Array.from(operations, (name) => (name.startsWith('MMX_') ? operations.indexOf(name.slice(4)) + 1 : 0));
+/**
+ * Per operation: one more than the vector operation that an MMX or VEX operation of its name does on 64 bits, or on each 128 bits; 0 for
+ * others.
+ */
+function namesakes(operations: readonly string[]): Uint16Array {
+  return Uint16Array.from(operations, (name) => (/^(MMX|VEX)_/.test(name) ? operations.indexOf(name.slice(4)) + 1 : 0));
 }
 
 /** @returns AssemblyScript source with ROWS, OPCODE_FIRST, OPCODE_COUNT, CANDIDATES and HOT_OPERATION. */
 export function decoderTables(operations: readonly string[]): string {
   const rows = new Uint8Array(INSTRUCTIONS.length * ROW_BYTES);
   for (const row of INSTRUCTIONS) rows.set(record(row, operations), row.id * ROW_BYTES);
-  const lists: number[][] = Array.from({ length: 1024 }, () => []);
+  const lists: number[][] = Array.from({ length: OPCODES }, () => []);
   for (const row of INSTRUCTIONS) {
     for (let register = 0; register < (row.registerInOpcode ? 8 : 1); register++) {
-      lists[row.map * 256 + row.opcode + register]?.push(row.id);
+      lists[(row.map + (row.vex === undefined ? 0 : 3)) * 256 + row.opcode + register]?.push(row.id);
     }
   }
-  const first = new Uint16Array(1024);
-  const count = new Uint8Array(1024);
+  const first = new Uint16Array(OPCODES);
+  const count = new Uint8Array(OPCODES);
   const candidates: number[] = [];
   lists.forEach((list, opcode) => {
     // A row with more conditions is more particular: a fixed rm before a digit, a digit before none.
@@ -203,7 +258,9 @@ export function decoderTables(operations: readonly string[]): string {
     count[opcode] = list.length;
     candidates.push(...list);
   });
-  const hot = new Uint16Array(operations.length * 8 * 4);
+  // Behind the last operation that the run loop has itself there is nothing to look up.
+  const hotForms = 8 * (1 + Math.max(...HOT_OPERATIONS.map(({ operation }) => operations.indexOf(operation))));
+  const hot = new Uint16Array(hotForms * 4);
   HOT_OPERATIONS.forEach((entry, index) => {
     const operation = operations.indexOf(entry.operation);
     if (operation < 0) throw new RangeError(`hot operation ${entry.operation} is not in the table`);
@@ -217,7 +274,9 @@ export function decoderTables(operations: readonly string[]): string {
     dataSegment('OPCODE_COUNT', count),
     dataSegment('CANDIDATES', new Uint8Array(Uint16Array.from(candidates).buffer)),
     dataSegment('HOT_OPERATION', new Uint8Array(hot.buffer)),
-    dataSegment('MMX_VECTOR', new Uint8Array(mmxOperations(operations).buffer)),
+    dataSegment('NAMESAKE', new Uint8Array(namesakes(operations).buffer)),
+    `export const HOT_FORMS: u32 = ${hotForms};\n`,
+    `export const FIRST_EXTENSION: u32 = ${operations.indexOf(FIRST_EXTENSION_OPERATION)};\n`,
     `export const HOT_COUNT: u32 = ${HOT_OPERATIONS.length};\n`,
     `export const enum Hot {\n${hotNames}\n}\n`,
   ].join('');

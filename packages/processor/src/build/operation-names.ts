@@ -3,7 +3,7 @@
  * at run time takes it from there and does not load the instruction table and the run loop's text.
  * Called by: scripts/build-engine.mjs, generate.ts, and what translates in place (tests).
  */
-import { INSTRUCTIONS } from '../table/index.ts';
+import { FIRST_EXTENSION_OPERATION, INSTRUCTIONS } from '../table/index.ts';
 import type { FormName } from './forms.ts';
 import { HOT_OPERATIONS } from './hot-operations.ts';
 
@@ -12,11 +12,15 @@ export interface OperationNames {
   readonly hot: readonly (readonly [operation: string, form: FormName])[];
   /** Semantic operations in the order of their first row in the table; their numbers are the same everywhere. */
   readonly general: readonly string[];
+  /** From this one of `general` on they are those of extensions, which have an executor of their own (assembly/extended.ts). */
+  readonly firstExtension: number;
 }
 
 export function operationNames(): OperationNames {
+  const general = [...new Set(INSTRUCTIONS.map((row) => row.operation))];
   return {
     hot: HOT_OPERATIONS.map(({ operation, form }) => [operation, form] as const),
-    general: [...new Set(INSTRUCTIONS.map((row) => row.operation))],
+    general,
+    firstExtension: general.indexOf(FIRST_EXTENSION_OPERATION),
   };
 }

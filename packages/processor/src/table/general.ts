@@ -284,8 +284,8 @@ smsw        0F 01 /4            Ev           system
 lmsw        0F 01 /6            Ew           system end
 invlpg      0F 01 /7 mem        M            system
 vmmcall     0F 01 /3 rm=1       -            system fault end
-xgetbv      0F 01 /2 rm=0       -            fault
-xsetbv      0F 01 /2 rm=1       -            system fault
+xgetbv      0F 01 /2 rm=0       -            fault feature=xsave
+xsetbv      0F 01 /2 rm=1       -            system fault feature=xsave
 clac        0F 01 /1 rm=2       -            system
 stac        0F 01 /1 rm=3       -            system
 swapgs      0F 01 /7 rm=0       -            system only64

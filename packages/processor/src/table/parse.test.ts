@@ -1,12 +1,22 @@
 /** The instruction table: every line is a row, every row says something that can be decoded, and no encoding means two things. */
 import { describe, expect, it } from 'vitest';
+import { AVX_ROWS, deriveVexRows } from './avx.ts';
+import { EXTENSION_ROWS } from './extensions.ts';
 import { GENERAL_ROWS } from './general.ts';
 import { MMX_ROWS } from './mmx.ts';
 import { CONDITIONS, INSTRUCTIONS, type InstructionRow } from './parse.ts';
 import { VECTOR_ROWS } from './vector.ts';
 import { X87_ROWS } from './x87.ts';
 
-const lines = [GENERAL_ROWS, VECTOR_ROWS, MMX_ROWS, X87_ROWS]
+const lines = [
+  GENERAL_ROWS,
+  VECTOR_ROWS,
+  MMX_ROWS,
+  X87_ROWS,
+  EXTENSION_ROWS,
+  AVX_ROWS,
+  deriveVexRows(VECTOR_ROWS, EXTENSION_ROWS),
+]
   .flatMap((text) => text.split('\n'))
   .filter((line) => line.trim() !== '' && !line.startsWith('#'));
 const named = (name: string): InstructionRow[] => INSTRUCTIONS.filter((row) => row.name === name);
@@ -26,6 +36,14 @@ function prefixes(row: InstructionRow): readonly string[] {
   }
 }
 
+/** Lengths and W of a VEX row's encodings; one empty text without VEX. */
+function vexForms({ vex }: InstructionRow): readonly string[] {
+  if (vex === undefined) return [''];
+  const lengths = vex.length === '128' || vex.length === '256' ? [vex.length] : ['128', '256'];
+  const widths = vex.w === undefined ? [0, 1] : [vex.w];
+  return lengths.flatMap((length) => widths.map((w) => `VEX.${length}.W${w}`));
+}
+
 /** Every encoding a row stands for: mode, prefix, map, opcode, and ModRM where it decides. */
 function encodings(row: InstructionRow): string[] {
   const modes = row.mode === 'any' ? ['32', '64'] : [row.mode === 'not64' ? '32' : '64'];
@@ -43,7 +61,9 @@ function encodings(row: InstructionRow): string[] {
       modes.flatMap((mode) =>
         prefixes(row).flatMap((prefix) =>
           opcodes.flatMap((opcode) =>
-            forms.map((form) => `${mode} ${prefix} ${row.map} ${opcode.toString(16)} ${form}`),
+            forms.flatMap((form) =>
+              vexForms(row).map((vex) => `${mode} ${vex} ${prefix} ${row.map} ${opcode.toString(16)} ${form}`),
+            ),
           ),
         ),
       ),
@@ -77,7 +97,11 @@ describe('the instruction table', () => {
   it('is without ambiguity: of two rows for one encoding the earlier is the narrower', () => {
     const first = new Map<string, InstructionRow>();
     const shadowed: string[] = [];
-    for (const row of INSTRUCTIONS) {
+    // The decoder tries rows with a prefix of their own before those that take any.
+    const tried = INSTRUCTIONS.toSorted(
+      (left, right) => Number(left.prefix === 'any') - Number(right.prefix === 'any'),
+    );
+    for (const row of tried) {
       const all = encodings(row);
       const taken = all.filter((encoding) => first.has(encoding));
       // A general row behind special ones keeps what they leave; one that keeps nothing could never be decoded.

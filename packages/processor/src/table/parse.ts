@@ -5,17 +5,23 @@
  * - an optional prefix rule: NP (none of 66, F3, F2), NP66 (neither F3 nor F2), 66, F3, F2 (mandatory);
  * - the opcode map (nothing, 0F, 0F 38, 0F 3A) and the opcode, `+r` with a register and `+c` with a condition in its low bits;
  * - `/digit` (the ModRM reg field), `mem` or `reg` (ModRM mod), `rm=n` (a register form whose rm field is fixed).
+ * A leading VEX makes the row one of the VEX encodings; its prefix rule is then the field pp.
  * Operands are those of the AMD64 manual (E, G, I, J, O, V, W, U, M, S, C, D, R and fixed registers) with a width letter;
- * sIb is a sign-extended byte, Z a register in the opcode. Attributes:
+ * sIb is a sign-extended byte, Z a register in the opcode, B and H the general and the vector register of VEX.vvvv, L a vector register in
+ * the upper half of an immediate byte. Attributes:
  *   lock (takes a LOCK prefix when its destination is memory), rep, d64 and f64 (64-bit operands by default / always in 64-bit mode),
  *   not64, only64, end (ends a block of straight-line code), mem/fault (can raise an exception besides those of memory operands),
  *   system (privileged or about system state: not for user-mode comparison), io, time, random, memory (touches implicit memory),
  *   aligned (16-byte operand must be aligned), mxcsr, x87, approximate, feature=NAME, sz=b|v|y (operand size without an operand that says it),
- *   op=OPERATION (semantic operation; default: the name in capitals), w= r= u= (flags written, read, left undefined).
+ *   op=OPERATION (semantic operation; default: the name in capitals), w= r= u= (flags written, read, left undefined), m=b|w|d (width of
+ *   the operand in memory where it is not that of the register); with VEX: l0 l1 lig (VEX.L must be clear, set, means nothing), w0 w1
+ *   (VEX.W), wide=NAME (feature that the 256-bit form needs instead), vsib (index registers of a gather).
  *
  * The decoder, the interpreter's dispatch, the disassembler, the generated tests and, later, the translator read these rows.
  */
+import { AVX_ROWS, deriveVexRows } from './avx.ts';
 import { CONDITIONS } from './conditions.ts';
+import { EXTENSION_ROWS } from './extensions.ts';
 import { GENERAL_ROWS } from './general.ts';
 import { MMX_ROWS } from './mmx.ts';
 import { VECTOR_ROWS } from './vector.ts';
@@ -45,14 +51,29 @@ export type OperandKind =
   | 'D'
   | 'R'
   | 'F'
+  | 'B'
+  | 'H'
+  | 'L'
   | 'fixed'
   | 'one';
 export { CONDITIONS };
 
 export interface Operand {
   readonly kind: OperandKind;
-  /** b, w, d, q, v (16/32/64), y (32/64), z (16/32 immediate), x (128), p (far pointer), t (80), i (x87 stack); a name when fixed. */
+  /**
+   * b, w, d, q, v (16/32/64), y (32/64), z (16/32 immediate), x (128, or the vector's length), h f e (half, a quarter, an eighth of it), o (128
+   * always), p (far pointer), t (80), i (x87 stack); a name when fixed.
+   */
   readonly width: string;
+}
+
+export interface VexEncoding {
+  readonly length: 'any' | '128' | '256' | 'ignored';
+  readonly w: 0 | 1 | undefined;
+  /** VEX.vvvv names an operand; else it must be 1111b. */
+  readonly register: boolean;
+  /** Feature that the 256-bit form needs. */
+  readonly wideFeature: string | undefined;
 }
 
 const FLAG_LETTERS = { c: 0x001, p: 0x004, a: 0x010, z: 0x040, s: 0x080, o: 0x800 } as const;
@@ -82,6 +103,8 @@ export interface InstructionRow {
   readonly flagsUndefined: number;
   readonly size: string | undefined;
   readonly feature: string | undefined;
+  /** What the encoding says besides, for VEX rows. */
+  readonly vex: VexEncoding | undefined;
   readonly attributes: ReadonlySet<string>;
 }
 
@@ -103,6 +126,7 @@ function flagMask(letters: string): number {
 const MODRM_KINDS = new Set<OperandKind>(['E', 'G', 'M', 'V', 'W', 'U', 'S', 'C', 'D', 'R', 'F', 'P', 'Q', 'N']);
 
 interface Encoding {
+  vex: boolean;
   prefix: PrefixRule;
   map: OpcodeMap;
   opcode: number;
@@ -113,10 +137,11 @@ interface Encoding {
 }
 
 function parseEncoding(tokens: readonly string[], line: string): Encoding {
-  const encoding: Encoding = { prefix: 'any', map: 0, opcode: -1, plus: '', mod: 'any' };
+  const encoding: Encoding = { vex: false, prefix: 'any', map: 0, opcode: -1, plus: '', mod: 'any' };
   const bytes: string[] = [];
   for (const token of tokens) {
-    if (token === 'NP' || token === 'NP66') encoding.prefix = token;
+    if (token === 'VEX') encoding.vex = true;
+    else if (token === 'NP' || token === 'NP66') encoding.prefix = token;
     else if (token === 'mem' || token === 'reg') encoding.mod = token;
     else if (token.startsWith('/')) encoding.digit = Number(token.slice(1));
     else if (token.startsWith('rm=')) {
@@ -140,6 +165,26 @@ function parseEncoding(tokens: readonly string[], line: string): Encoding {
   encoding.opcode = Number.parseInt(opcode[1] ?? '', 16);
   encoding.plus = (opcode[2] ?? '') as '' | 'r' | 'c';
   return encoding;
+}
+
+function vexEncoding(
+  operands: readonly Operand[],
+  attributes: ReadonlySet<string>,
+  values: ReadonlyMap<string, string>,
+): VexEncoding {
+  const length = attributes.has('l0')
+    ? '128'
+    : attributes.has('l1')
+      ? '256'
+      : attributes.has('lig')
+        ? 'ignored'
+        : 'any';
+  return {
+    length,
+    w: attributes.has('w0') ? 0 : attributes.has('w1') ? 1 : undefined,
+    register: operands.some(({ kind }) => kind === 'B' || kind === 'H'),
+    wideFeature: values.get('wide') ?? values.get('feature'),
+  };
 }
 
 function parseLine(line: string, rows: InstructionRow[]): void {
@@ -175,6 +220,7 @@ function parseLine(line: string, rows: InstructionRow[]): void {
     flagsUndefined: flagMask(values.get('u') ?? ''),
     size: values.get('sz'),
     feature: values.get('feature'),
+    vex: encoding.vex ? vexEncoding(operands, attributes, values) : undefined,
     attributes,
   } as const;
   if (encoding.plus === 'c') {
@@ -204,4 +250,17 @@ function parseTable(...texts: readonly string[]): readonly InstructionRow[] {
 }
 
 /** Every instruction of the processor, in the order of the table. Rows that match earlier win. */
-export const INSTRUCTIONS: readonly InstructionRow[] = parseTable(GENERAL_ROWS, VECTOR_ROWS, MMX_ROWS, X87_ROWS);
+export const INSTRUCTIONS: readonly InstructionRow[] = parseTable(
+  GENERAL_ROWS,
+  VECTOR_ROWS,
+  MMX_ROWS,
+  X87_ROWS,
+  EXTENSION_ROWS,
+  AVX_ROWS,
+  deriveVexRows(VECTOR_ROWS, EXTENSION_ROWS),
+);
+/** The first operation of the extensions: those of the rows behind it have executors of their own (assembly/extended.ts). */
+export const FIRST_EXTENSION_OPERATION = 'TZCNT';
+/** Operands that ModRM, the opcode or an immediate names: not those of VEX.vvvv. */
+export const operandsOfModrm = (row: InstructionRow): readonly Operand[] =>
+  row.operands.filter(({ kind }) => kind !== 'B' && kind !== 'H');

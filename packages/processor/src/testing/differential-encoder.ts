@@ -53,13 +53,25 @@ export const isString = (row: InstructionRow): boolean => STRING_OPERATIONS.has(
 export const isBranch = (row: InstructionRow): boolean => BRANCH_OPERATIONS.test(row.operation);
 
 /** Opcodes of which some row has a mandatory prefix: a redundant one would make another instruction of them. */
-const PREFIXED = new Set(INSTRUCTIONS.filter((row) => row.prefix !== 'any').map((row) => row.map * 256 + row.opcode));
+const PREFIXED = new Set(
+  INSTRUCTIONS.filter((row) => row.prefix !== 'any' && row.vex === undefined).map((row) => row.map * 256 + row.opcode),
+);
 /** Opcodes that processors newer than the table read differently under F2, F3 or 66. */
 const LATER_EXTENSIONS = new Set([0x100, 0x101, 0x1bc, 0x1bd, 0x1c7, 0x1ae, 0x10d, 0x11e, 0x109, 0x90]);
 
-/** Bytes that the memory operand of a row spans. */
-function memoryBytes(row: InstructionRow, operand: Operand, size: number): number {
-  switch (operand.width.charAt(0)) {
+/** Bytes that the memory operand of a row spans. `wide`: the vectors have 256 bits. */
+function memoryBytes(row: InstructionRow, operand: Operand, size: number, wide: boolean): number {
+  const own = [...row.attributes].find((word) => word.startsWith('m='))?.slice(2);
+  const length = wide ? 32 : 16;
+  switch (own ?? operand.width.charAt(0)) {
+    case 'o':
+      return 16;
+    case 'h':
+      return length / 2;
+    case 'f':
+      return length / 4;
+    case 'e':
+      return length / 8;
     case 'b':
       return 1;
     case 'w':
@@ -69,7 +81,7 @@ function memoryBytes(row: InstructionRow, operand: Operand, size: number): numbe
     case 'q':
       return 8;
     case 'x':
-      return 16;
+      return length;
     case 't':
       return 10;
     case 'v':
@@ -103,7 +115,7 @@ function memoryBytes(row: InstructionRow, operand: Operand, size: number): numbe
 function memoryAlignment(row: InstructionRow, bytes: number): number {
   if (/^(FXSAVE|FXRSTOR)$/.test(row.operation)) return 16;
   if (/^(XSAVE|XRSTOR)$/.test(row.operation)) return 64;
-  return Math.min(bytes, 16) & -Math.min(bytes, 16);
+  return Math.min(bytes, 32) & -Math.min(bytes, 32);
 }
 
 function pickSize(builder: CaseBuilder, row: InstructionRow, wishes: EncodingWishes): number {
@@ -140,7 +152,7 @@ function pickRegister(builder: CaseBuilder, written: boolean, byte: boolean, wid
   }
 }
 
-const VECTOR_KINDS = new Set(['V', 'W', 'U']);
+const VECTOR_KINDS = new Set(['V', 'W', 'U', 'H', 'L']);
 /** MMX registers, which no prefix extends. */
 const MMX_KINDS = new Set(['P', 'Q', 'N']);
 const OTHER_KINDS = new Set(['S', 'C', 'D', 'F']);
@@ -156,7 +168,11 @@ function pickOperandRegister(builder: CaseBuilder, row: InstructionRow, operand:
   if (operand.kind === 'C') return random.pick([0, 2, 3, 4, mode === 64 ? 8 : 1, 5]);
   if (OTHER_KINDS.has(operand.kind)) return random.below(8);
   const first = row.operands[0] === operand;
-  const written = first || row.operation.startsWith('XCHG') || row.operation === 'XADD';
+  const written =
+    first ||
+    (row.operation === 'MULX' && operand.kind === 'B') ||
+    row.operation.startsWith('XCHG') ||
+    row.operation === 'XADD';
   return pickRegister(builder, written, operand.width === 'b', true);
 }
 
@@ -236,13 +252,8 @@ function chooseMemory(builder: CaseBuilder, row: InstructionRow, bytes: number, 
     addressBits === 64n &&
     (single || [...builder.frozen].some((register) => (builder.values[register] ?? 0n) >> 40n === 0x23n));
   let target = wishes.target?.(bytes) ?? builder.pickTarget(bytes, alignment, faults, high);
-  if (
-    row.attributes.has('aligned') &&
-    bytes === 16 &&
-    wishes.target === undefined &&
-    random.chance(single ? 0.6 : 0.95)
-  )
-    target &= ~15n;
+  if (row.attributes.has('aligned') && bytes >= 16 && wishes.target === undefined && random.chance(single ? 0.6 : 0.95))
+    target &= -BigInt(bytes);
   if (segment.base !== 0n && addressBits === 32n) target = segment.base + BigInt(random.below(256));
   return {
     encoding: encodeAddress(builder, target, addressBits, segment.base),
@@ -270,6 +281,13 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
   const wide = letters.includes('y') || row.size === 'y';
   const operandPrefix = sized && size === 16;
   if (size === 64 && (sized || wide) && !row.attributes.has('d64') && !row.attributes.has('f64')) rexBits |= 8;
+
+  const { vex } = row;
+  const longVector =
+    vex !== undefined && vex.length !== '128' && (vex.length === '256' || (vex.length === 'any' && random.chance(0.5)));
+  // Means nothing with LIG, and nothing else may be clear or set.
+  const lengthBit = longVector || (vex?.length === 'ignored' && random.chance(0.3));
+  let vexRegister = 0;
 
   // Operands.
   let reg = wishes.reg ?? row.digit ?? 0;
@@ -324,19 +342,27 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
         opcode = row.opcode + (rm & 7);
         break;
       }
+      case 'B':
+      case 'H':
+        vexRegister = pickOperandRegister(builder, row, operand);
+        break;
       default:
         break;
     }
   }
   // Registers first, then the address: it has to live with the values that are decided.
   const memoryOperand = form === 'memory' ? row.operands.find((operand) => 'EWM'.includes(operand.kind)) : undefined;
-  if (memoryOperand !== undefined) memory = chooseMemory(builder, row, memoryBytes(row, memoryOperand, size), wishes);
+  if (memoryOperand !== undefined)
+    memory = chooseMemory(builder, row, memoryBytes(row, memoryOperand, size, longVector), wishes);
   if (row.modrm && form === 'none') {
     form = 'register';
     rm = row.rm ?? 0;
   }
   for (const operand of row.operands) {
-    if (operand.kind === 'I' || operand.kind === 's') {
+    if (operand.kind === 'L') {
+      immediate = BigInt((pickOperandRegister(builder, row, operand) << 4) | random.below(16));
+      tail.push(Number(immediate));
+    } else if (operand.kind === 'I' || operand.kind === 's') {
       const bytes = immediateBytes(operand, size, row);
       const value = wishes.immediate ?? random.integer();
       immediate =
@@ -371,6 +397,7 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
   if (wishes.repeat === undefined && row.attributes.has('rep')) repeat = random.pick([0, 0xf3, 0xf3, 0xf2]);
   if (repeat !== 0) prefixes.push(repeat);
   const redundant =
+    vex === undefined &&
     row.prefix === 'any' &&
     !PREFIXED.has(row.map * 256 + row.opcode) &&
     !LATER_EXTENSIONS.has(row.map * 256 + row.opcode) &&
@@ -401,7 +428,11 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
     const other = random.below(index + 1);
     [prefixes[index], prefixes[other]] = [prefixes[other] ?? 0, prefixes[index] ?? 0];
   }
-  if (row.prefix === '66') prefixes.push(0x66);
+  const field = row.prefix === '66' ? 1 : row.prefix === 'F3' ? 2 : row.prefix === 'F2' ? 3 : 0;
+  // Now and then one of the prefixes that may not stand before VEX.
+  if (vex !== undefined && !plain && random.chance(0.01)) prefixes.push(random.pick([0x66, 0xf2, 0xf3, 0xf0]));
+  if (vex !== undefined) wantRex = false;
+  else if (row.prefix === '66') prefixes.push(0x66);
   else if (row.prefix === 'F3') prefixes.push(0xf3);
   else if (row.prefix === 'F2') prefixes.push(0xf2);
 
@@ -414,12 +445,22 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
   const immune = row.operands.length === 0 || BRANCH_OPERATIONS.test(row.operation);
   if (!plain && mode === 64 && !sized && !wide && !immune && row.map === 0 && random.chance(0.05)) rexBits |= 8;
   byteRegisterNeedsRex = rexBits !== 0;
-  const rex = mode === 64 && (byteRegisterNeedsRex || wantRex);
+  const rex = vex === undefined && mode === 64 && (byteRegisterNeedsRex || wantRex);
   const bytes: number[] = [...prefixes];
   if (rex) bytes.push(0x40 | rexBits);
-  if (row.map > 0) bytes.push(0x0f);
-  if (row.map === 2) bytes.push(0x38);
-  if (row.map === 3) bytes.push(0x3a);
+  if (vex === undefined) {
+    if (row.map > 0) bytes.push(0x0f);
+    if (row.map === 2) bytes.push(0x38);
+    if (row.map === 3) bytes.push(0x3a);
+  } else {
+    // Without a register operand the field is 1111b; other values are #UD.
+    if (!vex.register && !plain && random.chance(0.01)) vexRegister = random.below(8);
+    const wBit = vex.w ?? (wide ? (mode === 64 ? rexBits >> 3 : random.below(2)) : random.chance(0.1) ? 1 : 0);
+    const last = (wBit << 7) | ((~vexRegister & 15) << 3) | (lengthBit ? 4 : 0) | field;
+    if (row.map === 1 && wBit === 0 && (rexBits & 3) === 0 && random.chance(0.8))
+      bytes.push(0xc5, (last & 0x7f) | ((rexBits & 4) === 0 ? 0x80 : 0));
+    else bytes.push(0xc4, ((~rexBits & 7) << 5) | row.map, last);
+  }
   bytes.push(opcode);
   let ripAt: number | undefined;
   if (row.modrm) {

@@ -9,6 +9,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { type Exit, Partition, type RegisterValue } from '@plinth/hypervisor';
+import { type CpuFeature, withoutFeatures } from '../cpu-features.ts';
 import { defaultCpuid } from '../cpuid.ts';
 import { createSoftwareProcessor, type SoftwareProcessor } from '../software-processor.ts';
 import { STATE } from '../state-layout.ts';
@@ -117,9 +118,11 @@ export class TinyMachine {
       readonly translateAfter?: number;
       readonly processors?: number;
       readonly translation?: TranslationFactory;
+      /** Features that the processor does not have. */
+      readonly absent?: readonly CpuFeature[];
     } = {},
   ) {
-    const { translateAfter = 0, processors = 1, translation = translateLocally } = options;
+    const { translateAfter = 0, processors = 1, translation = translateLocally, absent = [] } = options;
     this.mode = mode;
     this.partition = Partition.create({
       ramBytes: RAM_BYTES,
@@ -127,7 +130,7 @@ export class TinyMachine {
       clock: { now: () => this.now },
       tscPerNanosecond: 1,
     });
-    this.partition.writeCpuid(defaultCpuid({ processors }));
+    this.partition.writeCpuid(withoutFeatures(defaultCpuid({ processors }), absent));
     const { memory, layout } = this.partition;
     this.ram = new DataView(memory.buffer, layout.ramOffset, RAM_BYTES);
     this.processor = createSoftwareProcessor(engine(), {

@@ -4,9 +4,10 @@
  * For what is short beside leaving the region and finding the way back, and needs something that only the core has: the clock, devices,
  * the state of interrupts and privilege, 80-bit arithmetic. Before the call what the operation reads is stored, behind it what it writes is loaded again. An
  * answer other than 0 is the operation to go on with in the run loop: the next instruction is somewhere else, or wants to be looked at.
- * What writes memory (the stores of the x87) is left to the interpreter where the TLB has no write entry for it, as it is with pages that
+ * Operations of extensions that have no translation of their own are executed in the same way.
+ * What writes memory (the stores of the x87 and of extensions) is left to the interpreter where the TLB has no write entry for it, as it is with pages that
  * hold code: so the region itself is still what was translated.
- * Answers to: assembly/translation.ts, execute. Called by: emit-instructions.ts, region-emitter.ts.
+ * Answers to: assembly/translation.ts, execute. Called by: operation-facts.ts, region-emitter.ts.
  */
 import type { Instruction } from './instruction.ts';
 import type { RegionEmitter } from './region-emitter.ts';
@@ -71,8 +72,63 @@ export function calledRegisters(operation: string): number {
   return CALLED[operation]?.registers ?? 0;
 }
 
+/** Operations of extensions on general registers; all others are those of vectors. */
+const INTEGER = new Set([
+  ...['TZCNT', 'LZCNT', 'ANDN', 'BEXTR', 'BLSR', 'BLSMSK', 'BLSI', 'BZHI', 'MULX', 'PDEP', 'PEXT', 'RORX', 'SARX'],
+  ...['SHLX', 'SHRX', 'MOVBE', 'ADCX', 'ADOX', 'CRC32', 'CRC32_8', 'RDSEED', 'RDPID'],
+]);
+const WITHOUT_FLAGS = new Set([
+  ...['MULX', 'PDEP', 'PEXT', 'RORX', 'SARX', 'SHLX', 'SHRX', 'MOVBE', 'CRC32', 'CRC32_8', 'RDPID'],
+]);
+/** Vector operations of extensions that make flags. */
+const VECTOR_FLAGS = /^(VEX_)?(PTEST|VTEST|U?COMIS|PCMP[EI]STR)/;
+/** Fields of the immediate of vector operations (assembly/decoder.ts). */
+const TO_GENERAL = 0x20000;
+const FROM_GENERAL = 0x40000;
+const VEX_REGISTER_SHIFT = 20;
+
+/** Whether an operation of an extension works on vector registers, of which the core then has to see the state. */
+export function callsVectors(operation: string): boolean {
+  return !INTEGER.has(operation);
+}
+/** Whether an operation of an extension reads or writes arithmetic flags. */
+export function extensionFlags(operation: string): boolean {
+  return INTEGER.has(operation) ? !WITHOUT_FLAGS.has(operation) : VECTOR_FLAGS.test(operation);
+}
+/** General registers that an extension's instruction uses besides those of its address: bits by number. */
+export function extensionRegisters({ operation, immediate, form, destination, source }: Instruction): number {
+  const integer = INTEGER.has(operation);
+  let used = /PCMP[EI]STR/.test(operation) ? RAX | RCX | RDX : operation === 'MULX' ? RDX : 0;
+  if (integer) used |= 1 << ((immediate >> VEX_REGISTER_SHIFT) & 15);
+  if (form.startsWith('R') && (integer || (immediate & TO_GENERAL) !== 0)) used |= 1 << (destination >> 3);
+  if ((form === 'RR' || form === 'MR') && (integer || (immediate & FROM_GENERAL) !== 0)) used |= 1 << (source >> 3);
+  return used;
+}
+/** Places (16 times the number) of the vector registers that an extension's instruction may write; undefined: all. */
+export function extensionResults({ operation, destination, immediate }: Instruction): readonly number[] | undefined {
+  if (operation.startsWith('VZERO')) return undefined;
+  return [destination & 0xf0, ((immediate >> VEX_REGISTER_SHIFT) & 15) << 4, 0];
+}
+/** Operations that leave MXCSR alone, by how their names begin. */
+const WITHOUT_EXCEPTIONS =
+  /^(VEX_)?(P|MOV|AES|SHA|UNPCK|SHUF|BLEND|INSERT|EXTRACT|VP|VBROADCAST|VZERO|VMASKMOV|VGATHER|VTEST|VINSERT|VEXTRACT)/;
+
 export function emitCalled(emitter: RegionEmitter, instruction: Instruction): void {
   const called = CALLED[instruction.operation];
   if (called === undefined) throw new RangeError(`no call for ${instruction.operation}`);
-  emitter.callCore(instruction, called.registers, called.flags);
+  const { form, destination, source } = instruction;
+  let used = called.registers;
+  if (form.startsWith('R')) used |= 1 << (destination >> 3);
+  if (form === 'RR' || form === 'MR') used |= 1 << (source >> 3);
+  emitter.callCore(instruction, used, called.flags);
+}
+export function emitCalledExtension(emitter: RegionEmitter, instruction: Instruction): void {
+  const { operation } = instruction;
+  const vectors = callsVectors(operation);
+  if (vectors) emitter.vectors.storeAll();
+  emitter.callCore(instruction, extensionRegisters(instruction), extensionFlags(operation), () => {
+    if (!vectors) return;
+    emitter.vectors.loadResults(extensionResults(instruction));
+    if (!WITHOUT_EXCEPTIONS.test(operation)) emitter.vectors.loadMode();
+  });
 }

@@ -15,7 +15,7 @@ import {
   lockedStep,
 } from './emit-atomics.ts';
 import { bitScan, bitTest, bitTestLocked, byteSwap, populationCount } from './emit-bits.ts';
-import { emitCalled, isCalled } from './emit-called.ts';
+import { emitCalled, emitCalledExtension, isCalled } from './emit-called.ts';
 import {
   compareExchange,
   conditionalMove,
@@ -196,10 +196,11 @@ const LOCKED: Readonly<Record<string, Emit>> = {
 };
 
 /** Emitter of an operation; undefined for transfers, and where there is no translation. */
-export function emitterOf(operation: string): Emit | undefined {
+export function emitterOf(operation: string, extension: boolean): Emit | undefined {
   if (operation.startsWith('SETCC_')) return setCondition(operation.slice(6));
   if (operation.startsWith('CMOVCC_')) return conditionalMove(operation.slice(7));
-  return TRANSLATIONS[operation] ?? (isCalled(operation) ? emitCalled : emitVector(operation));
+  const own = TRANSLATIONS[operation] ?? (isCalled(operation) ? emitCalled : emitVector(operation));
+  return own ?? (extension ? emitCalledExtension : undefined);
 }
 /** The same where a LOCK prefix stands before it. */
 export function lockedEmitterOf(operation: string): Emit | undefined {

@@ -120,7 +120,8 @@ export interface FlagFacts {
   readonly counted: boolean;
 }
 
-export function flagFacts(operation: string, form: FormName): FlagFacts {
+/** @param called the core executes it, as an operation of an extension */
+export function flagFacts(operation: string, form: FormName, called: boolean): FlagFacts {
   const shifts = SHIFTS.has(operation);
   const byCount = shifts || ROTATES.has(operation);
   const counted = byCount && hasConstantCount(operation, form);
@@ -131,7 +132,7 @@ export function flagFacts(operation: string, form: FormName): FlagFacts {
     written,
     overwritten: byCount && !counted ? 0 : written,
     read: flagsRead(operation),
-    seen: flagsSeen(operation, form),
+    seen: called ? ALL_FLAGS : flagsSeen(operation, form),
     kind,
     counted,
   };

@@ -6,6 +6,7 @@
  * holds on all ways to a block holds there. What MXCSR allows is known once it was looked at.
  * Answers to: AMD64 manual volume 1, section 4.10 (SIMD floating-point exceptions). Called by: region-vectors.ts, flag-analysis.ts.
  */
+import { extensionResults } from './emit-called.ts';
 import type { Instruction } from './instruction.ts';
 import type { Region } from './region.ts';
 
@@ -141,6 +142,13 @@ function keptBy(element: number, facts: number): number {
 /** Applies a vector instruction to the facts. The region is left at an instruction whose operands or results are not as this says. */
 export function applyFacts(facts: Facts, instruction: Instruction): void {
   const { operation, form } = instruction;
+  if (instruction.facts.callsVectors) {
+    // The core executes it: nothing is known of its results.
+    const results = extensionResults(instruction);
+    if (results === undefined || operation === 'VEX_LDMXCSR') facts.fill(0);
+    else for (const place of results) facts[place >> 4] = 0;
+    return;
+  }
   // What was checked under another MXCSR tells nothing.
   if (operation === 'LDMXCSR') facts.fill(0);
   facts[MXCSR] = (facts[MXCSR] ?? 0) | needsOfMxcsr(instruction);
@@ -170,7 +178,9 @@ export function applyFacts(facts: Facts, instruction: Instruction): void {
 /** The facts at each block's entry, by the block's order. */
 export function factsAtEntry(region: Region): Facts[] {
   const { nodes } = region;
-  const vectors = nodes.map(({ block }) => block.instructions.filter(({ vector }) => vector));
+  const vectors = nodes.map(({ block }) =>
+    block.instructions.filter(({ vector, facts }) => vector || facts.callsVectors),
+  );
   const atEntry = nodes.map((_, order) => new Uint8Array(FACTS).fill(order === 0 ? 0 : 0xff));
   for (let changed = true; changed; ) {
     changed = false;

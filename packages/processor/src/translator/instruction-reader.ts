@@ -59,7 +59,8 @@ export class InstructionReader {
     const hot = this.#names.hot[number - 1];
     const general = number - GENERAL_BASE;
     const operation = hot?.[0] ?? this.#names.general[general >> 3] ?? '';
-    const facts = factsOf(operation, hot?.[1] ?? FORM_NAMES[general & 7] ?? 'N');
+    const extension = hot === undefined && general >> 3 >= this.#names.firstExtension;
+    const facts = factsOf(operation, hot?.[1] ?? FORM_NAMES[general & 7] ?? 'N', extension);
     this.#facts[number] = facts;
     return facts;
   }

@@ -4,7 +4,7 @@
  * Called by: instruction-reader.ts (and through it everything that reads `Instruction.facts`).
  */
 import type { FormName } from '../build/forms.ts';
-import { callsWithFlags } from './emit-called.ts';
+import { callsVectors, callsWithFlags, emitCalledExtension, extensionFlags } from './emit-called.ts';
 import { emitterOf, lockedEmitterOf, untranslatedFormsOf } from './emit-instructions.ts';
 import type { Emit } from './emit-operands.ts';
 import { isVectorOperation } from './emit-vector.ts';
@@ -41,6 +41,9 @@ export interface OperationFacts {
   /** Whether destination and source name general registers. */
   readonly generalDestination: boolean;
   readonly generalSource: boolean;
+  /** The core executes it, as an operation of an extension (emit-called.ts), and works on vector registers. */
+  readonly calledExtension: boolean;
+  readonly callsVectors: boolean;
   /** It has memory as its destination: a LOCK prefix may stand before it. */
   readonly mayLock: boolean;
   /** Flags that it writes when it writes any, those of them that it always writes, and those that must be right before it. */
@@ -74,11 +77,14 @@ const FLOWS: Readonly<Record<string, number>> = {
 const WIDE = new Set(['MOV_IMM64', 'MOV_LOAD_OFFSET', 'MOV_STORE_OFFSET']);
 const COMPARISON_TRAITS = [TRAIT.comparesSingles, TRAIT.comparesDoubles];
 
-export function factsOf(operation: string, form: FormName): OperationFacts {
+/** @param extension the operation is one of an extension (OperationNames.firstExtension) */
+export function factsOf(operation: string, form: FormName, extension: boolean): OperationFacts {
+  const emit = emitterOf(operation, extension);
+  const calledExtension = emit === emitCalledExtension;
   const flow = operation.startsWith('JCC_') ? FLOW.branch : (FLOWS[operation] ?? FLOW.plain);
   const vector = isVectorOperation(operation);
-  const flags = flagFacts(operation, form);
-  const forgets = callsWithFlags(operation);
+  const flags = flagFacts(operation, form, calledExtension);
+  const forgets = callsWithFlags(operation) || (calledExtension && extensionFlags(operation));
   const comparison = kindOfComparison(operation);
   const touches = flags.written !== 0 || flags.read !== 0 || forgets || flow === FLOW.branch;
   const traits =
@@ -95,9 +101,11 @@ export function factsOf(operation: string, form: FormName): OperationFacts {
     vector,
     traits,
     registers: implicitRegisters(operation),
-    generalDestination: named.destination,
-    generalSource: named.source,
-    mayLock: form === 'M' || form === 'MR' || form === 'MI',
+    generalDestination: named.destination && !calledExtension,
+    generalSource: named.source && !calledExtension,
+    calledExtension,
+    callsVectors: calledExtension && callsVectors(operation),
+    mayLock: !extension && (form === 'M' || form === 'MR' || form === 'MI'),
     written: flags.written,
     overwritten: flags.overwritten,
     seen: flags.seen,
@@ -105,7 +113,7 @@ export function factsOf(operation: string, form: FormName): OperationFacts {
     forgets,
     reason: UNTRANSLATED.get(operation),
     untranslatedForms: untranslatedFormsOf(operation),
-    emit: emitterOf(operation),
+    emit,
     lockedEmit: lockedEmitterOf(operation),
   };
   const without = flags.counted

@@ -261,7 +261,7 @@ export class RegionEmitter extends RegionOperands {
       code.reserve();
       this.#host.mark?.(code.length, instruction);
       emitInstruction(this, instruction);
-      if (instruction.vector) this.vectors.after(instruction);
+      if (instruction.vector || instruction.facts.callsVectors) this.vectors.after(instruction);
       this.#setKind(flags?.kinds[node.first + at]);
     }
     const last = instructions[count - 1];
@@ -443,16 +443,14 @@ export class RegionEmitter extends RegionOperands {
   }
 
   /**
-   * Has the core execute an instruction, and leaves the region when the core says where to go on. `registers` are those it uses without
-   * naming them; `flags`: it reads or writes the arithmetic flags.
+   * Has the core execute an instruction, and leaves the region when the core says where to go on. `registers` are those it uses besides
+   * its address; `flags`: it reads or writes the arithmetic flags; `reload` emits what else is to be loaded again.
    */
-  callCore(instruction: Instruction, registers: number, flags: boolean): void {
+  callCore(instruction: Instruction, registers: number, flags: boolean, reload: () => void = () => {}): void {
     const { code } = this;
-    const { base, index, form, destination, source } = instruction;
+    const { base, index } = instruction;
     let used = registers;
     for (const offset of [base, index]) if (offset < STATE.ZERO_SLOT) used |= 1 << (offset >> 3);
-    if (form.startsWith('R')) used |= 1 << (destination >> 3);
-    if (form === 'RR' || form === 'MR') used |= 1 << (source >> 3);
     this.#storeRegisters(used);
     if (flags) {
       makeFloatsExplicit(this);
@@ -479,6 +477,7 @@ export class RegionEmitter extends RegionOperands {
     this.#loadRegisters(used);
     if (flags) this.#loadFlags();
     this.#load(OP.i32_load, STATE.BUDGET, LOCAL.budget);
+    reload();
     code.get(LOCAL.result);
     code.branch(OP.br_if, this.depthOf(0));
     if (behind !== 0) {

@@ -5,7 +5,7 @@
 
 import type { FormName } from '../build/forms.ts';
 import { STATE } from '../state-layout.ts';
-import { calledRegisters } from './emit-called.ts';
+import { calledRegisters, extensionRegisters } from './emit-called.ts';
 import type { Instruction } from './instruction.ts';
 import type { Region } from './region.ts';
 
@@ -55,9 +55,11 @@ export function surveyRegion({ nodes }: Region): RegionSurvey {
   let registers = 0;
   let traits = 0;
   for (const { block } of nodes) {
-    for (const { base, index, destination, source, facts } of block.instructions) {
+    for (const instruction of block.instructions) {
+      const { base, index, destination, source, facts } = instruction;
       traits |= facts.traits;
       registers |= facts.registers;
+      if (facts.calledExtension) registers |= extensionRegisters(instruction);
       if (base < STATE.ZERO_SLOT) registers |= 1 << (base >> 3);
       if (index < STATE.ZERO_SLOT) registers |= 1 << (index >> 3);
       if (facts.generalDestination && destination < STATE.ZERO_SLOT) registers |= 1 << (destination >> 3);

@@ -153,6 +153,23 @@ export class RegionVectors {
     code.op(OP.i32_ne, OP.i32_add);
     code.set(this.#mode);
   }
+  /** Before a call of the core: all that the region has. */
+  storeAll(): void {
+    for (const place of this.#places) {
+      this.#code.get(0);
+      this.#code.get(this.#local(place));
+      this.#code.vectorMemory(V.store, slot(place));
+    }
+  }
+  /** Behind it. @param places 16 times the numbers; undefined: all */
+  loadResults(places: readonly number[] | undefined): void {
+    for (const place of this.#places) {
+      if (places !== undefined && !places.includes(place)) continue;
+      this.#code.get(0);
+      this.#code.vectorMemory(V.load, slot(place));
+      this.set(place);
+    }
+  }
   /** At the exit. */
   store(): void {
     const code = this.#code;

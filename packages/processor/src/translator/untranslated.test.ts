@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { formsOf } from '../build/decoder-tables.ts';
 import type { FormName } from '../build/forms.ts';
+import { operationNames } from '../build/operation-names.ts';
 import { STATE } from '../state-layout.ts';
 import { INSTRUCTIONS, type InstructionRow } from '../table/index.ts';
 import { translatable, untranslatedReason } from './emit-instructions.ts';
@@ -8,11 +9,12 @@ import type { Instruction } from './instruction.ts';
 import { factsOf } from './operation-facts.ts';
 import { UNTRANSLATED, UNTRANSLATED_FORMS } from './untranslated.ts';
 
+const { general, firstExtension } = operationNames();
 const rows64 = INSTRUCTIONS.filter((row) => row.mode !== 'not64');
 
 function instruction(row: InstructionRow, form: FormName, size: number, locked = false): Instruction {
   const memory = form === 'M' || form === 'MR' || form === 'MI';
-  const facts = factsOf(row.operation, form);
+  const facts = factsOf(row.operation, form, general.indexOf(row.operation) >= firstExtension);
   return {
     offset: 0,
     next: 4,
