@@ -115,15 +115,16 @@ export function decodeInstruction(p: usize, available: u32, out: usize, start: u
   let opcode = byte;
   // VEX: bits 0-3 the register, 4 L, 5 W, 6 that there is one.
   let vex: u32 = 0;
+  // A prefix that may not stand before VEX: #UD, unless the instruction is too long.
+  let illegal = false;
   if ((byte & 0xfe) == 0xc4 && (mode & MODE_PROTECTED) != 0) {
     if (at >= limit) return tooMany;
     const payload = <u32>load<u8>(at);
     // Outside 64-bit mode a ModRM byte of LES or LDS with a register is what makes it VEX.
     if (is64 || payload >= 0xc0) {
-      if (operand16 || lock || repeat != 0 || rex != 0) {
-        decodedLength = <u32>(at - p);
-        return undefinedOperation(out, start + decodedLength);
-      }
+      illegal = operand16 || lock || repeat != 0 || rex != 0;
+      lock = false;
+      rex = 0;
       at++;
       let last = payload;
       let map: u32 = 1;
@@ -411,6 +412,7 @@ export function decodeInstruction(p: usize, available: u32, out: usize, start: u
   const length = <u32>(at - p);
   const next = start + length;
   decodedLength = length;
+  if (illegal) return undefinedOperation(out, next);
   decodedEnds = (attributes & 2) != 0;
 
   // Operand places.
