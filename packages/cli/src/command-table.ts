@@ -173,7 +173,12 @@ const runOptions: readonly OptionDefinition[] = [
     description: 'a guest write of v to PORT ends the run with status (v << 1) | 1',
     built: true,
   },
-  { flag: '--gdb', value: 'PORT', description: 'listen for the GNU debugger', built: false },
+  {
+    flag: '--gdb',
+    value: 'PORT',
+    description: 'wait for the GNU debugger on this port of this machine before the first instruction',
+    built: true,
+  },
   {
     flag: '--stats',
     value: 'FILE',

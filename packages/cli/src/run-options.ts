@@ -51,6 +51,7 @@ export function parseRunOptions(names: readonly string[], options: OptionValues)
   const timeout = text(options, '--timeout');
   const statisticsFile = text(options, '--stats');
   const debugExit = text(options, '--debug-exit');
+  const gdb = text(options, '--gdb');
   const marks = texts(options, '--mark').map((mark) => notEmpty(mark, '--mark'));
   const trace = texts(options, '--trace').flatMap(parseTraceTopics);
   const disabledCpuFeatures = parseCpuFeatures(text(options, '--cpu-features'));
@@ -69,6 +70,7 @@ export function parseRunOptions(names: readonly string[], options: OptionValues)
       ...(statisticsFile === undefined ? {} : { statisticsFile: notEmpty(statisticsFile, '--stats') }),
       ...(trace.length === 0 ? {} : { trace }),
       ...(debugExit === undefined ? {} : { debugExitPort: parsePort(debugExit, '--debug-exit', 'run') }),
+      ...(gdb === undefined ? {} : { gdbPort: parsePort(gdb, '--gdb', 'run') }),
     },
   };
 }

@@ -410,6 +410,12 @@ export const catalogue = {
     tryNext: 'the same command when the guest has booted, or its console',
     exitStatus: 1,
   },
+  'PL-3014': {
+    what: 'The debugger cannot be waited for on port {port} ({reason})',
+    why: 'Another program listens there, or ports below 1024 are refused to you',
+    tryNext: 'another port with --gdb, or --gdb 0 for a free one',
+    exitStatus: 69,
+  },
   'PL-3101': {
     what: 'The VM cannot be saved at this moment',
     why: 'A device is still finishing work in memory that the guest has taken back',

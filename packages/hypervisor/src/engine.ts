@@ -54,8 +54,15 @@ export type Exit =
   | { readonly kind: 'kicked' }
   /** The budget given to `run` is used up. */
   | { readonly kind: 'budget' }
+  /** A debugger's stop point: before the instruction there, or behind the access. */
+  | { readonly kind: 'stop-point'; readonly point: StopPoint }
   /** An instruction or mode that this build names as absent. */
   | { readonly kind: 'unsupported'; readonly what: string; readonly rip: bigint };
+
+/** A place at which a debugger wants the processor to stop: linear addresses. */
+export type StopPoint =
+  | { readonly kind: 'execute'; readonly address: bigint }
+  | { readonly kind: 'write' | 'read' | 'access'; readonly address: bigint; readonly bytes: number };
 
 /** Work of a translator: regions in use or once made, modules they came in, bytes of those, regions dropped again. */
 export interface TranslatorCounts {
@@ -87,6 +94,14 @@ export interface VirtualProcessor {
   translatorCounts?(): TranslatorCounts;
   /** Linear (virtual) to guest-physical without side effects; undefined when not mapped. */
   translate(address: bigint): number | undefined;
+}
+
+/** What a debugger needs of a processor beyond running it. On the processor's own thread only, between runs. */
+export interface DebuggedProcessor extends VirtualProcessor {
+  /** One instruction, or the delivery of its exception, without interrupts. @returns `budget` when that is done */
+  step(): Exit;
+  /** The whole set of stop points, in place of the former one. @returns false, with nothing changed, when there are too many */
+  setStopPoints(points: readonly StopPoint[]): boolean;
 }
 
 /** What the hypervisor's interface to guests needs of a processor beyond running it. On the processor's own thread only. */

@@ -11,12 +11,14 @@ export type {
   PortRange,
 } from './device.ts';
 export type {
+  DebuggedProcessor,
   EnlightenedProcessor,
   Exit,
   GuestFault,
   InterceptHandlers,
   InterruptMessage,
   SaveableProcessor,
+  StopPoint,
   TranslatorCounts,
   VirtualProcessor,
 } from './engine.ts';

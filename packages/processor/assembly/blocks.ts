@@ -20,6 +20,7 @@ import { fetchPointer, mayExecute } from './memory';
 import { walkedGpa } from './page-walk';
 import { readablePointer } from './physical-memory';
 import { protectCodePage, dropLinks, noteExecuted } from './tlb';
+import { hasStopOffset } from './stop-points';
 
 const HEADER: u32 = 64;
 const MAX_OPERATIONS: u32 = 64;
@@ -71,6 +72,12 @@ export function arenaFlushes(): u32 {
 export function initializeBlocks(): void {
   for (let which = LEAVE_DELIVER; which <= LEAVE_LAST; which++) store<u16>(leaveOperation(which), <u16>which);
   resetArena();
+}
+
+/** Forgets all decoded and translated code. */
+export function forgetCode(): void {
+  resetArena();
+  dropLinks();
 }
 
 function resetArena(): void {
@@ -137,7 +144,7 @@ function markLines(page: u32, from: u32, bytes: u32): void {
 }
 
 /** Linear address of an instruction pointer. */
-function linearOf(rip: u64): u64 {
+export function linearOf(rip: u64): u64 {
   if (load<u32>(vp, L.MODE) & MODE_64) return rip;
   return (rip + load<u64>(segment(SEG_CS))) & 0xffffffff;
 }
@@ -184,7 +191,9 @@ function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, key: u32, sin
     out += 16;
     if (decodedEnds) break;
     if (single || key & INTERPRET_ONE || count >= MAX_OPERATIONS || offset >= MAX_BYTES || offset >= room) break;
+    if (hasStopOffset(linear) || hasStopOffset(linear + offset)) break;
   }
+  if (!single && hasStopOffset(linear)) store<u16>(operations, <u16>L.LEAVE_STOP_POINT);
   // Every block ends with this one, also behind an operation that leaves it: what kills a block may count on its place.
   store<u16>(out, <u16>LEAVE_NEXT);
   out += 16;
@@ -243,8 +252,7 @@ function translateAtOnce(block: usize, gpa: u64, key: u32): usize {
 /** Finds or makes the block at RIP and enters it in the jump cache. @returns block or 0 after a recorded fault. */
 export function lookUpSlow(rip: u64, kind: u32): usize {
   if (arenaNext() + HEADER + (MAX_OPERATIONS + 2) * 16 > <u32>vp + L.ARENA_END) {
-    resetArena();
-    dropLinks();
+    forgetCode();
   }
   const linear = linearOf(rip);
   const host = fetchPointer(linear);
@@ -290,8 +298,7 @@ export function lookUpSlow(rip: u64, kind: u32): usize {
 /** A block of one instruction that nothing else finds: for single steps. */
 export function singleBlock(rip: u64): usize {
   if (arenaNext() + HEADER + (MAX_OPERATIONS + 2) * 16 > <u32>vp + L.ARENA_END) {
-    resetArena();
-    dropLinks();
+    forgetCode();
   }
   const linear = linearOf(rip);
   const host = fetchPointer(linear);

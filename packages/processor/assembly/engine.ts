@@ -6,7 +6,7 @@ import * as L from './generated/layout';
 import { vp, setProcessor, segment, NO_VECTOR, SEG_CS, SEG_LDTR, SEG_TR } from './state';
 import { initializeTlb, flushAll, switchAddressSpace } from './tlb';
 import { walk, walkedGpa, ACCESS_READ } from './page-walk';
-import { initializeBlocks } from './blocks';
+import { forgetCode, initializeBlocks } from './blocks';
 import { apicRead, apicReset, apicWrite, readCr8, writeCr8 } from './apic';
 import { getFlags } from './flags';
 import { putFlags } from './interrupts';
@@ -14,7 +14,7 @@ import { putSegment, updateMode } from './segments';
 import { fpuReset } from './fpu';
 import { runLoop } from './generated/loop';
 import { guestTsc } from './system';
-import { settle } from './run';
+import { beginStep, endStep, settle } from './run';
 import { decodeAt, describeCode, dropRegion, execute, findBlock, installRegion, rearm, regionUsed, restRegion, arenaFlushCount } from './translation';
 
 export { decodeAt, describeCode, dropRegion, execute, findBlock, installRegion, rearm, regionUsed, restRegion, arenaFlushCount };
@@ -60,6 +60,20 @@ export function run(instructions: f64): u32 {
   const reason = runLoop(instructions);
   settle();
   return reason;
+}
+
+/** One instruction, or the delivery of its exception: see beginStep. @returns EXIT_BUDGET when that is done, else another EXIT_*. */
+export function stepOnce(): u32 {
+  beginStep();
+  const reason = runLoop(1);
+  endStep();
+  settle();
+  return reason;
+}
+
+/** The list of stop points in the block has changed. */
+export function changeStopPoints(): void {
+  forgetCode();
 }
 
 /** After control registers or segments were stored from outside: privilege level from SS, mode, TLBs. */

@@ -12,12 +12,12 @@ import * as L from './generated/layout';
 import { vp, forcePoll, raise, SEG_SS, FLAG_IF, MODE_64, RSP, RBP, VECTOR_GP, VECTOR_SS, VECTOR_NMI } from './state';
 import { GENERAL_BASE } from './decoder';
 import {
-  INTERPRET_ONE, INTERPRET_ONLY, TRANSLATE_AT_ONCE, jumpSlot, interpretSlot, lookUpSlow, singleBlock, leaveOperation, LEAVE_DELIVER, LEAVE_EXIT, LEAVE_POLL,
+  INTERPRET_ONE, INTERPRET_ONLY, TRANSLATE_AT_ONCE, jumpSlot, interpretSlot, lookUpSlow, singleBlock, leaveOperation, linearOf, LEAVE_DELIVER, LEAVE_EXIT, LEAVE_POLL,
   invalidateCode, arenaFlushes,
 } from './blocks';
 import { executeGeneral } from './general';
 import { raiseAt } from './operands';
-import { executeSystem, EXIT_HALT, EXIT_SHUTDOWN, EXIT_KICKED, EXIT_BUDGET } from './system';
+import { executeSystem, EXIT_HALT, EXIT_SHUTDOWN, EXIT_KICKED, EXIT_BUDGET, EXIT_STOP_POINT } from './system';
 import { executeString } from './strings';
 import { executeFpu, executeVector } from './vector-execute';
 import { executeMmx } from './mmx';
@@ -27,6 +27,7 @@ import { FIRST_EXTENSION } from './generated/tables';
 import { deliverFault, deliverInterrupt } from './interrupts';
 import { takeAddressFault, isCanonical } from './memory';
 import { flushAll } from './tlb';
+import { isStopPoint } from './stop-points';
 import { deliverableVector, acceptVector, externalInterruptAllowed, timerDue } from './apic';
 import { Operation } from './generated/operations';
 import { hostNow, hostDeadline, hostAcknowledge, hostTranslate } from './host';
@@ -206,6 +207,41 @@ function exitWith(reason: u32): usize {
   return leaveOperation(LEAVE_EXIT);
 }
 
+/** Where a single step stands: not asked for, about to execute, done. */
+const STEP_NONE: u32 = 0;
+const STEP_ASKED: u32 = 1;
+const STEP_DONE: u32 = 2;
+let step: u32 = STEP_NONE;
+
+/** The next run is one instruction, or the delivery of its exception: without interrupts, timers and the kick word. */
+export function beginStep(): void {
+  step = STEP_ASKED;
+}
+export function endStep(): void {
+  step = STEP_NONE;
+}
+
+/** The instruction at `rip` alone, from a block that nothing else finds; RIP_BASE is set. */
+function enterSingle(rip: u64): usize {
+  const block = singleBlock(rip);
+  if (block == 0) {
+    store<u32>(vp, 0, L.FAULT_OPERATION);
+    return leaveOperation(LEAVE_DELIVER);
+  }
+  store<u64>(vp, rip, L.RIP_BASE);
+  return block + 64;
+}
+
+/** The first operation of a block at the offset of a stop point: stops there, or executes what stands there (stop-points.ts). */
+export function atStopPoint(): usize {
+  const rip = load<u64>(vp, L.RIP_BASE);
+  store<u64>(vp, rip, L.RIP);
+  const linear = linearOf(rip);
+  if (!isStopPoint(linear)) return enterSingle(rip);
+  store<u64>(vp, linear, L.EXIT_ADDRESS);
+  return exitWith(EXIT_STOP_POINT);
+}
+
 /** Between blocks: see the module header. L.RIP is where to go on. @returns the next operation. */
 export function poll(): usize {
   const executed = <i64>(load<i32>(vp, L.GRANTED) - load<i32>(vp, L.BUDGET));
@@ -213,9 +249,18 @@ export function poll(): usize {
   store<u64>(vp, load<u64>(vp, L.INSTRUCTIONS) + executed, L.INSTRUCTIONS);
   store<i32>(vp, load<i32>(vp, L.BUDGET), L.GRANTED);
   takeHostWrites();
+  if (step == STEP_DONE) return exitWith(EXIT_BUDGET);
   if (load<u32>(vp, L.SLOT_GENERATION_SEEN) != load<u32>(L.SHARED + L.SHARED_SLOT_GENERATION)) {
     store<u32>(vp, load<u32>(L.SHARED + L.SHARED_SLOT_GENERATION), L.SLOT_GENERATION_SEEN);
     flushAll();
+  }
+  if (step == STEP_ASKED) {
+    step = STEP_DONE;
+    // Used up before it begins: the next transfer comes back here.
+    store<i32>(vp, -1, L.BUDGET);
+    store<i32>(vp, -1, L.GRANTED);
+    store<u32>(vp, 0, L.SHADOW);
+    return enterSingle(load<u64>(vp, L.RIP));
   }
   takeTimers();
   if (atomic.load<u32>(vp + L.TRANSLATION_READY) != 0) hostTranslate();
@@ -243,14 +288,7 @@ export function poll(): usize {
       // The one instruction behind STI or MOV SS, alone, then the interrupt.
       store<i32>(vp, 0, L.BUDGET);
       store<i32>(vp, 0, L.GRANTED);
-      const rip = load<u64>(vp, L.RIP);
-      const block = singleBlock(rip);
-      if (block == 0) {
-        store<u32>(vp, 0, L.FAULT_OPERATION);
-        return leaveOperation(LEAVE_DELIVER);
-      }
-      store<u64>(vp, rip, L.RIP_BASE);
-      return block + 64;
+      return enterSingle(load<u64>(vp, L.RIP));
     }
     return enterNow(load<u64>(vp, L.RIP));
   }

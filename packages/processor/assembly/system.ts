@@ -32,6 +32,7 @@ export const EXIT_SHUTDOWN: u32 = 2;
 export const EXIT_KICKED: u32 = 3;
 export const EXIT_BUDGET: u32 = 4;
 export const EXIT_UNSUPPORTED: u32 = 5;
+export const EXIT_STOP_POINT: u32 = 6;
 
 export const UNSUPPORTED_X87: u32 = 1;
 

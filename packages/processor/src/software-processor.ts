@@ -6,6 +6,7 @@
  * Called by: the worker of each virtual processor (vmwp) and the tests.
  */
 import {
+  type DebuggedProcessor,
   type Exit,
   GENERAL_REGISTERS,
   type GuestFault,
@@ -19,6 +20,7 @@ import {
   type SavedProcessor,
   SEGMENT_REGISTERS,
   type SegmentValue,
+  type StopPoint,
   saveProcessorFields,
   type TableValue,
   type TranslatorCounts,
@@ -52,6 +54,8 @@ interface EngineExports extends TranslationExports, DecoderExports {
   attach(address: number): void;
   reset(index: number): void;
   run(instructions: number): number;
+  stepOnce(): number;
+  changeStopPoints(): void;
   stateChanged(): void;
   readFlags(): bigint;
   writeFlags(value: bigint): void;
@@ -64,7 +68,7 @@ interface EngineExports extends TranslationExports, DecoderExports {
   translateLinear(address: bigint): bigint;
 }
 
-const EXIT = { halt: 1, shutdown: 2, kicked: 3, budget: 4, unsupported: 5 } as const;
+const EXIT = { halt: 1, shutdown: 2, kicked: 3, budget: 4, unsupported: 5, stopPoint: 6 } as const;
 /** What EXIT_UNSUPPORTED names (assembly/system.ts). */
 const UNSUPPORTED: Readonly<Record<number, string>> = { 1: 'x87 arithmetic' };
 const CODE_ATTRIBUTES = STATE.SEGMENTS + SEGMENT_REGISTERS.indexOf('Cs') * SEGMENT_BYTES + SEGMENT.ATTRIBUTES;
@@ -77,6 +81,9 @@ const HYPERCALL = { absent: 0, completed: 1, again: 2 } as const;
 const LEAVE_COUNTERS = 8192;
 const EXCEPTION_BYTES = 48;
 const EXCEPTION_RING = 16;
+/** Addresses that the list of stop points has room for. */
+const STOP_POINTS = (STATE.STOP_OFFSETS - STATE.STOP_ADDRESSES) / 8;
+const PAGE_BYTES = 4096;
 
 /** Scalars that are a u64 in the block. */
 const SCALARS: Readonly<Record<string, number>> = {
@@ -115,7 +122,7 @@ const FORCED_SLOTS = 262144;
 
 const NOT_TRANSLATING: TranslatorCounts = { regions: 0, modules: 0, bytes: 0, evicted: 0 };
 
-class SoftwareProcessor implements SaveableProcessor {
+class SoftwareProcessor implements DebuggedProcessor, SaveableProcessor {
   readonly index: number;
   readonly #memory: WebAssembly.Memory;
   readonly #layout: MemoryLayout;
@@ -125,6 +132,7 @@ class SoftwareProcessor implements SaveableProcessor {
   readonly #translator: Translator | undefined;
   readonly #translateAfter: number;
   #stale = false;
+  #stopPoints: readonly StopPoint[] = [];
 
   constructor(module: WebAssembly.Module, options: SoftwareProcessorOptions) {
     const { memory, layout, index, handlers } = options;
@@ -213,7 +221,36 @@ class SoftwareProcessor implements SaveableProcessor {
 
   run(instructions: number): Exit {
     this.#settleState();
-    const reason = this.#engine.run(instructions);
+    return this.#exit(this.#engine.run(instructions));
+  }
+
+  step(): Exit {
+    this.#settleState();
+    return this.#exit(this.#engine.stepOnce());
+  }
+
+  setStopPoints(points: readonly StopPoint[]): boolean {
+    if (points.length > STOP_POINTS || points.some(({ kind }) => kind !== 'execute')) return false;
+    this.#stopPoints = points;
+    this.#placeStopPoints();
+    this.#engine.changeStopPoints();
+    return true;
+  }
+
+  /** Into the processor's block, whence a reset takes them. Nothing is translated while there are some: a region knows none. */
+  #placeStopPoints(): void {
+    const points = this.#stopPoints;
+    const offsets = new Uint8Array(this.#memory.buffer, this.#base + STATE.STOP_OFFSETS, PAGE_BYTES / 8).fill(0);
+    points.forEach(({ address }, index) => {
+      const offset = Number(address % BigInt(PAGE_BYTES));
+      offsets[offset >> 3] = (offsets[offset >> 3] ?? 0) | (1 << (offset & 7));
+      this.#view.setBigUint64(STATE.STOP_ADDRESSES + index * 8, address, true);
+    });
+    this.#view.setUint32(STATE.STOP_COUNT, points.length, true);
+    this.#view.setUint32(STATE.HOT_THRESHOLD, points.length === 0 ? this.#translateAfter : 0, true);
+  }
+
+  #exit(reason: number): Exit {
     switch (reason) {
       case EXIT.halt:
         return this.#engine.readFlags() & 0x200n ? { kind: 'halt' } : { kind: 'halt-forever' };
@@ -226,6 +263,10 @@ class SoftwareProcessor implements SaveableProcessor {
       case EXIT.unsupported: {
         const what = UNSUPPORTED[this.#view.getUint32(STATE.EXIT_DETAIL, true)] ?? 'an unnamed feature';
         return { kind: 'unsupported', what, rip: this.#view.getBigUint64(STATE.RIP, true) };
+      }
+      case EXIT.stopPoint: {
+        const address = this.#view.getBigUint64(STATE.EXIT_ADDRESS, true);
+        return { kind: 'stop-point', point: { kind: 'execute', address } };
       }
       default:
         throw new RangeError(`the engine returned exit reason ${reason}`);
@@ -339,7 +380,7 @@ class SoftwareProcessor implements SaveableProcessor {
 
   reset(): void {
     this.#engine.reset(this.index);
-    this.#view.setUint32(STATE.HOT_THRESHOLD, this.#translateAfter, true);
+    this.#placeStopPoints();
     this.#stale = false;
   }
 

@@ -140,6 +140,10 @@ export const STATE = {
   LEAVE_OPERATIONS: 0x1500,
   /** Six vectors of 32 bytes while a VEX operation is executed. */
   VECTOR_TEMPORARY: 0x1740,
+  /** A debugger's stop points before instructions: u32 count, linear addresses (u64), a bit for each offset in a page that one has. */
+  STOP_COUNT: 0x2000,
+  STOP_ADDRESSES: 0x2008,
+  STOP_OFFSETS: 0x2600,
   /** TLB sets: see assembly/tlb.ts. */
   TLB_SETS: 0x10000,
   /** Jump cache: 4096 x u32 block addresses. */

@@ -55,6 +55,8 @@ export interface VirtualMachineConfiguration {
   readonly trace?: readonly TraceTopic[];
   /** I/O port at which a guest's write of v ends the run with status (v << 1) | 1. */
   readonly debugExitPort?: number;
+  /** TCP port of this machine on which a debugger is waited for; 0 takes a free one. */
+  readonly gdbPort?: number;
   /** $PLINTH_HOME: control sockets and crash reports live below it. */
   readonly home: string;
 }

@@ -6,6 +6,7 @@
  */
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { GuestCrash, InspectTree } from '@plinth/hypervisor';
+import type { DebugAnswer, DebugRequest, StopReason } from './debug-protocol.ts';
 import type {
   Outcome,
   ProcessorCommand,
@@ -25,6 +26,8 @@ export interface ProcessorEvents {
   guestCrashed(crash: GuestCrash): void;
   /** The root partition has something to take. */
   synic(): void;
+  /** It stopped for the debugger. */
+  debugStopped(reason: StopReason): void;
   ended(outcome: Outcome, snapshot: ProcessorSnapshot): void;
   /** Plinth's fault, with what is known. */
   fault(message: string, stack: string, snapshot: ProcessorSnapshot | undefined): void;
@@ -47,6 +50,8 @@ export class ProcessorHost {
   readonly #inspections = new Map<number, (tree: InspectTree) => void>();
   readonly #events: ProcessorEvents;
   #nextInspection = 1;
+  readonly #debugRequests = new Map<number, (answer: DebugAnswer) => void>();
+  #nextDebugRequest = 1;
   #snapshot: ProcessorSnapshot | undefined;
   #exited = false;
   #over = false;
@@ -143,6 +148,16 @@ export class ProcessorHost {
     });
   }
 
+  /** Asks for a debugger; answers come in order. One whose thread has ended could not be done. */
+  debug(request: DebugRequest): Promise<DebugAnswer> {
+    if (this.#exited || this.#over) return Promise.resolve({ what: 'done', done: false });
+    const id = this.#nextDebugRequest++;
+    return new Promise((resolve) => {
+      this.#debugRequests.set(id, resolve);
+      this.send({ kind: 'debug', id, request });
+    });
+  }
+
   /**
    * Ends the thread: by asking, and when it does not answer, by force.
    * @returns the processor's last state; undefined when it had to be forced
@@ -184,8 +199,17 @@ export class ProcessorHost {
         this.#inspections.get(event.id)?.(event.tree);
         this.#inspections.delete(event.id);
         return;
+      case 'debug-answer':
+        this.#debugRequests.get(event.id)?.(event.answer);
+        this.#debugRequests.delete(event.id);
+        return;
+      case 'debug-stopped':
+        this.#events.debugStopped(event.reason);
+        return;
       case 'ended':
         this.#snapshot = event.snapshot;
+        for (const resolve of this.#debugRequests.values()) resolve({ what: 'done', done: false });
+        this.#debugRequests.clear();
         this.#finished();
         if (!this.#over) {
           this.#over = true;

@@ -7,6 +7,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { GuestCrash, InspectTree, RegisterName, RegisterValue } from '@plinth/hypervisor';
 import type { TraceTopic } from './configuration.ts';
+import type { DebugAnswer, DebugRequest, StopReason } from './debug-protocol.ts';
 import type { ProcessorSnapshot } from './processor-snapshot.ts';
 
 /** `workerData` of a processor's thread. */
@@ -42,6 +43,7 @@ export type ProcessorCommand =
   /** The host pushes the reset button. */
   | { readonly kind: 'reset' }
   | { readonly kind: 'inspect'; readonly id: number }
+  | { readonly kind: 'debug'; readonly id: number; readonly request: DebugRequest }
   /** Answer with `ended` and leave the loop. */
   | { readonly kind: 'end' };
 
@@ -62,6 +64,9 @@ export type ProcessorEvent =
   /** The guest, or the host's reset button, wants a reset, and the devices had theirs: load memory again and send `boot`. */
   | { readonly kind: 'reset' }
   | { readonly kind: 'inspected'; readonly id: number; readonly tree: InspectTree }
+  | { readonly kind: 'debug-answer'; readonly id: number; readonly answer: DebugAnswer }
+  /** It stopped for the debugger. */
+  | { readonly kind: 'debug-stopped'; readonly reason: StopReason }
   | { readonly kind: 'error-record'; readonly record: Uint8Array }
   /** The guest told of its own crash, by the hypervisor's crash registers. */
   | { readonly kind: 'guest-crash'; readonly crash: GuestCrash }

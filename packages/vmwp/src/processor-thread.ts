@@ -10,7 +10,8 @@
  * Invariant: between two looks at the commands there is always either a run that a kick ends or a sleep that a kick ends.
  * Called by: processor-worker.ts.
  */
-import type { Exit, GuestFault, GuestMemory, InspectTree, VirtualProcessor } from '@plinth/hypervisor';
+import type { DebuggedProcessor, Exit, GuestFault, GuestMemory, InspectTree } from '@plinth/hypervisor';
+import { ProcessorDebugger } from './processor-debugger.ts';
 import type { BootRegisters, Outcome, ProcessorCommand, ProcessorEvent } from './processor-protocol.ts';
 import { inspectProcessor, takeSnapshot } from './processor-snapshot.ts';
 import { type Counters, counterIndex } from './statistics.ts';
@@ -29,7 +30,7 @@ export interface ThreadPartition {
 }
 
 export interface ThreadParts {
-  readonly processor: VirtualProcessor;
+  readonly processor: DebuggedProcessor;
   lastExceptions(): readonly GuestFault[];
   readonly partition: ThreadPartition;
   readonly counters: Counters;
@@ -60,6 +61,7 @@ export type MachineRequest =
 
 export class ProcessorThread {
   readonly #parts: ThreadParts;
+  readonly #debugger: ProcessorDebugger;
   readonly #halts = counterIndex('halts');
   readonly #kicks = counterIndex('kicks');
   readonly #budgets = counterIndex('budgets');
@@ -68,6 +70,10 @@ export class ProcessorThread {
 
   constructor(parts: ThreadParts) {
     this.#parts = parts;
+    const { processor, partition, post } = parts;
+    this.#debugger = new ProcessorDebugger(processor, partition.guestMemory, (reason) =>
+      post({ kind: 'debug-stopped', reason }),
+    );
   }
 
   /** A device asks for something while the guest executes; the first request stands. */
@@ -82,13 +88,18 @@ export class ProcessorThread {
     for (;;) {
       this.#takeCommands();
       if (this.#state === 'ended') return;
-      if (this.#state !== 'running') {
+      if (this.#state !== 'running' || this.#debugger.isStopped) {
         this.#parts.sleep(Number.POSITIVE_INFINITY);
         this.#parts.clearKick();
         continue;
       }
-      const exit = this.#parts.processor.run(this.#parts.slice);
+      const exit = this.#debugger.run(this.#parts.slice);
       this.#countInstructions();
+      if (exit === undefined) {
+        // A device may have asked for the machine's end in the last instruction before the stop.
+        if (this.#request !== undefined) this.#handleRequest(this.#request);
+        continue;
+      }
       this.#parts.afterRun(exit);
       if (this.#request === undefined) this.#handleExit(exit);
       else this.#handleRequest(this.#request);
@@ -122,6 +133,9 @@ export class ProcessorThread {
         return;
       case 'unsupported':
         this.#end({ kind: 'unsupported', what: exit.what });
+        return;
+      case 'stop-point':
+        // The debugger's own, and handled there.
         return;
     }
   }
@@ -183,11 +197,14 @@ export class ProcessorThread {
                 processor,
                 partition.guestMemory,
                 this.#parts.lastExceptions(),
-                this.#state,
+                this.#debugger.isStopped ? 'stopped by a debugger' : this.#state,
               ),
             },
           },
         });
+        return;
+      case 'debug':
+        this.#parts.post({ kind: 'debug-answer', id: command.id, answer: this.#debugger.handle(command.request) });
         return;
       case 'end':
         this.#end({ kind: 'stopped' });

@@ -8,6 +8,7 @@ import { writeSync } from 'node:fs';
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { DebugExit } from '@plinth/chipset';
 import {
+  type DebuggedProcessor,
   type EnlightenedProcessor,
   type Exit,
   type GuestFault,
@@ -29,7 +30,7 @@ import { type TraceWriter, traceHandlers } from './trace.ts';
 
 /** An engine's processor and the words it shares with other threads. */
 export interface ThreadEngine {
-  readonly processor: EnlightenedProcessor;
+  readonly processor: DebuggedProcessor & EnlightenedProcessor;
   /** The last exceptions that the processor raised, the newest last. */
   lastExceptions(): readonly GuestFault[];
   /** How many exceptions it has raised in all. */

@@ -34,6 +34,7 @@ import {
 import { ConsoleTail, writeCrashReport } from './crash-report.ts';
 import { crashReason, isCrash, readErrorRecord } from './error-record.ts';
 import { ExecSession } from './exec-session.ts';
+import { GdbServer } from './gdb/gdb-server.ts';
 import { guestCrashReason } from './guest-crash-reason.ts';
 import { answerServiceRequest, shutDownByService } from './guest-services.ts';
 import { MarkWatcher } from './marks.ts';
@@ -130,6 +131,7 @@ class MachineRun {
   readonly #agent: AgentSessions;
   readonly #agentPump: ConsolePump;
   #input: ConsoleInput | undefined;
+  #gdb: GdbServer | undefined;
   #control: Promise<ControlServer> | undefined;
   #timers: NodeJS.Timeout[] = [];
   #outputError: PlinthError | undefined;
@@ -193,6 +195,7 @@ class MachineRun {
         errorRecord: (record) => this.#handleErrorRecord(record),
         guestCrashed: (crash) => this.#handleGuestCrash(crash),
         synic: () => this.#vmbus?.drain(),
+        debugStopped: (reason) => this.#gdb?.stopped(reason),
         ended: (outcome, snapshot) => this.#handleOutcome(outcome, snapshot),
         fault: (message, stack, snapshot) => this.#handleFault(message, stack, snapshot),
       },
@@ -231,7 +234,21 @@ class MachineRun {
     if (configuration.console.kind === 'stdio' && configuration.exec === undefined) {
       this.#input = new ConsoleInput(this.#chipset.uarts[0], this.#hooks.stdin ?? process.stdin);
     }
+    await this.#waitForDebugger();
     this.#processor.send({ kind: 'boot', registers, again: false });
+  }
+
+  /** With --gdb the guest stands before its first instruction until a debugger lets it go. */
+  async #waitForDebugger(): Promise<void> {
+    const { gdbPort } = this.#configuration;
+    if (gdbPort === undefined) return;
+    this.#gdb = await GdbServer.listen(gdbPort, {
+      ask: (request) => this.#processor.debug(request),
+      reset: () => this.#processor.send({ kind: 'reset' }),
+      turnOff: () => this.#leave(),
+    });
+    await this.#processor.debug({ what: 'stop' });
+    this.#hooks.message?.(`The guest waits for a debugger: gdb -ex 'target remote :${this.#gdb.port}'`);
   }
 
   /** Takes the machine apart in order: processor, output, statistics. */
@@ -239,6 +256,7 @@ class MachineRun {
     let end = reached;
     const snapshot = (await this.#processor.end()) ?? end.snapshot;
     this.#input?.close();
+    this.#gdb?.close(end.exitStatus);
     const output = Promise.all([this.#console.finish(), this.#agentPump.finish()]);
     // Whoever ends the run from outside does not wait for a reader that has stopped reading.
     const isUrgent = end.reason === 'signal' || end.reason === 'timeout' || end.reason === 'turned-off';
@@ -283,6 +301,7 @@ class MachineRun {
     this.#input?.close();
     this.#exec?.close();
     this.#agent.close();
+    this.#gdb?.close(0);
     // It may still be opening, when a kernel that cannot be loaded ended the start.
     (await this.#control?.catch(() => undefined))?.close();
     await this.#processor.end();

@@ -11,6 +11,7 @@ export const LEAVE_OPERATIONS = [
   'JUMP',
   'LINK',
   'RESTING',
+  'STOP_POINT',
   'TRANSLATED',
 ] as const;
 export type LeaveName = (typeof LEAVE_OPERATIONS)[number];

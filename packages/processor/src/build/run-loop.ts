@@ -16,7 +16,7 @@ import { fault, raiseAt } from '../operands';
 import { stackFault } from '../stack';
 import { multiplyHighSigned } from '../multiply';
 import { leaveOperation, LEAVE_EXIT, LEAVE_GO, LEAVE_POLL } from '../blocks';
-import { begin, charge, deliver, enter, enterExit, enterInterpreted, enterLinked, enterChecked, noteHot, executeOther, narrowOffset, poll, resumeRip } from '../run';
+import { atStopPoint, begin, charge, deliver, enter, enterExit, enterInterpreted, enterLinked, enterChecked, noteHot, executeOther, narrowOffset, poll, resumeRip } from '../run';
 
 /** Runs until an exit. @returns the exit reason. */
 export function runLoop(instructions: f64): u32 {
@@ -87,6 +87,10 @@ const FOOTER = `
         first = u;
         continue;
       }
+      case LEAVE_STOP_POINT_NUMBER:
+        u = atStopPoint();
+        first = u;
+        continue;
       case LEAVE_RESTING_NUMBER:
         // A region that is entered for the first time since it was put to rest.
         store<u16>(u, <u16>L.LEAVE_TRANSLATED);
