@@ -404,6 +404,26 @@ describe('saving and restoring', () => {
     expect(bus.status().channels).toHaveLength(2);
   });
 
+  it('goes on with lists that are not complete, and with those that a device still has', () => {
+    const gpadlId = 0x77;
+    const [header = new Uint8Array(0), ...bodies] = guest.gpadlMessages(1, gpadlId, machine.allocate(60));
+    guest.post(header);
+    echo.slow = true;
+    const { gpadlId: kept } = guest.lend(1, machine.allocate(2));
+    const teardown = new Uint8Array(16);
+    new DataView(teardown.buffer).setUint32(0, 11, true);
+    new DataView(teardown.buffer).setUint32(8, 1, true);
+    new DataView(teardown.buffer).setUint32(12, kept, true);
+    guest.post(teardown);
+    const device = new EchoDevice();
+    restored(machine.bus.save(), [device]);
+    for (const body of bodies) guest.post(body);
+    expect(guest.wait(10, { 12: gpadlId }).getUint32(16, true)).toBe(0);
+    expect(guest.has(12)).toBe(false);
+    [...device.open_][0]?.gpadlReleased(kept);
+    expect(guest.wait(12).getUint32(8, true)).toBe(kept);
+  });
+
   it('restores a guest that is not connected', () => {
     guest.unload();
     restored(machine.bus.save(), [new EchoDevice()]);
@@ -422,6 +442,24 @@ describe('saving and restoring', () => {
     [
       'an open channel without its ring',
       (saved: Record<string, unknown>) => Object.assign(saved, { gpadls: [] }),
+      'PL-4104',
+    ],
+    ['no devices', (saved: Record<string, unknown>) => Object.assign(saved, { devices: 7, gpadls: [] }), 'PL-4104'],
+    [
+      'extents of a list that do not follow each other',
+      (saved: Record<string, unknown>) => {
+        const [gpadl] = saved.gpadls as { ranges: { start: number }[][] }[];
+        for (const extent of gpadl?.ranges[0] ?? []) extent.start += 8;
+        return saved;
+      },
+      'PL-4104',
+    ],
+    [
+      'a list that is further than it can be',
+      (saved: Record<string, unknown>) =>
+        Object.assign(saved, {
+          gpadls: [{ channelId: 1, gpadlId: 1, kind: 'receiving', bytes: '00', filled: 2, rangeCount: 1 }],
+        }),
       'PL-4104',
     ],
     [

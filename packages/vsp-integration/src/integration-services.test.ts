@@ -2,7 +2,7 @@
 import { type GuestChannel, LinuxGuest, TestMachine } from '@plinth/vmbus/testing';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ServiceClock } from './framework/service.ts';
-import { IntegrationServices, SERVICE_NAMES } from './integration-services.ts';
+import { findServiceName, IntegrationServices, SERVICE_NAMES } from './integration-services.ts';
 import { LinuxUtils } from './testing/linux-utils.ts';
 
 class HandClock implements ServiceClock {
@@ -163,6 +163,29 @@ describe('status', () => {
     guest.post(new Uint8Array(8).fill(0));
     await ready('kvp');
     expect(statusOf('kvp')?.condition).toBe('working');
+  });
+
+  it.each([
+    ['file-copy', 'file-copy'],
+    ['Guest Service Interface', 'file-copy'],
+    ['guest service interface', 'file-copy'],
+    ['Key-Value Pair Exchange', 'kvp'],
+    ['VSS', 'vss'],
+    ['telepathy', undefined],
+  ])('%s is the service %s', (text, service) => {
+    expect(findServiceName(text)).toBe(service);
+  });
+
+  it('of a service that is switched off while it is asked tells whoever waits', async () => {
+    await ready();
+    utils.alive = false;
+    const [asked, waiting] = [services.kvp.list('guest'), services.kvp.list('auto')];
+    services.enable('kvp', false);
+    for (const refused of [asked, waiting, services.kvp.list('guest')]) {
+      await expect(refused).rejects.toThrow(/PL-3201: .*switched off for this VM\. Try: plinth vm enable vm kvp/);
+    }
+    services.enable('heartbeat', false);
+    expect(services.heartbeat.heartbeat).toBe('disabled');
   });
 
   it('of services that are off from the beginning', () => {
@@ -350,6 +373,31 @@ describe('key-value pairs', () => {
     ).rejects.toMatchObject({ code: 'PL-3203' });
     await during(services.kvp.set('external', 'k'.repeat(255), 'v'.repeat(1023)));
     expect(await during(services.kvp.get('external', 'k'.repeat(255)))).toBe('v'.repeat(1023));
+  });
+
+  it.each<[string, () => Promise<unknown>, RegExp]>([
+    ['store', () => services.kvp.set('external', 'a', 'b'), /PL-3202.*store the value of a/],
+    ['delete', () => services.kvp.delete('external', 'a'), /PL-3202.*delete a/],
+    ['list', () => services.kvp.list('external'), /PL-3202.*list its pairs/],
+  ])('that a guest cannot %s end in words', async (_, act, message) => {
+    await ready('kvp');
+    utils.kvpStatus = 0x80070057;
+    await expect(during(act())).rejects.toThrow(message);
+    expect(services.kvp.isIdle).toBe(true);
+  });
+
+  it('are not asked for while an earlier look is not done, and a pair that makes no sense is left out', async () => {
+    utils.pools[2]?.set('OSName', 'x');
+    await ready('kvp');
+    utils.alive = false;
+    await pass(31);
+    await pass(2);
+    utils.alive = true;
+    await settle();
+    expect(services.kvp.guestItems.get('OSName')).toBe('x');
+    // REG_BINARY, which has no text.
+    utils.valueType = 3;
+    expect(await during(services.kvp.list('auto'))).toEqual([]);
   });
 
   it('of a guest that never stops listing end all the same', async () => {

@@ -37,6 +37,12 @@ export class Random {
   }
 }
 
+/** Where the seeds of a run begin: PLINTH_TEST_SEED, or `otherwise`. */
+export function firstSeed(otherwise = 1): number {
+  const given = Number(process.env.PLINTH_TEST_SEED);
+  return Number.isSafeInteger(given) && given > 0 ? given : otherwise;
+}
+
 const INTERESTING = [
   0, 1, 2, 3, 4, 7, 8, 16, 24, 0x7f, 0xff, 0x1000, 0x2001, 0xffff, 0x7fffffff, 0x80000000, 0xfffffff8, 0xffffffff,
 ];

@@ -138,7 +138,12 @@ export const serviceVersionText = ({ major, minor }: ServiceVersion): string => 
 
 /** Text as guests take it: UTF-16, with an end. @returns undefined when it does not fit into `bytes` */
 export function encodeText(text: string, bytes: number): Uint8Array<ArrayBuffer> | undefined {
-  if ((text.length + 1) * 2 > bytes) return undefined;
+  return (text.length + 1) * 2 > bytes ? undefined : encodeStart(text, bytes);
+}
+
+/** As much of a text as fits, with an end. */
+export function encodeStart(whole: string, bytes: number): Uint8Array<ArrayBuffer> {
+  const text = whole.slice(0, bytes / 2 - 1);
   const encoded = new Uint8Array((text.length + 1) * 2);
   const view = new DataView(encoded.buffer);
   for (let at = 0; at < text.length; at++) view.setUint16(at * 2, text.charCodeAt(at), true);

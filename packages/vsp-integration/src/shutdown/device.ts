@@ -2,7 +2,7 @@
  * Shutdown: asks the guest to power off, reboot or hibernate. The guest says at once whether it will; that it has is seen when it
  * powers off through ACPI. Guest side: drivers/hv/hv_util.c. Called by: IntegrationServices.
  */
-import { encodeText, MESSAGE_TYPE, SERVICE_STATUS } from '../framework/protocol.ts';
+import { encodeStart, MESSAGE_TYPE, SERVICE_STATUS } from '../framework/protocol.ts';
 import { refusal } from '../framework/refusal.ts';
 import { IntegrationService, type ServiceClock } from '../framework/service.ts';
 import {
@@ -52,7 +52,7 @@ export class ShutdownService extends IntegrationService {
     const body = SHUTDOWN_MESSAGE.build({
       reason: REASON_PLANNED,
       flags: SHUTDOWN_FLAGS[kind] | (force ? FLAG_FORCE : 0),
-      text: encodeText(text.slice(0, TEXT_BYTES / 2 - 1), TEXT_BYTES) ?? new Uint8Array(0),
+      text: encodeStart(text, TEXT_BYTES),
     });
     const { status } = await this.request(body, PATIENCE);
     if (status !== SERVICE_STATUS.ok) throw refusal(ACTIONS[kind], status);

@@ -52,6 +52,9 @@ export class LinuxUtils {
   readonly folders = new Set(['/', '/t/']);
   shutdownStatus = 0;
   vssStatus = 0;
+  kvpStatus = 0;
+  /** The registry's kind of the values that are listed: 1 is a text. */
+  valueType = 1;
   /** From 6.10 on: one packet for each signal. */
   uio = false;
   adapter = {
@@ -116,7 +119,7 @@ export class LinuxUtils {
       versions: [version(4, 0), version(3, 0), version(1, 0)],
       frameworks: [version(3, 0), version(1, 0)],
       ready: () => this.daemons.kvp,
-      answer: (_, body) => ({ status: this.#kvp(body) }),
+      answer: (_, body) => ({ status: this.kvpStatus === 0 ? this.#kvp(body) : this.kvpStatus }),
     },
     vss: {
       interfaceId: '35fa2e29-ea23-4236-96ae-3a6ebacba440',
@@ -215,7 +218,7 @@ export class LinuxUtils {
     const [operation, poolNumber] = [body[0] ?? 0, body[1] ?? 0];
     const pool = this.pools[poolNumber] ?? new Map<string, string>();
     const value = (at: number, found: string): void => {
-      view.setUint32(at, 1, true);
+      view.setUint32(at, this.valueType, true);
       view.setUint32(at + 8, put(body, at + 12 + 512, found), true);
     };
     switch (operation) {
