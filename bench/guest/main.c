@@ -17,9 +17,9 @@
 const char *own_path;
 
 static const struct program *const groups[] = {
-    arithmetic_programs,  big_number_programs,     cipher_programs, control_programs, data_programs,
-    floating_programs,    generated_code_programs, hash_programs,   memory_programs,  process_programs,
-    ring_programs,        system_programs,         text_programs,    vector_programs,
+    arithmetic_programs, big_number_programs,     cipher_programs, control_programs, data_programs,    extended_programs,
+    floating_programs,   generated_code_programs, hash_programs,   memory_programs,  process_programs, ring_programs,
+    system_programs,     text_programs,           vector_programs,
 };
 enum { group_count = sizeof groups / sizeof groups[0] };
 

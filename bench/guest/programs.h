@@ -3,7 +3,7 @@
  *
  * A program does its work `iterations` times and answers a value that depends on all of it. The same static binary computes the
  * value that is right on the host's own processor, so it must depend on nothing else: no address, process id, time or random
- * source. Floating point is double and float by SSE2 with the four operations and square roots, so that it is exact; the C
+ * source. Floating point is double and float by SSE2, and long double by the x87, with operations that are exact or rounded once; the C
  * library's mathematics would pick other instructions on other processors.
  */
 #ifndef PROGRAMS_H
@@ -25,6 +25,7 @@ extern const struct program big_number_programs[];
 extern const struct program cipher_programs[];
 extern const struct program control_programs[];
 extern const struct program data_programs[];
+extern const struct program extended_programs[];
 extern const struct program floating_programs[];
 extern const struct program generated_code_programs[];
 extern const struct program hash_programs[];

@@ -34,8 +34,6 @@ export const EXIT_BUDGET: u32 = 4;
 export const EXIT_UNSUPPORTED: u32 = 5;
 export const EXIT_STOP_POINT: u32 = 6;
 
-export const UNSUPPORTED_X87: u32 = 1;
-
 /** Answers to a hypercall: there is none (#UD); done; not finished, the instruction is to be executed again. */
 const HYPERCALL_ABSENT: u32 = 0;
 const HYPERCALL_AGAIN: u32 = 2;

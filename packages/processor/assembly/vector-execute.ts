@@ -14,7 +14,6 @@ import { FORM_RM, FORM_MR } from './decoder';
 import { setExplicit } from './flags';
 import { vectorOperation } from './vector';
 import { maskedMove } from './strings';
-import { unsupported, UNSUPPORTED_X87 } from './system';
 import * as F from './fpu';
 
 // @ts-ignore: decorator
@@ -185,7 +184,6 @@ export function executeFpu(u: usize, number: u32): usize {
       if ((cr0 & (CR0_TS | CR0_MP)) == (CR0_TS | CR0_MP)) return raiseAt(u, VECTOR_NM, 0);
       return F.fpuPending() ? raiseAt(u, VECTOR_MF, 0) : u + 16;
   }
-  if (operation == Operation.X87_ABSENT) return unsupported(u, UNSUPPORTED_X87);
   if (!isFpuState(operation)) return 0;
   if (cr0 & (CR0_EM | CR0_TS)) return raiseAt(u, VECTOR_NM, 0);
   return executeFpuState(u, operation);

@@ -19,6 +19,7 @@ import {
 } from './x87-number';
 import * as A from './x87-arithmetic';
 import * as V from './x87-convert';
+import * as T from './x87-functions';
 
 const STATUS_SUMMARY: u32 = 0x8080;
 const EXCEPTIONS: u32 = 0x3f;
@@ -447,12 +448,15 @@ function unary(u: usize, code: u32): usize {
     if (answered) putResult(0);
     return finish(u, code, codes, codeMask);
   }
+  if (which == 0x11 || which == 0x13 || which == 0x19) return binaryFunction(u, code, significand, high);
+  if (which == 0x12 || which >= 0x1e || which == 0x1b) return circular(u, code, significand, high);
   let answered: bool;
   if (isEmpty(0)) answered = underflow();
   else {
     answered = true;
     if (which == 0) setResult(significand, high ^ 0x8000);
     else if (which == 1) setResult(significand, high & 0x7fff);
+    else if (which == 0x10) answered = T.exponentialLessOne(significand, high);
     else if (which == 0x1a) answered = A.squareRoot(significand, high);
     else answered = A.roundInteger(significand, high);
   }
@@ -478,4 +482,49 @@ function extract(u: usize, code: u32, significand: u64, high: u32): usize {
     pushResult();
   }
   return finish(u, code, 0, 0);
+}
+
+/** FYL2X, FPATAN, FYL2XP1: of ST(0) and ST(1), to ST(1), and a pop. */
+function binaryFunction(u: usize, code: u32, significand: u64, high: u32): usize {
+  const q = register(1);
+  const second = load<u64>(q);
+  const secondHigh = <u32>load<u16>(q, 8);
+  const which = code & 0x1f;
+  let answered: bool;
+  if (isEmpty(0) || isEmpty(1)) answered = underflow();
+  else if (which == 0x11) answered = T.timesLogarithm(significand, high, second, secondHigh);
+  else if (which == 0x13) answered = T.angle(significand, high, second, secondHigh);
+  else answered = T.timesLogarithmPlusOne(significand, high, second, secondHigh);
+  if (answered) {
+    putResult(1);
+    pop();
+  }
+  return finish(u, code, 0, 0);
+}
+
+/** FSIN, FCOS; FSINCOS and FPTAN, which push a second result. C2 says that the argument is out of range. */
+function circular(u: usize, code: u32, significand: u64, high: u32): usize {
+  const which = code & 0x1f;
+  const pushes = which < 0x1e;
+  let answered: bool;
+  if (isEmpty(0)) answered = underflow();
+  else if (pushes && !isEmpty(7)) answered = overflow();
+  else {
+    const what = which == 0x12 ? T.TANGENT : which == 0x1b ? T.SINE_COSINE : which == 0x1e ? T.SINE : T.COSINE;
+    answered = T.circularFunction(what, significand, high);
+    if (T.outOfRange) return finish(u, code, C2, C2);
+    if (answered) {
+      putResult(0);
+      if (pushes) {
+        setResult(T.secondSignificand, T.secondHigh);
+        pushResult();
+      }
+    }
+    return finish(u, code, 0, C2);
+  }
+  if (answered) {
+    putResult(0);
+    if (pushes) pushResult();
+  }
+  return finish(u, code, 0, C2);
 }

@@ -138,11 +138,6 @@ describe.each([
       ],
     });
   });
-  it('ends with unsupported at x87 arithmetic, and says where', () => {
-    // fninit; fld1
-    const { exit } = machineWith().run([0xdb, 0xe3, 0xd9, 0xe8]);
-    expect(exit).toEqual({ kind: 'unsupported', what: 'x87 arithmetic', rip: BigInt(PLACE.code) + 2n });
-  });
   it('ends with budget near the number of instructions, and goes on where it was', () => {
     const machine = machineWith();
     const { exit } = machine.run(COUNT_DOWN, { budget: 10_000 });

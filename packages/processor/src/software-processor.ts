@@ -70,7 +70,7 @@ interface EngineExports extends TranslationExports, DecoderExports {
 
 const EXIT = { halt: 1, shutdown: 2, kicked: 3, budget: 4, unsupported: 5, stopPoint: 6 } as const;
 /** What EXIT_UNSUPPORTED names (assembly/system.ts). */
-const UNSUPPORTED: Readonly<Record<number, string>> = { 1: 'x87 arithmetic' };
+const UNSUPPORTED: Readonly<Record<number, string>> = {};
 const CODE_ATTRIBUTES = STATE.SEGMENTS + SEGMENT_REGISTERS.indexOf('Cs') * SEGMENT_BYTES + SEGMENT.ATTRIBUTES;
 /** CS.L, EFER.LMA. */
 const LONG_CODE = 0x2000;

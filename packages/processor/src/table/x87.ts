@@ -43,20 +43,20 @@ fldpi       D9 /5 rm=3          -            x87 op=X87_FUNCTION
 fldlg2      D9 /5 rm=4          -            x87 op=X87_FUNCTION
 fldln2      D9 /5 rm=5          -            x87 op=X87_FUNCTION
 fldz        D9 /5 rm=6          -            x87 op=X87_FUNCTION
-f2xm1       D9 /6 rm=0          -            x87 op=X87_ABSENT
-fyl2x       D9 /6 rm=1          -            x87 op=X87_ABSENT
-fptan       D9 /6 rm=2          -            x87 op=X87_ABSENT
-fpatan      D9 /6 rm=3          -            x87 op=X87_ABSENT
+f2xm1       D9 /6 rm=0          -            x87 op=X87_FUNCTION approximate
+fyl2x       D9 /6 rm=1          -            x87 op=X87_FUNCTION approximate
+fptan       D9 /6 rm=2          -            x87 op=X87_FUNCTION approximate
+fpatan      D9 /6 rm=3          -            x87 op=X87_FUNCTION approximate
 fxtract     D9 /6 rm=4          -            x87 op=X87_FUNCTION
 fprem1      D9 /6 rm=5          -            x87 op=X87_FUNCTION
 fprem       D9 /7 rm=0          -            x87 op=X87_FUNCTION
-fyl2xp1     D9 /7 rm=1          -            x87 op=X87_ABSENT
+fyl2xp1     D9 /7 rm=1          -            x87 op=X87_FUNCTION approximate
 fsqrt       D9 /7 rm=2          -            x87 op=X87_FUNCTION
-fsincos     D9 /7 rm=3          -            x87 op=X87_ABSENT
+fsincos     D9 /7 rm=3          -            x87 op=X87_FUNCTION approximate
 frndint     D9 /7 rm=4          -            x87 op=X87_FUNCTION
 fscale      D9 /7 rm=5          -            x87 op=X87_FUNCTION
-fsin        D9 /7 rm=6          -            x87 op=X87_ABSENT
-fcos        D9 /7 rm=7          -            x87 op=X87_ABSENT
+fsin        D9 /7 rm=6          -            x87 op=X87_FUNCTION approximate
+fcos        D9 /7 rm=7          -            x87 op=X87_FUNCTION approximate
 fdecstp     D9 /6 rm=6          -            x87
 fincstp     D9 /6 rm=7          -            x87
 fiadd       DA /0 mem           Md           x87 op=X87_ARITHMETIC

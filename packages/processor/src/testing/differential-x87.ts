@@ -149,6 +149,16 @@ function fullBelow(random: Random, top: number): number {
   return tags;
 }
 
+const CIRCULAR = new Set(['fsin', 'fcos', 'fsincos', 'fptan']);
+/** Arguments that need no reduction: with how many bits of pi it is done is each processor's affair. */
+function bringNear({ random, vectorState }: CaseBuilder): void {
+  const view = new DataView(vectorState.buffer, vectorState.byteOffset);
+  const high = view.getUint16(FXSAVE.stack + 8, true);
+  const exponent = high & 0x7fff;
+  if (exponent < BIAS - 1 || exponent >= BIAS + 63) return;
+  view.setUint16(FXSAVE.stack + 8, (high & 0x8000) | (BIAS - 2 - random.below(random.chance(0.7) ? 4 : 80)), true);
+}
+
 function operandBytes(random: Random, row: InstructionRow): Uint8Array {
   const bytes = new Uint8Array(16);
   const view = new DataView(bytes.buffer);
@@ -178,6 +188,7 @@ function operandBytes(random: Random, row: InstructionRow): Uint8Array {
 
 export function prepareX87(builder: CaseBuilder, row: InstructionRow): Preparation {
   fillX87(builder);
+  if (CIRCULAR.has(row.name)) bringNear(builder);
   if (row.operation !== 'X87_LOAD' && row.operation !== 'X87_ARITHMETIC') return {};
   return {
     wishes: { target: avoidReadOnly(patchable(builder)) },
