@@ -17,9 +17,9 @@ import { vp, MODE_64, MODE_16, MODE_STACK32, raise, VECTOR_GP, SEG_CS, segment }
 import { decodeInstruction, decodedLength, decodedEnds, RESULT_LONG, RESULT_SHORT } from './decoder';
 import { hostInterpreted, hostTranslate } from './host';
 import { fetchPointer, mayExecute } from './memory';
-import { walkedGpa } from './page-walk';
+import { walkedGlobal, walkedGpa } from './page-walk';
 import { readablePointer } from './physical-memory';
-import { protectCodePage, dropLinks, noteExecuted } from './tlb';
+import { protectCodePage, dropLinks, findFetch, fillFetch } from './tlb';
 import { hasStopOffset } from './stop-points';
 
 const HEADER: u32 = 64;
@@ -27,7 +27,7 @@ const MAX_OPERATIONS: u32 = 64;
 /** A block's bytes stay below this, so offsets fit a byte. */
 const MAX_BYTES: u32 = 230;
 const HASH_ENTRIES: u32 = 65536;
-const JUMP_ENTRIES: u32 = 4096;
+const INTERPRET_ENTRIES: u32 = 4096;
 const FREED_LIMIT: u32 = 4000;
 /** Where a page record counts the regions that a write dropped. */
 const CODE_CHANGES: usize = 12;
@@ -81,8 +81,8 @@ export function forgetCode(): void {
 }
 
 function resetArena(): void {
-  memory.fill(vp + L.JUMP_CACHE, 0, JUMP_ENTRIES * 4);
-  memory.fill(vp + L.JUMP_INTERPRET, 0, JUMP_ENTRIES * 4);
+  memory.fill(vp + L.JUMP_CACHE, 0, L.JUMP_ENTRIES * 4);
+  memory.fill(vp + L.JUMP_INTERPRET, 0, INTERPRET_ENTRIES * 4);
   store<u32>(vp + L.HOT_QUEUE, 0);
   store<u32>(vp + L.FREED_SLOTS, 0);
   memory.fill(vp + L.BLOCK_HASH, 0, HASH_ENTRIES * 4);
@@ -114,7 +114,7 @@ function hashOf(gpa: u64): u32 {
 // @ts-ignore: decorator
 @inline
 export function jumpSlot(rip: u64): usize {
-  return vp + L.JUMP_CACHE + ((<u32>(rip ^ (rip >> 12)) & (JUMP_ENTRIES - 1)) << 2);
+  return vp + L.JUMP_CACHE + ((<u32>(rip ^ (rip >> 12)) & (L.JUMP_ENTRIES - 1)) << 2);
 }
 
 /** Bits of a mode key: the block is never translated; it is a single instruction and never translated. Both: one behind a side exit. */
@@ -124,7 +124,7 @@ export const INTERPRET_ONE: u32 = 0x2000;
 // @ts-ignore: decorator
 @inline
 export function interpretSlot(rip: u64, kind: u32): usize {
-  return vp + L.JUMP_INTERPRET + ((<u32>(rip ^ (rip >> 12) ^ (kind >> 3)) & (JUMP_ENTRIES - 1)) << 2);
+  return vp + L.JUMP_INTERPRET + ((<u32>(rip ^ (rip >> 12) ^ (kind >> 3)) & (INTERPRET_ENTRIES - 1)) << 2);
 }
 
 function pageOf(host: usize): u32 {
@@ -249,15 +249,27 @@ function translateAtOnce(block: usize, gpa: u64, key: u32): usize {
   return block;
 }
 
+/** Entry of the page in the TLB of fetches, filled when it has none. @returns 0 after a recorded fault */
+function fetch(linear: u64): usize {
+  const entry = findFetch(linear);
+  if (entry != 0) return entry;
+  const host = fetchPointer(linear);
+  return host == 0 ? 0 : fillFetch(linear, host, walkedGpa(), walkedGlobal());
+}
+
 /** Finds or makes the block at RIP and enters it in the jump cache. @returns block or 0 after a recorded fault. */
 export function lookUpSlow(rip: u64, kind: u32): usize {
   if (arenaNext() + HEADER + (MAX_OPERATIONS + 2) * 16 > <u32>vp + L.ARENA_END) {
     forgetCode();
   }
   const linear = linearOf(rip);
-  const host = fetchPointer(linear);
-  if (host == 0) return 0;
-  const gpa = walkedGpa();
+  const page = fetch(linear);
+  if (page == 0) return 0;
+  const host: usize = load<u32>(page, 12) | (<u32>linear & 0xfff);
+  const gpa = load<u64>(page, 16) | (linear & 0xfff);
+  let generation = load<u32>(page, 8);
+  let nextPage = (linear & ~0xfff) + 0x1000;
+  if (!(load<u32>(vp, L.MODE) & MODE_64)) nextPage &= 0xffffffff;
   const key = modeKey() | kind;
   let block: usize = load<u32>(vp + L.BLOCK_HASH + hashOf(gpa) * 4);
   while (block != 0) {
@@ -265,12 +277,11 @@ export function lookUpSlow(rip: u64, kind: u32): usize {
     if (load<u64>(block, 16) == gpa && load<u32>(block, 36) == key && (!inRam(host) || load<u32>(block, 48) == pageOf(host))) {
       const second = load<u32>(block, 44);
       if (second == 0) break;
-      const nextPage = (linear & ~0xfff) + 0x1000;
       // A region may never come to its second page; a block of one piece does.
-      const region = holdsRegion(block);
-      if (!region || mayExecute(nextPage)) {
-        const secondHost = fetchPointer(load<u32>(vp, L.MODE) & MODE_64 ? nextPage : nextPage & 0xffffffff);
-        if (secondHost == 0) return 0;
+      if (!holdsRegion(block) || findFetch(nextPage) != 0 || mayExecute(nextPage)) {
+        const secondPage = fetch(nextPage);
+        if (secondPage == 0) return 0;
+        const secondHost: usize = load<u32>(secondPage, 12);
         if (inRam(secondHost) && pageOf(secondHost) + 1 == second) break;
       }
     }
@@ -282,15 +293,16 @@ export function lookUpSlow(rip: u64, kind: u32): usize {
     if (load<u32>(vp, L.HOT_THRESHOLD) == TRANSLATE_AT_ONCE && key & MODE_64) {
       block = translateAtOnce(block, gpa, key);
       if (block == 0) return lookUpSlow(rip, kind);
-      // As when it is found: its second page counts as accessed.
-      const nextPage = (linear & ~0xfff) + 0x1000;
-      if (holdsRegion(block) && load<u32>(block, 44) != 0 && mayExecute(nextPage)) fetchPointer(nextPage);
     }
   }
-  noteExecuted(linear);
-  if (load<u32>(block, 44) != 0) noteExecuted(linear + 0x1000);
+  if (load<u32>(block, 44) != 0) {
+    // An INVLPG of the second page must be noticed too; both have to be global.
+    const secondPage = fetch(nextPage);
+    if (secondPage == 0) return 0;
+    if (load<u32>(secondPage, 8) != generation) generation = load<u32>(vp, L.GENERATION);
+  }
   store<u64>(block, rip);
-  store<u32>(block, load<u32>(vp, L.GENERATION), 8);
+  store<u32>(block, generation, 8);
   store<u32>(kind != 0 ? interpretSlot(rip, kind) : jumpSlot(rip), <u32>block);
   return block;
 }

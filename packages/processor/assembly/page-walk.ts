@@ -5,7 +5,7 @@
  * two without. Answers to: AMD64 manual volume 2, chapter 5. Called by memory.ts and engine.ts.
  */
 import * as L from './generated/layout';
-import { vp, CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_LMA, EFER_NXE } from './state';
+import { vp, CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_LMA, EFER_NXE } from './state';
 import { KIND_RAM, KIND_OVERLAY, foundKind, foundHost, findSlot, readablePointer, noteWrite } from './physical-memory';
 
 export const ACCESS_READ: u32 = 0;
@@ -18,10 +18,12 @@ const PTE_U: u64 = 4;
 const PTE_A: u64 = 0x20;
 const PTE_D: u64 = 0x40;
 const PTE_PS: u64 = 0x80;
+const PTE_G: u64 = 0x100;
 const PTE_NX: u64 = 0x8000000000000000;
 
 /** Results of the last walk. */
 let walkGpa: u64 = 0;
+let walkGlobal: bool = false;
 let walkError: u32 = 0;
 
 function pageFault(address: u64, error: u32): bool {
@@ -53,6 +55,7 @@ export function walk(address: u64, access: u32, user: bool, accessFlagAc: bool, 
   const cr0 = load<u64>(vp, L.CR0);
   if (!(cr0 & CR0_PG)) {
     walkGpa = address & 0xffffffff;
+    walkGlobal = false;
     return true;
   }
   const cr3 = load<u64>(vp, L.CR3);
@@ -141,6 +144,7 @@ export function walk(address: u64, access: u32, user: bool, accessFlagAc: bool, 
   }
   const wanted: u64 = access == ACCESS_WRITE ? PTE_A | PTE_D : PTE_A;
   if ((entry & wanted) != wanted && !probe) setEntryBits(entryGpa, wanted);
+  walkGlobal = (entry & PTE_G) != 0 && (cr4 & CR4_PGE) != 0;
   return true;
 }
 
@@ -149,6 +153,13 @@ export function walk(address: u64, access: u32, user: bool, accessFlagAc: bool, 
 @inline
 export function walkedGpa(): u64 {
   return walkGpa;
+}
+
+/** Whether the last successful walk came to a global page. */
+// @ts-ignore: decorator
+@inline
+export function walkedGlobal(): bool {
+  return walkGlobal;
 }
 
 /** Error code of the page fault that the last failing walk found. */

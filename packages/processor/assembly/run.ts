@@ -26,7 +26,7 @@ import { executeExtension } from './extended';
 import { FIRST_EXTENSION } from './generated/tables';
 import { deliverFault, deliverInterrupt } from './interrupts';
 import { takeAddressFault, isCanonical } from './memory';
-import { flushAll } from './tlb';
+import { flushAll, isCurrent } from './tlb';
 import { isStopPoint } from './stop-points';
 import { deliverableVector, acceptVector, externalInterruptAllowed, timerDue } from './apic';
 import { Operation } from './generated/operations';
@@ -60,7 +60,7 @@ export function enter(rip: u64): usize {
 }
 function enterNow(rip: u64): usize {
   let block: usize = load<u32>(jumpSlot(rip));
-  if (block == 0 || load<u64>(block) != rip || load<u32>(block, 8) != load<u32>(vp, L.GENERATION)) {
+  if (block == 0 || load<u64>(block) != rip || !isCurrent(load<u32>(block, 8))) {
     store<u64>(vp, rip, L.RIP);
     block = lookUpSlow(rip, 0);
     if (block == 0) {
@@ -110,7 +110,7 @@ export function enterInterpreted(rip: u64, one: bool): usize {
   // What is behind the instruction is translated too.
   if (!one && load<u32>(vp, L.HOT_THRESHOLD) == TRANSLATE_AT_ONCE) kind |= INTERPRET_ONE;
   let block: usize = load<u32>(interpretSlot(rip, kind));
-  if (block == 0 || load<u64>(block) != rip || load<u32>(block, 8) != load<u32>(vp, L.GENERATION)) {
+  if (block == 0 || load<u64>(block) != rip || !isCurrent(load<u32>(block, 8))) {
     block = lookUpSlow(rip, kind);
     if (block == 0) {
       store<u32>(vp, 0, L.FAULT_OPERATION);

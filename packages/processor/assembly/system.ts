@@ -12,7 +12,7 @@ import {
 } from './state';
 import { getFlags, setExplicit, overflow } from './flags';
 import { readPointer, effectiveAddress, isCanonical } from './memory';
-import { flushAll, flushPage, flushPcid, selectContext } from './tlb';
+import { flushAll, flushLocal, flushPage, flushPcid, selectContext } from './tlb';
 import { fault, raiseAt, nextRip, startRip, go, sizeOf, putRegister, loadSigned } from './operands';
 import { pushSized, stackLinear, setStack, stackFault } from './stack';
 import { leaveOperation, LEAVE_EXIT, LEAVE_DELIVER, LEAVE_POLL } from './blocks';
@@ -122,8 +122,9 @@ function invalidatePcid(u: usize): usize {
   if (kind > 3 || (kind < 2 && pcid > 0xfff) || (kind < 2 && pcid != 0 && !(load<u64>(vp, L.CR4) & CR4_PCIDE))) return raiseAt(u, VECTOR_GP, 0);
   if (kind == 0) {
     if (!isCanonical(address)) return raiseAt(u, VECTOR_GP, 0);
-    flushPage(address);
+    flushPage(address, true);
   } else if (kind == 1) flushPcid(<u32>pcid);
+  else if (kind == 3) flushLocal();
   else flushAll();
   return go(nextRip(u));
 }
@@ -300,7 +301,7 @@ export function executeSystem(u: usize, number: u32): usize {
     case Operation.INVLPG: {
       if (!privileged()) return raiseAt(u, VECTOR_GP, 0);
       const address = effectiveAddress(u);
-      if (!(load<u32>(vp, L.MODE) & MODE_64) || isCanonical(address)) flushPage(address);
+      if (!(load<u32>(vp, L.MODE) & MODE_64) || isCanonical(address)) flushPage(address, false);
       return u + 16;
     }
     case Operation.INVPCID:

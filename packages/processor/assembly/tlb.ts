@@ -5,7 +5,12 @@
  * crossing. Entries exist only for plain RAM; write entries only for pages that are dirty and hold no decoded code.
  *
  * A set also carries the generations by which decoded blocks are linked: a new generation means that no block is entered without
- * a look-up. Answers to: AMD64 manual volume 2, section 5.5. Called by memory.ts, blocks.ts and what changes address spaces.
+ * a look-up. Blocks on global pages carry generations that all sets share, so that they stay linked when the address space changes; what
+ * forgets global translations (INVLPG of such a page, a change of CR4.PGE and the like) starts those anew too.
+ *
+ * Instruction fetches have a TLB of their own for look-ups of blocks. Its entries {u64 page, u32 generation, u32 host address, u64 GPA} are
+ * valid while their generation is, and executable under it.
+ * Answers to: AMD64 manual volume 2, section 5.5. Called by memory.ts, blocks.ts and what changes address spaces.
  */
 import * as L from './generated/layout';
 import { vp, CR4_PCIDE, FLAG_AC, MODE_64 } from './state';
@@ -24,9 +29,15 @@ const SET_HEADER_BYTES: u32 = 32;
 const CURRENT_SET: u32 = SET_HEADERS + SETS * SET_HEADER_BYTES;
 const USE_COUNTER: u32 = CURRENT_SET + 4;
 const NEXT_GENERATION: u32 = CURRENT_SET + 8;
+/** u32 x4: generations of blocks on global pages, by mode as in a set's header. */
+const GLOBAL_GENERATIONS: u32 = CURRENT_SET + 16;
 
-/** 4096-bit filter of pages that were executed since the last new generation of any set. */
-const EXECUTED_FILTER: u32 = CURRENT_SET + 16;
+/** Filters of 4096 bits: pages that were executed since the last new generation of a set, by set; behind them those of global pages. */
+const EXECUTED_FILTERS: u32 = CURRENT_SET + 32;
+const FILTER_BYTES: u32 = 512;
+const GLOBAL_FILTER: u32 = SETS;
+
+const FETCH_ENTRIES: u32 = 512;
 const INVALID_TAG: u64 = 1;
 
 /** Record of pages whose write entries may stand in a TLB (a bit of the page record's flags beside those of the layout). */
@@ -50,9 +61,27 @@ function newGeneration(): u32 {
   return generation;
 }
 
+// @ts-ignore: decorator
+@inline
+function filterOf(set: u32): usize {
+  return tlbBase() + EXECUTED_FILTERS + set * FILTER_BYTES;
+}
+
 function newGenerations(set: u32): void {
   const header = setHeader(set);
   for (let i: u32 = 0; i < 4; i++) store<u32>(header + 8 + i * 4, newGeneration());
+  memory.fill(filterOf(set), 0, FILTER_BYTES);
+}
+function newGlobalGenerations(): void {
+  for (let i: u32 = 0; i < 4; i++) store<u32>(tlbBase() + GLOBAL_GENERATIONS + i * 4, newGeneration());
+  memory.fill(filterOf(GLOBAL_FILTER), 0, FILTER_BYTES);
+}
+
+/** Whether a block of that generation may be entered without a look-up. */
+// @ts-ignore: decorator
+@inline
+export function isCurrent(generation: u32): bool {
+  return generation == load<u32>(vp, L.GENERATION) || generation == load<u32>(vp, L.GLOBAL_GENERATION);
 }
 
 function clearSet(set: u32): void {
@@ -75,10 +104,7 @@ export function selectContext(): void {
   store<u32>(vp, tables + TLB_BYTES, L.TLB_WRITE);
   const mode: u32 = (cpl == 3 ? 2 : 0) | (load<u32>(vp, L.MODE) & MODE_64 ? 1 : 0);
   store<u32>(vp, load<u32>(setHeader(set) + 8 + mode * 4), L.GENERATION);
-}
-
-function clearFilter(): void {
-  memory.fill(tlbBase() + EXECUTED_FILTER, 0, 512);
+  store<u32>(vp, load<u32>(tlbBase() + GLOBAL_GENERATIONS + mode * 4), L.GLOBAL_GENERATION);
 }
 
 /** Forgets all translations, global ones included. */
@@ -87,14 +113,20 @@ export function flushAll(): void {
     clearSet(set);
     if (set != load<u32>(tlbBase() + CURRENT_SET)) store<u32>(setHeader(set), 0xffffffff);
   }
-  clearFilter();
+  newGlobalGenerations();
+  selectContext();
+}
+
+/** Forgets all translations that are not global (some global ones too). */
+export function flushLocal(): void {
+  for (let set: u32 = 0; set < SETS; set++) clearSet(set);
   selectContext();
 }
 
 /** Starts new generations everywhere: no decoded block is entered without a look-up. */
 export function dropLinks(): void {
   for (let set: u32 = 0; set < SETS; set++) newGenerations(set);
-  clearFilter();
+  newGlobalGenerations();
   selectContext();
 }
 
@@ -140,8 +172,8 @@ export function switchAddressSpace(cr3: u64, keep: bool): void {
   selectContext();
 }
 
-/** INVLPG: one page, in every set (a global page may stand in all of them). */
-export function flushPage(address: u64): void {
+/** INVLPG: one page, in every set, as a global page may stand in all of them. `everywhere`: the page of another address space may be meant. */
+export function flushPage(address: u64, everywhere: bool): void {
   const index = (<u32>(address >> 12) & (TLB_ENTRIES - 1)) << 4;
   for (let set: u32 = 0; set < SETS; set++) {
     let entry = tlbBase() + set * SET_BYTES + index;
@@ -150,20 +182,49 @@ export function flushPage(address: u64): void {
       entry += TLB_BYTES;
     }
   }
-  const bit = filterBit(address);
-  if (load<u8>(tlbBase() + EXECUTED_FILTER + (bit >> 3)) & (1 << (bit & 7))) dropLinks();
+  if (wasExecuted(GLOBAL_FILTER, address)) {
+    dropLinks();
+    return;
+  }
+  const current = load<u32>(tlbBase() + CURRENT_SET);
+  for (let set: u32 = 0; set < SETS; set++) {
+    if ((everywhere || set == current) && wasExecuted(set, address)) newGenerations(set);
+  }
+  selectContext();
 }
 
+/** The halves of the address space share no bits. */
 function filterBit(address: u64): u32 {
   const page = <u32>(address >> 12);
-  return (page ^ (page >> 12)) & 4095;
+  return ((page ^ (page >> 11)) & 2047) | (<u32>(address >> 63) << 11);
+}
+function wasExecuted(set: u32, address: u64): bool {
+  const bit = filterBit(address);
+  return (load<u8>(filterOf(set) + (bit >> 3)) & (1 << (bit & 7))) != 0;
 }
 
-/** A block's page is about to be entered by link: an INVLPG of it must be noticed. */
-export function noteExecuted(address: u64): void {
+// @ts-ignore: decorator
+@inline
+function fetchEntry(address: u64): usize {
+  const page = <u32>(address >> 12);
+  return vp + L.TLB_FETCH + (((page ^ (page >> 9)) & (FETCH_ENTRIES - 1)) << 5);
+}
+/** @returns the valid entry of an instruction's page, or 0 */
+export function findFetch(address: u64): usize {
+  const entry = fetchEntry(address);
+  return load<u64>(entry) == (address & ~0xfff) && isCurrent(load<u32>(entry, 8)) ? entry : 0;
+}
+/** Enters an instruction's page that the processor may execute now; an INVLPG of it will be noticed. @returns the entry */
+export function fillFetch(address: u64, host: usize, gpa: u64, global: bool): usize {
+  const entry = fetchEntry(address);
+  store<u64>(entry, address & ~0xfff);
+  store<u32>(entry, global ? load<u32>(vp, L.GLOBAL_GENERATION) : load<u32>(vp, L.GENERATION), 8);
+  store<u32>(entry, <u32>(host & ~0xfff), 12);
+  store<u64>(entry, gpa & ~0xfff, 16);
   const bit = filterBit(address);
-  const at = tlbBase() + EXECUTED_FILTER + (bit >> 3);
+  const at = filterOf(global ? GLOBAL_FILTER : load<u32>(tlbBase() + CURRENT_SET)) + (bit >> 3);
   store<u8>(at, load<u8>(at) | (<u8>1 << <u8>(bit & 7)));
+  return entry;
 }
 
 /** Removes the write entries of a RAM page that is about to hold decoded code. */

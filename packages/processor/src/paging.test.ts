@@ -317,6 +317,94 @@ describe('translations that were used', () => {
   });
 });
 
+describe('code on pages that are mapped elsewhere', () => {
+  /** call rbx, twice, so that the call is linked; mov rsi, rax; mov [rcx], rdx; `between`; call rbx */
+  const calls = (between: readonly number[]): number[] => [
+    ...[0xff, 0xd3, 0xff, 0xd3, 0x48, 0x89, 0xc6, 0x48, 0x89, 0x11],
+    ...between,
+    ...[0xff, 0xd3],
+  ];
+  /** mov eax, n; ret */
+  const answer = (n: number): number[] => [0xb8, n, 0, 0, 0, 0xc3];
+  const NEXT = LINEAR + 0x1000n;
+
+  /** What the code says before and after its page (`second`: the page in which its one instruction ends) is another one. */
+  function changed(
+    flags: bigint,
+    between: readonly number[],
+    options: { second?: bigint; pcid?: boolean; translateAfter?: number } = {},
+  ): readonly bigint[] {
+    const { second, pcid = false, translateAfter = 0 } = options;
+    const machine = new TinyMachine('long', { translateAfter });
+    machine.set('Cr4', CR4.pge);
+    if (pcid) machine.set('Cr4', CR4.pcide);
+    machine.map(LINEAR, FRAME, flags);
+    const changedPage = second === undefined ? LINEAR : NEXT;
+    const start = second === undefined ? 0 : 0xffc;
+    const split = 0x1000 - start;
+    for (const [frame, n] of [
+      [FRAME, 1],
+      [OTHER_FRAME, 2],
+    ] as const) {
+      // The number's own byte lies in the second page: mov eax, n << 24.
+      const bytes = second === undefined ? answer(n) : [0xb8, 0, 0, 0, n, 0xc3];
+      machine.put(frame + start, bytes.slice(0, split));
+      machine.put(frame + 0x1000, bytes.slice(split));
+    }
+    if (second !== undefined) machine.map(NEXT, FRAME + 0x1000, second);
+    machine.ram.setBigUint64(0x7800, 0n, true);
+    machine.ram.setBigUint64(0x7808, changedPage, true);
+    const [entry = 0] = machine.tables.entries(changedPage).slice(-1);
+    const other = second === undefined ? BigInt(OTHER_FRAME) | flags : BigInt(OTHER_FRAME + 0x1000) | second;
+    const registers = {
+      Rbx: LINEAR + BigInt(start),
+      Rcx: BigInt(entry),
+      Rdx: other,
+      Rbp: 0x7800n,
+      R8: changedPage,
+    };
+    expect(machine.run(calls(between), { registers }).what).toBe('done');
+    const scale = second === undefined ? 1n : 1n << 24n;
+    return [machine.register('Rsi') / scale, machine.register('Rax') / scale];
+  }
+  /** invlpg [r8] */
+  const invalidate = [0x41, 0x0f, 0x01, 0x38];
+  const local = P | W;
+  const shared = P | W | GLOBAL;
+  const ways = [
+    ['interpreted', 0],
+    ['translated', 0xffffffff],
+  ] as const;
+
+  describe.each(ways)('%s', (_, translateAfter) => {
+    it.each([
+      ['INVLPG', local, invalidate],
+      ['INVLPG of a global page', shared, invalidate],
+      ['a write of CR3', local, RELOAD],
+      ['a write of CR4.PGE, global pages too', shared, [...TOGGLE_PGE, ...TOGGLE_PGE]],
+    ])('is the new page behind %s', (_name, flags, between) => {
+      expect(changed(flags, between, { translateAfter })).toEqual([1n, 2n]);
+    });
+    it.each([0, 1, 2, 3])('is the new page behind INVPCID of type %i', (type) => {
+      expect(changed(local, invpcid(type), { pcid: true, translateAfter })).toEqual([1n, 2n]);
+    });
+    it('is the new page behind INVPCID of type 2 when it is global', () => {
+      expect(changed(shared, invpcid(2), { pcid: true, translateAfter })).toEqual([1n, 2n]);
+    });
+    it('is still the old one behind a write of CR3 when it is global', () => {
+      expect(changed(shared, RELOAD, { translateAfter })).toEqual([1n, 1n]);
+    });
+    it.each([
+      ['INVLPG', local, local, invalidate],
+      ['INVLPG of a global one', shared, shared, invalidate],
+      ['INVLPG of a global one behind a local one', local, shared, invalidate],
+      ['a write of CR3, behind a global one', shared, local, RELOAD],
+    ])('is the new second page behind %s', (_name, flags, second, between) => {
+      expect(changed(flags, between, { second, translateAfter })).toEqual([1n, 2n]);
+    });
+  });
+});
+
 describe('control registers of paging', () => {
   it.each([
     ['CR3 with address bits beyond the processor', [0x0f, 0x22, 0xd8], 1n << 45n],

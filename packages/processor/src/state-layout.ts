@@ -43,6 +43,8 @@ export const STATE = {
   VECTOR_RESULT: 232,
   /** u64: instructions executed by translated code. */
   TRANSLATED: 240,
+  /** u32: generation of blocks on global pages, which other address spaces share; see assembly/tlb.ts. */
+  GLOBAL_GENERATION: 248,
   /** 64-byte scratch area for operands that have no place in RAM (MMIO, page-crossing). */
   SCRATCH: 256,
   /** 16 x 32 bytes: XMM0..15 in the low halves. */
@@ -146,12 +148,14 @@ export const STATE = {
   STOP_OFFSETS: 0x2600,
   /** TLB sets: see assembly/tlb.ts. */
   TLB_SETS: 0x10000,
-  /** Jump cache: 4096 x u32 block addresses. */
+  /** Jump cache: JUMP_ENTRIES x u32 block addresses. */
   JUMP_CACHE: 0x200000,
   /** Hash table of blocks by physical address: 65536 x u32. */
   BLOCK_HASH: 0x210000,
   /** Jump cache of blocks that are only interpreted: 4096 x u32. */
   JUMP_INTERPRET: 0x250000,
+  /** TLB of instruction fetches: 512 entries of 32 bytes, see assembly/tlb.ts. */
+  TLB_FETCH: 0x254000,
   /** Blocks waiting for translation: u32 count, then addresses. */
   HOT_QUEUE: 0x258000,
   /** Table slots of dropped regions, to be used again: u32 count, then slots. */
@@ -171,6 +175,9 @@ export const STATE = {
   REGION_EXITS: 0x1600000,
   REGION_EXITS_END: 0x1800000,
 } as const;
+
+/** Entries of the jump cache. */
+export const JUMP_ENTRIES = 16384;
 
 /** Segment order within STATE.SEGMENTS, as ModRM encodes them, then LDTR and TR. */
 export const SEGMENT_BYTES = 32;

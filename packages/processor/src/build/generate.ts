@@ -12,7 +12,7 @@ import {
   SHARED_OFFSET,
   SLOT_BYTES,
 } from '@plinth/hypervisor';
-import { PAGE_BLOCKS_OFFSET, SEGMENT, SEGMENT_BYTES, STATE } from '../state-layout.ts';
+import { JUMP_ENTRIES, PAGE_BLOCKS_OFFSET, SEGMENT, SEGMENT_BYTES, STATE } from '../state-layout.ts';
 import { decoderTables } from './decoder-tables.ts';
 import { LEAVE_OPERATIONS } from './leave-operations.ts';
 import { operationNames } from './operation-names.ts';
@@ -48,6 +48,7 @@ export function generateAssembly(): ReadonlyMap<string, string> {
       CPUID_ENTRY_BYTES,
       HOST_WRITE_RING,
       PAGE_BLOCKS_OFFSET,
+      JUMP_ENTRIES,
     }),
     constants('LEAVE_', Object.fromEntries(LEAVE_OPERATIONS.map((name, index) => [name, FIRST_LEAVE + index]))),
   ].join('\n');

@@ -9,7 +9,7 @@
  * Invariant: nothing is entered with the budget used up, so polls are never missed.
  * Answers to: the layout of blocks and exits in assembly/blocks.ts. Called by: translator.ts.
  */
-import { STATE } from '../state-layout.ts';
+import { JUMP_ENTRIES, STATE } from '../state-layout.ts';
 import { FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
 
 /** Numbers and addresses of the run loop that the chain compares with. */
@@ -24,7 +24,6 @@ export interface ChainHost {
 
 const LINK = { displacement: 8, target: 12 } as const;
 const BLOCK = { rip: 0, generation: 8, operation: 64, index: 72 } as const;
-const JUMP_MASK = 4095;
 
 /** @returns the function (i32 processor, i32 operation) -> i32 operation */
 export function chainFunction(host: ChainHost): FunctionWriter {
@@ -32,6 +31,7 @@ export function chainFunction(host: ChainHost): FunctionWriter {
   const processor = 0;
   const operation = 1;
   const block = code.local(I32);
+  const generation = code.local(I32);
   const target = code.local(I64);
   const kind = code.local(I64);
   code.op(OP.block, VOID);
@@ -69,7 +69,7 @@ export function chainFunction(host: ChainHost): FunctionWriter {
   code.get(target);
   code.i64(12);
   code.op(OP.i64_shr_u, OP.i64_xor, OP.i32_wrap);
-  code.i32(JUMP_MASK);
+  code.i32(JUMP_ENTRIES - 1);
   code.op(OP.i32_and);
   code.i32(2);
   code.op(OP.i32_shl, OP.i32_add);
@@ -86,9 +86,14 @@ export function chainFunction(host: ChainHost): FunctionWriter {
   code.branch(OP.br_if, 0);
   code.get(block);
   code.memory(OP.i32_load, BLOCK.generation);
+  code.tee(generation);
   code.get(processor);
   code.memory(OP.i32_load, STATE.GENERATION);
   code.op(OP.i32_ne);
+  code.get(generation);
+  code.get(processor);
+  code.memory(OP.i32_load, STATE.GLOBAL_GENERATION);
+  code.op(OP.i32_ne, OP.i32_and);
   code.branch(OP.br_if, 0);
   // The operation's number, two bytes that are zero, and the module.
   code.get(block);
