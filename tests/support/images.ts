@@ -1,5 +1,5 @@
 /** The guest images that the system tests boot: Plinth's own, built when they are missing, and their files. */
-import { readdirSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { plinth } from './plinth.ts';
@@ -22,10 +22,12 @@ export async function ensureImage(name: string): Promise<void> {
 /** The files of a built image, for `--kernel` and `--initrd`. */
 export function imageFiles(name: string): { readonly kernel: string; readonly initrd: string } {
   const folder = join(home, 'images', name);
-  const find = (prefix: string): string => {
-    const file = readdirSync(folder).find((candidate) => candidate.startsWith(prefix));
-    if (file === undefined) throw new Error(`${folder} has no ${prefix}`);
-    return join(folder, file);
+  // Files of a former build may lie beside them for a while.
+  const manifest = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')) as {
+    readonly kernel: { readonly file: string };
+    readonly initrds: readonly { readonly file: string }[];
   };
-  return { kernel: find('vmlinuz-'), initrd: find('initrd-') };
+  const [initrd] = manifest.initrds;
+  if (initrd === undefined) throw new Error(`${folder} has no initrd`);
+  return { kernel: join(folder, manifest.kernel.file), initrd: join(folder, initrd.file) };
 }

@@ -4,9 +4,9 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GuestShell } from '../support/guest-shell.ts';
-import { cloud, ensureImage } from '../support/images.ts';
+import { cloud, ensureImage, imageFiles } from '../support/images.ts';
 import { kernelComplaints } from '../support/kernel-log.ts';
-import { plinth } from '../support/plinth.ts';
+import { launcher, plinth, start } from '../support/plinth.ts';
 
 const name = `enlightened-${process.pid}`;
 let shell: GuestShell;
@@ -66,6 +66,13 @@ describe('a Debian guest', () => {
     ]);
     expect(await interrupts('HYP')).toBeGreaterThan(0);
   });
+
+  it('loads the drivers of those devices, and no others', async () => {
+    const [, ...modules] = (await shell.output('lsmod')).trim().split('\n');
+    expect(modules.map((line) => line.split(' ')[0]).sort()).toEqual(['hv_utils', 'hv_vmbus']);
+    // Others come when they are asked for, by name or by a device's alias (here the network adapter's class).
+    await shell.output('modprobe vmbus:635161f83edfc546913ff2d2f965ed0e; lsmod | grep -q ^hv_netvsc; rmmod hv_netvsc');
+  });
 });
 
 describe('plinth inspect hypervisor', () => {
@@ -93,6 +100,21 @@ describe('a processor without NX', () => {
     const { status, stderr } = await plinth(['run', cloud, '--cpu-features', '-nx']);
     expect(status).toBe(64);
     expect(stderr).toMatch(/^PL-4111: The hypervisor does not launch: .*HV_STATUS_NX_NOT_DETECTED/);
+  });
+});
+
+describe('a guest whose modules are kept away', () => {
+  it("has the hypervisor's clock and timers, and no VMBus", async () => {
+    const { kernel, initrd } = imageFiles(cloud);
+    const append = 'console=ttyS0 modprobe.blacklist=hv_vmbus,hv_balloon quiet';
+    const bare = start(launcher, ['run', '--kernel', kernel, '--initrd', initrd, '--append', append]);
+    await bare.see(':~# ', 300);
+    bare.type(
+      'lsmod | wc -l; cat /sys/devices/system/clocksource/clocksource0/current_clocksource; ls -d /sys/bus/vm*; poweroff -f\n',
+    );
+    const { status, stdout } = await bare.ended;
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/\n1\r?\nhyperv_clocksource_tsc_page\r?\nls: \/sys\/bus\/vm\*: No such file/);
   });
 });
 

@@ -15,7 +15,7 @@ export interface ImageRecipe {
   readonly description: string;
   readonly kernelPackage: string;
   readonly packages: readonly string[];
-  /** Modules in the order in which init loads them when there is a VMBus. */
+  /** Drivers of the synthetic devices, which init loads where there are such devices. */
   readonly hypervModules: readonly string[];
   /** Modules that are there to be loaded by name or on the kernel's request. */
   readonly otherModules: readonly string[];
@@ -118,7 +118,6 @@ export function recipeFiles(recipe: ImageRecipe): GuestFile[] {
         '',
       ].join('\n'),
     },
-    { path: 'etc/plinth/hyperv-modules', contents: `${recipe.hypervModules.join('\n')}\n` },
     // Where hv_kvp_daemon keeps its pools.
     { path: 'var/lib/hyperv', directory: true },
   ];
