@@ -60,6 +60,20 @@ export const VECTOR_REGISTERS = [
   'Xmm15',
 ] as const;
 
+/** In the order of their numbers. */
+export const FPU_REGISTERS = [
+  'FpMmx0',
+  'FpMmx1',
+  'FpMmx2',
+  'FpMmx3',
+  'FpMmx4',
+  'FpMmx5',
+  'FpMmx6',
+  'FpMmx7',
+  'FpControlStatus',
+  'XmmControlStatus',
+] as const;
+
 export type GeneralRegister = (typeof GENERAL_REGISTERS)[number];
 export type SegmentRegister = (typeof SEGMENT_REGISTERS)[number];
 export type TableRegister = (typeof TABLE_REGISTERS)[number];
@@ -72,6 +86,7 @@ export type ScalarRegister =
   | (typeof DEBUG_REGISTERS)[number]
   | (typeof MSR_REGISTERS)[number];
 export type VectorRegister = (typeof VECTOR_REGISTERS)[number];
+export type FpuRegister = (typeof FPU_REGISTERS)[number];
 
 /** HV_X64_SEGMENT_REGISTER: attributes as in the descriptor (type, S, DPL, P, AVL, L, D, G in bits 0-7 and 12-15). */
 export interface SegmentValue {
@@ -86,6 +101,6 @@ export interface TableValue {
   readonly limit: number;
 }
 
-export type RegisterName = ScalarRegister | SegmentRegister | TableRegister | VectorRegister;
-/** Scalars and vectors are bigints (64 and 128 bits); segments and tables are records. */
+export type RegisterName = ScalarRegister | SegmentRegister | TableRegister | VectorRegister | FpuRegister;
+/** Scalars are bigints of 64 bits, vectors and the x87 unit’s of 128; segments and tables are records. */
 export type RegisterValue = bigint | SegmentValue | TableValue;

@@ -28,6 +28,25 @@ describe('registers', () => {
       settable.map((_, index) => BigInt(index + 1) << 8n),
     );
   });
+  it('of the x87 unit are what FXSAVE stores', () => {
+    const machine = new TinyMachine('long');
+    const { processor } = machine;
+    processor.writeRegister('FpMmx7', 0xffff_3fff_8000_0000_0000_0001n);
+    // Top 7, an invalid operation that is not masked: its summary follows.
+    const control = 0x037en | (0x3801n << 16n) | (0x80n << 32n) | (0x7d9n << 48n) | (0x1234_5678n << 64n);
+    processor.writeRegister('FpControlStatus', control);
+    processor.writeRegister('XmmControlStatus', 0x8765_4321n | (0x3f80n << 64n));
+    expect(processor.readRegister('FpControlStatus')).toBe(control | (0x8080n << 16n));
+    expect(processor.readRegister('XmmControlStatus')).toBe(0x8765_4321n | (0x3f80n << 64n) | (0xffffn << 96n));
+    // fxsave64 [rbx]
+    expect(machine.run([0x48, 0x0f, 0xae, 0x03], { registers: { Rbx: 0x7800n } }).what).toBe('done');
+    const u16 = (offset: number): number => machine.ram.getUint16(0x7800 + offset, true);
+    expect([0, 2, 4, 6].map(u16)).toEqual([0x37e, 0xb881, 0x80, 0x7d9]);
+    expect(machine.ram.getBigUint64(0x7808, true)).toBe(0x1234_5678n);
+    expect(machine.ram.getBigUint64(0x7810, true)).toBe(0x8765_4321n);
+    expect(machine.ram.getUint32(0x7818, true)).toBe(0x3f80);
+    expect([machine.ram.getBigUint64(0x7820, true), u16(0x28)]).toEqual([0x8000_0000_0000_0001n, 0x3fff]);
+  });
   it.each(VECTOR_REGISTERS)('%s keeps 128 bits', (name) => {
     const { processor } = new TinyMachine('long');
     const value = 0xf0e1_d2c3_b4a5_9687_7869_5a4b_3c2d_1e0fn;

@@ -26,8 +26,9 @@ import {
   type TranslatorCounts,
   VECTOR_REGISTERS,
 } from '@plinth/hypervisor';
-import type { OperationNames } from './build/operation-names.ts';
 import { tellAbsentFeatures } from './absent-features.ts';
+import type { OperationNames } from './build/operation-names.ts';
+import { isFpuRegister, readFpuRegister, writeFpuRegister } from './fpu-registers.ts';
 import { kickProcessor, requestInterrupt } from './interrupt-request.ts';
 import { PROCESSOR_FIELD_PLACES } from './saved-processor.ts';
 import { SEGMENT, SEGMENT_BYTES, STATE } from './state-layout.ts';
@@ -302,6 +303,7 @@ class SoftwareProcessor implements DebuggedProcessor, SaveableProcessor {
         attributes: this.#view.getUint16(at + SEGMENT.ATTRIBUTES, true),
       };
     }
+    if (isFpuRegister(name)) return readFpuRegister(this.#view, name);
     const vector = (VECTOR_REGISTERS as readonly string[]).indexOf(name);
     if (vector >= 0) {
       const at = STATE.XMM + vector * 32;
@@ -341,7 +343,8 @@ class SoftwareProcessor implements DebuggedProcessor, SaveableProcessor {
   #writeScalar(name: RegisterName, value: bigint): void {
     const scalar = SCALARS[name];
     const vector = (VECTOR_REGISTERS as readonly string[]).indexOf(name);
-    if (scalar !== undefined) {
+    if (isFpuRegister(name)) writeFpuRegister(this.#view, name, value);
+    else if (scalar !== undefined) {
       this.#view.setBigUint64(scalar, BigInt.asUintN(64, value), true);
     } else if (vector >= 0) {
       const at = STATE.XMM + vector * 32;

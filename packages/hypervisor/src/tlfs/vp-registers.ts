@@ -8,6 +8,7 @@ import type { CpuidEntry } from '../partition.ts';
 import {
   CONTROL_REGISTERS,
   DEBUG_REGISTERS,
+  FPU_REGISTERS,
   GENERAL_REGISTERS,
   MSR_REGISTERS,
   type RegisterName,
@@ -33,7 +34,7 @@ const ARCHITECTURAL = new Map<number, RegisterName>([
   [0x00020010, 'Rip'],
   [0x00020011, 'Rflags'],
   ...numbered(0x00030000, VECTOR_REGISTERS),
-  [0x00030019, 'Mxcsr'],
+  ...numbered(0x00030010, FPU_REGISTERS),
   ...numbered(0x00040000, CONTROL_REGISTERS),
   ...numbered(0x00050000, DEBUG_REGISTERS),
   ...numbered(0x00060000, SEGMENT_REGISTERS),
@@ -68,7 +69,7 @@ const LEAVES = new Map<number, number>([
 ]);
 
 /** Control registers whose upper bits select nothing. */
-const UPPER_ZERO = new Set<RegisterName>(['Cr0', 'Cr4', 'Cr8', 'Efer', 'Dr6', 'Dr7', 'Mxcsr']);
+const UPPER_ZERO = new Set<RegisterName>(['Cr0', 'Cr4', 'Cr8', 'Efer', 'Dr6', 'Dr7']);
 /** What the engine takes as it is, but a guest could break the engine's own idea of with: refused. */
 const READ_ONLY = new Set<RegisterName>(['ApicBase']);
 
@@ -138,6 +139,6 @@ function readValue(name: RegisterName, input: DataView): RegisterValue {
     return { limit: input.getUint16(6, true), base: input.getBigUint64(8, true) };
   }
   const low = input.getBigUint64(0, true);
-  if (!(VECTOR_REGISTERS as readonly string[]).includes(name)) return low;
+  if (![...VECTOR_REGISTERS, ...FPU_REGISTERS].some((wide) => wide === name)) return low;
   return (input.getBigUint64(8, true) << 64n) | low;
 }

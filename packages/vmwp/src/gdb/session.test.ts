@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { DebugAnswer, DebugRequest } from '../debug-protocol.ts';
 import { bytesOfHex, encodePacket, type GdbInput, PACKET_BYTES, PacketReader } from './packet.ts';
 import { type DebugTarget, GdbSession } from './session.ts';
-import { DEBUGGER_REGISTERS, REGISTER_BYTES } from './target-description.ts';
+import { DEBUGGER_REGISTERS, NAMES_READ, REGISTER_BYTES } from './target-description.ts';
 
 const bytesOf = (text: string): Uint8Array => Uint8Array.from(text, (character) => character.charCodeAt(0));
 
@@ -18,11 +18,11 @@ class FakeTarget implements DebugTarget {
   points: readonly StopPoint[] = [];
 
   constructor() {
-    for (const { register, part } of DEBUGGER_REGISTERS) {
-      if (register === undefined || this.registers.has(register)) continue;
-      if (part === 'scalar') this.registers.set(register, 0n);
-      else if (register === 'Gdtr' || register === 'Idtr') this.registers.set(register, { base: 0n, limit: 0 });
-      else this.registers.set(register, { selector: 0x10, base: 0n, limit: 0xffff_ffff, attributes: 0xa09b });
+    for (const name of NAMES_READ) {
+      if (name === 'Gdtr' || name === 'Idtr') this.registers.set(name, { base: 0n, limit: 0 });
+      else if (/^([C-GS]s|Tr)$/.test(name)) {
+        this.registers.set(name, { selector: 0x10, base: 0n, limit: 0xffff_ffff, attributes: 0xa09b });
+      } else this.registers.set(name, 0n);
     }
   }
 
@@ -151,8 +151,6 @@ describe('a conversation', () => {
     const all = (await debuggerSide.ask('g')) ?? '';
     expect(all).toHaveLength(REGISTER_BYTES * 2);
     expect(all.slice(0, 16)).toBe('8877665544332211');
-    // The x87 registers are not told.
-    expect(all).toContain('x'.repeat(20));
     expect(await debuggerSide.ask('P0=0100000000000000')).toBe('OK');
     expect(registers.get('Rax')).toBe(1n);
     const flags = DEBUGGER_REGISTERS.findIndex(({ name }) => name === 'eflags');
@@ -172,10 +170,29 @@ describe('a conversation', () => {
     const limit = DEBUGGER_REGISTERS.findIndex(({ name }) => name === 'gdtr_limit');
     expect(await debuggerSide.ask(`P${limit.toString(16)}=7f000000`)).toBe('OK');
     expect(registers.get('Gdtr')).toEqual({ base: 0n, limit: 0x7f });
-    const x87 = DEBUGGER_REGISTERS.findIndex(({ name }) => name === 'st0');
-    for (const bad of ['pffff', 'P0=01', 'P0=zz', 'Pffff=00', 'G00', `P${x87.toString(16)}=${'00'.repeat(10)}`]) {
+    const tags = DEBUGGER_REGISTERS.findIndex(({ name }) => name === 'ftag');
+    for (const bad of ['pffff', 'P0=01', 'P0=zz', 'Pffff=00', 'G00', `P${tags.toString(16)}=34120000`]) {
       expect(await debuggerSide.ask(bad), bad).toBe('E22');
     }
+  });
+  it('shows the x87 unit by its stack', async () => {
+    const debuggerSide = new Debugger();
+    const { registers } = debuggerSide.target;
+    const at = (wanted: string): string => DEBUGGER_REGISTERS.findIndex(({ name }) => name === wanted).toString(16);
+    // The top is 6; registers 6 and 7 are full: 1.0 and zero.
+    registers.set('FpControlStatus', 0x037fn | (0x3000n << 16n) | (0xc0n << 32n) | (0x1234n << 64n));
+    registers.set('FpMmx6', 0x3fff_8000_0000_0000_0000n);
+    expect(await debuggerSide.ask(`p${at('st0')}`)).toBe('0000000000000080ff3f');
+    expect(await debuggerSide.ask(`p${at('fctrl')}`)).toBe('7f030000');
+    expect(await debuggerSide.ask(`p${at('fstat')}`)).toBe('00300000');
+    expect(await debuggerSide.ask(`p${at('ftag')}`)).toBe('ff4f0000');
+    expect(await debuggerSide.ask(`p${at('fioff')}`)).toBe('34120000');
+    expect(await debuggerSide.ask(`P${at('st1')}=0000000000000080fe3f`)).toBe('OK');
+    expect(registers.get('FpMmx7')).toBe(0x3ffe_8000_0000_0000_0000n);
+    expect(await debuggerSide.ask(`P${at('fctrl')}=7f0f0000`)).toBe('OK');
+    expect(registers.get('FpControlStatus')).toBe(0x0f7fn | (0x3000n << 16n) | (0xc0n << 32n) | (0x1234n << 64n));
+    registers.set('FpMmx6', 0x7fff_8000_0000_0000_0000n);
+    expect(await debuggerSide.ask(`p${at('ftag')}`)).toBe('ff2f0000');
   });
   it('reads and writes memory, binary too', async () => {
     const debuggerSide = new Debugger();

@@ -9,7 +9,7 @@
  *
  * Invariant: whatever comes in, nothing is thrown but by the target. Called by: gdb-server.ts, which owns socket and processor.
  */
-import type { RegisterName, RegisterValue, StopPoint } from '@plinth/hypervisor';
+import type { StopPoint } from '@plinth/hypervisor';
 import type { DebugAnswer, DebugRequest, StopReason } from '../debug-protocol.ts';
 import { bytesOfHex, encodePacket, type GdbInput, hexOfBytes, PACKET_BYTES, PacketReader } from './packet.ts';
 import {
@@ -17,8 +17,9 @@ import {
   type DebuggerRegister,
   NAMES_READ,
   REGISTER_BYTES,
+  type RegisterValues,
   registerBytes,
-  registerValue,
+  registerChange,
   targetDescription,
 } from './target-description.ts';
 
@@ -308,7 +309,7 @@ export class GdbSession {
 
   // ---- registers --------------------------------------------------------------------------------------------------
 
-  async #values(): Promise<ReadonlyMap<RegisterName, RegisterValue>> {
+  async #values(): Promise<RegisterValues> {
     const answer = await this.#target.ask({ what: 'read-registers', names: NAMES_READ });
     if (answer.what !== 'registers') return new Map();
     return new Map(
@@ -338,32 +339,27 @@ export class GdbSession {
     return (await this.#put(register, bytes, await this.#values())) ? OK : INVALID;
   }
 
+  /** Those that the debugger knows; what cannot be changed stays as it is. */
   async #writeAll(digits: string): Promise<string> {
     const bytes = bytesOfHex(digits.replace(/x/gi, '0'));
     if (bytes === undefined || bytes.length !== REGISTER_BYTES) return INVALID;
-    const values = await this.#values();
     let at = 0;
     for (const register of DEBUGGER_REGISTERS) {
       const end = at + register.bits / 8;
-      const isTold = !/x/i.test(digits.slice(at * 2, end * 2)) && register.part !== 'nothing';
-      if (isTold) await this.#put(register, bytes.subarray(at, end), values);
+      // One may be a part of what another one has changed.
+      if (!/x/i.test(digits.slice(at * 2, end * 2)))
+        await this.#put(register, bytes.subarray(at, end), await this.#values());
       at = end;
     }
     return OK;
   }
 
-  async #put(
-    register: DebuggerRegister,
-    bytes: Uint8Array,
-    values: ReadonlyMap<RegisterName, RegisterValue>,
-  ): Promise<boolean> {
-    const before = register.register === undefined ? undefined : values.get(register.register);
-    if (register.register === undefined || before === undefined) return false;
-    const value = registerValue(register, bytes, before);
-    if (value === undefined) return false;
+  async #put(register: DebuggerRegister, bytes: Uint8Array, values: RegisterValues): Promise<boolean> {
     // Writing back what stands is no change: a debugger that writes all registers means one.
-    if (hexOfBytes(registerBytes(register, before) ?? []) === hexOfBytes(bytes)) return true;
-    const answer = await this.#target.ask({ what: 'write-register', name: register.register, value });
+    if (hexOfBytes(registerBytes(register, values) ?? []) === hexOfBytes(bytes)) return true;
+    const change = registerChange(register, bytes, values);
+    if (change === undefined) return false;
+    const answer = await this.#target.ask({ what: 'write-register', name: change[0], value: change[1] });
     return answer.what === 'done' && answer.done;
   }
 
@@ -391,9 +387,8 @@ export class GdbSession {
   }
 }
 
-function hexOfRegister(register: DebuggerRegister, values: ReadonlyMap<RegisterName, RegisterValue>): string {
-  const value = register.register === undefined ? undefined : values.get(register.register);
-  const bytes = value === undefined ? undefined : registerBytes(register, value);
+function hexOfRegister(register: DebuggerRegister, values: RegisterValues): string {
+  const bytes = registerBytes(register, values);
   return bytes === undefined ? 'xx'.repeat(register.bits / 8) : hexOfBytes(bytes);
 }
 
