@@ -21,8 +21,8 @@ const layers = {
 /** Packages that are to run in a browser's worker, too: their sources use no `node:` module (their tests may). */
 const withoutNode = ['errors', 'hypervisor', 'processor', 'chipset', 'vmbus', 'vsp-integration'];
 
-/** Of the hypervisor, the processor takes types, and values only from these modules: layouts and names, no behaviour. */
-const valuesForProcessor = ['memory-layout.ts', 'registers.ts'];
+/** Of the hypervisor, the processor takes types, and values only from these modules: layouts, names and the saved state's form. */
+const valuesForProcessor = ['memory-layout.ts', 'registers.ts', 'saved-processor.ts'];
 
 /** What the worker does not take from the hypervisor: it makes and fills its partition by the root's calls (root-partition.ts) alone. */
 const notForWorker = ['Partition', 'GpaSpace', 'GuestInterface', 'mapPcMemory'];

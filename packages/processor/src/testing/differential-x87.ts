@@ -44,7 +44,7 @@ function normalSignificand(random: Random): bigint {
   }
 }
 
-export function randomExtended(random: Random): Extended {
+function randomExtended(random: Random): Extended {
   const sign = random.chance(0.5) ? 0x8000 : 0;
   switch (random.below(24)) {
     case 0:
@@ -118,7 +118,7 @@ function near(random: Random, value: Extended): Extended {
 }
 
 /** The unit's registers, control and status. */
-export function fillX87(builder: CaseBuilder): void {
+function fillX87(builder: CaseBuilder): void {
   const { random, vectorState } = builder;
   const view = new DataView(vectorState.buffer, vectorState.byteOffset);
   const rounding = random.chance(0.4) ? 0 : random.word() & 0xc00;
