@@ -151,13 +151,13 @@ const runOptions: readonly OptionDefinition[] = [
     description: "where the guest's first serial port goes (default: stdio, or none with --exec)",
     built: true,
   },
-  { flag: '--restore', value: 'FILE', completes: 'file', description: 'resume a saved machine', built: false },
+  { flag: '--restore', value: 'FILE', completes: 'file', description: 'resume a saved machine', built: true },
   {
     flag: '--save-to',
     value: 'FILE',
     completes: 'file',
     description: 'save the machine where the run would end',
-    built: false,
+    built: true,
   },
   { flag: '--name', value: 'NAME', description: 'a name for plinth inspect from another terminal', built: true },
   {
@@ -400,6 +400,22 @@ export const commands: readonly CommandDefinition[] = [
   simpleVm('resume', 'let a paused machine go on, and set its clock'),
   serviceVm('enable', 'switch an integration service on'),
   serviceVm('disable', 'switch an integration service off: its device is taken from the guest'),
+  {
+    ...simpleVm('save', 'save a machine to its file and end its run'),
+    options: [
+      {
+        flag: '--to',
+        value: 'FILE',
+        completes: 'file',
+        description: 'another file than the one of its --save-to',
+        built: true,
+      },
+    ],
+    examples: [
+      { command: 'plinth vm save web', description: 'to the file that plinth run --save-to named' },
+      { command: 'plinth vm save web --to web.saved', description: 'to this one' },
+    ],
+  },
   simpleVm('freeze', "write out and hold still the guest's file systems, for a backup"),
   simpleVm('thaw', "let the guest's file systems go on"),
   {
@@ -504,7 +520,7 @@ export const commands: readonly CommandDefinition[] = [
   },
   notBuilt('image pull', 'fetch an image'),
   ...['start', 'stop', 'status', 'info', 'events'].map((verb) => notBuilt(`host ${verb}`, 'the management service')),
-  ...['create', 'set', 'start', 'save', 'rename', 'rm', 'console', 'wait', 'export', 'import'].map((verb) =>
+  ...['create', 'set', 'start', 'rename', 'rm', 'console', 'wait', 'export', 'import'].map((verb) =>
     notBuilt(`vm ${verb}`, 'virtual machines that the management service keeps'),
   ),
   notBuilt('checkpoint', 'checkpoints of virtual machines'),

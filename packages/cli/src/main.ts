@@ -87,6 +87,12 @@ const handlers: Readonly<Record<string, CommandHandler>> = {
       },
     ]),
   ),
+  'vm save': async ({ arguments: [name = ''], options }) => {
+    const [vm, { homeFolder }] = await vmModules();
+    const to = options['--to'];
+    await vm.vmSaveCommand(homeFolder(), name, typeof to === 'string' ? to : undefined);
+    return 0;
+  },
   'vm exec': async ({ arguments: [name = '', ...words] }) => {
     const [vm, { homeFolder }] = await vmModules();
     return vm.vmExecCommand(homeFolder(), name, words);

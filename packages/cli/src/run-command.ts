@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:os';
 import { PlinthError } from '@plinth/errors';
-import { generatedName, runVirtualMachine } from '@plinth/vmwp';
+import { generatedName, openSavedMachine, runVirtualMachine, type SavedMachine } from '@plinth/vmwp';
 import type { OptionValues } from './command-line.ts';
 import { consoleKeys, openConsoleTerminal } from './console-terminal.ts';
 import { homeFolder } from './home.ts';
@@ -17,13 +17,22 @@ import { type BootSource, parseRunOptions } from './run-options.ts';
  * @throws PlinthError for wrong usage, unusable input files and a folder or socket that cannot be made
  */
 export async function runCommand(names: readonly string[], options: OptionValues): Promise<number> {
-  const { boot, machine } = parseRunOptions(names, options);
+  const { boot, machine: given } = parseRunOptions(names, options);
   const home = homeFolder();
-  const source = await bootFiles(boot, home, machine.exec !== undefined);
+  const { source, saved }: { source: BootFiles | SavedMachine['hardware']; saved?: SavedMachine } =
+    boot.kind === 'saved'
+      ? savedFiles(boot.path, given.exec !== undefined)
+      : { source: await bootFiles(boot, home, given.exec !== undefined) };
+  const runsCommand = given.exec !== undefined || saved?.agent.command !== undefined;
+  // A command that goes on has standard output for itself, as a new one has.
+  const machine =
+    boot.kind === 'saved' && runsCommand && !boot.consoleGiven
+      ? { ...given, console: { kind: 'none' } as const }
+      : given;
   const name = machine.name ?? generatedName();
   const endGuard = guardSignals();
   // With --exec, standard input is the command's, as it is; the console takes no input then.
-  const terminal = machine.console.kind === 'stdio' && machine.exec === undefined ? openConsoleTerminal() : undefined;
+  const terminal = machine.console.kind === 'stdio' && !runsCommand ? openConsoleTerminal() : undefined;
   if (terminal !== undefined && process.stdin.isTTY) hostMessage(`Machine ${name}. ${consoleKeys}.`);
   try {
     const result = await runVirtualMachine(
@@ -32,6 +41,7 @@ export async function runCommand(names: readonly string[], options: OptionValues
         message: hostMessage,
         ...(terminal === undefined ? {} : { stdin: terminal.input, leave: terminal.leave }),
       },
+      saved,
     );
     terminal?.restore();
     if (result.error !== undefined) hostMessage(result.error.message);
@@ -68,12 +78,28 @@ interface BootFiles {
   readonly initrds: readonly string[];
   readonly commandLine: string;
   readonly image?: string;
+  readonly hasAgent?: boolean;
 }
 
-async function bootFiles(boot: BootSource, home: string, needsAgent: boolean): Promise<BootFiles> {
+/** A saved machine, and what it brings with it. */
+function savedFiles(path: string, needsAgent: boolean): { source: SavedMachine['hardware']; saved: SavedMachine } {
+  const saved = openSavedMachine(path);
+  const source = saved.hardware;
+  if (needsAgent && source.hasAgent !== true) {
+    saved.close();
+    throw new PlinthError('PL-1012');
+  }
+  return { source, saved };
+}
+
+async function bootFiles(
+  boot: Exclude<BootSource, { kind: 'saved' }>,
+  home: string,
+  needsAgent: boolean,
+): Promise<BootFiles> {
   if (boot.kind === 'kernel') return boot;
   const { ensureImage } = await import('./image-command.ts');
   const { kernel, initrds, commandLine, hasAgent } = await ensureImage(home, boot.name);
   if (needsAgent && !hasAgent) throw new PlinthError('PL-1012');
-  return { kernel, initrds, commandLine, image: boot.name };
+  return { kernel, initrds, commandLine, image: boot.name, hasAgent };
 }

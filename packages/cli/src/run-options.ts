@@ -23,6 +23,12 @@ export type BootSource =
       readonly kernel: string;
       readonly initrds: readonly string[];
       readonly commandLine: string;
+    }
+  | {
+      readonly kind: 'saved';
+      readonly path: string;
+      /** Whether the user has said where the console goes. */
+      readonly consoleGiven: boolean;
     };
 
 /** A machine's configuration but for what boots and where things are kept. */
@@ -54,6 +60,7 @@ export function parseRunOptions(names: readonly string[], options: OptionValues)
   const gdb = text(options, '--gdb');
   const marks = texts(options, '--mark').map((mark) => notEmpty(mark, '--mark'));
   const trace = texts(options, '--trace').flatMap(parseTraceTopics);
+  const saveTo = text(options, '--save-to');
   const disabledCpuFeatures = parseCpuFeatures(text(options, '--cpu-features'));
   return {
     boot,
@@ -64,6 +71,7 @@ export function parseRunOptions(names: readonly string[], options: OptionValues)
       // A command's output is alone on standard output, so the console is elsewhere unless it was asked for.
       console: parseConsole(text(options, '--console') ?? (exec === undefined ? 'stdio' : 'none')),
       ...(exec === undefined ? {} : { exec }),
+      ...(saveTo === undefined ? {} : { saveTo: notEmpty(saveTo, '--save-to') }),
       ...(timeout === undefined ? {} : { timeoutSeconds: parseSeconds(timeout, '--timeout', 'run') }),
       ...(disabledCpuFeatures.length === 0 ? {} : { disabledCpuFeatures }),
       ...(marks.length === 0 ? {} : { marks }),
@@ -75,7 +83,30 @@ export function parseRunOptions(names: readonly string[], options: OptionValues)
   };
 }
 
+/** What a saved machine brings with it. */
+const hardwareOptions = [
+  '--kernel',
+  '--initrd',
+  '--append',
+  '--memory',
+  '--cpus',
+  '--generation',
+  '--cpu-features',
+  '--debug-exit',
+  '--disk',
+  '--dvd',
+  '--net',
+  '--forward',
+] as const;
+
 function parseBootSource(image: string | undefined, options: OptionValues): BootSource {
+  const saved = text(options, '--restore');
+  if (saved !== undefined) {
+    const refused = hardwareOptions.find((option) => options[option] !== undefined);
+    if (refused !== undefined) throw new PlinthError('PL-1025', { option: refused });
+    if (image !== undefined) throw new PlinthError('PL-1025', { option: `the image ${image}` });
+    return { kind: 'saved', path: notEmpty(saved, '--restore'), consoleGiven: options['--console'] !== undefined };
+  }
   const kernel = text(options, '--kernel');
   if (kernel === undefined) {
     for (const option of ['--initrd', '--append']) {

@@ -79,6 +79,22 @@ export async function vmServiceCommand(home: string, name: string, service: stri
   await ask(await find(home, name), 'set-service', { service: found, enabled });
 }
 
+/**
+ * Saves a machine, which ends its run.
+ * @param to another file than that of its --save-to
+ */
+export async function vmSaveCommand(home: string, name: string, to: string | undefined): Promise<void> {
+  const machine = await find(home, name);
+  const progress = startProgress();
+  try {
+    progress.stage(`saving ${machine.name}`);
+    // However large its memory and slow the disk.
+    await ask(machine, 'save', to === undefined ? {} : { to: resolve(to) }, Number.POSITIVE_INFINITY);
+  } finally {
+    progress.stop();
+  }
+}
+
 /** `pause`, `resume`, `reset`, `turn-off`, `freeze`, `thaw`: done when the machine has answered. */
 export async function vmSimpleCommand(home: string, command: ControlCommand, name: string): Promise<void> {
   await ask(await find(home, name), command, {}, command === 'freeze' ? FREEZE_PATIENCE : GUEST_PATIENCE);

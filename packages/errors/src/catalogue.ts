@@ -172,6 +172,12 @@ export const catalogue = {
     tryNext: 'plinth vm cp --help',
     exitStatus: 64,
   },
+  'PL-1025': {
+    what: '{option} does not go with --restore',
+    why: 'A saved machine goes on with the hardware, the kernel and the memory that it was saved with',
+    tryNext: 'plinth run --restore FILE without {option}',
+    exitStatus: 64,
+  },
   // (append 1000s above this line)
 
   // ---- 2000s: input files, loader, images --------------------------------------------------------------------------
@@ -334,6 +340,48 @@ export const catalogue = {
     tryNext: 'leave it out, or take another kernel package',
     exitStatus: 1,
   },
+  'PL-2201': {
+    what: 'The file {path} is not a saved machine',
+    why: 'It does not begin as the files do that --save-to writes',
+    tryNext: 'the path of a file that plinth run --save-to has written',
+    exitStatus: 65,
+  },
+  'PL-2202': {
+    what: 'The saved machine {path} has the format {version}, and this version reads up to {newest}',
+    why: 'A newer version of Plinth has written it',
+    tryNext: 'the version of Plinth that saved it, or a newer one',
+    exitStatus: 65,
+  },
+  'PL-2203': {
+    what: 'The saved machine {path} is truncated',
+    why: 'It has {bytes} bytes, and its header tells of {expected}',
+    tryNext: 'another copy of the file',
+    exitStatus: 65,
+  },
+  'PL-2204': {
+    what: 'The saved machine {path} was altered: {part}',
+    why: 'What is there does not agree with the checksum that was written with it',
+    tryNext: 'another copy of the file',
+    exitStatus: 65,
+  },
+  'PL-2205': {
+    what: "The saved machine {path} has a part '{part}' of version {version}, which this version does not read",
+    why: 'This version knows {known}; a newer version of Plinth has written the file',
+    tryNext: 'the version of Plinth that saved it, or a newer one',
+    exitStatus: 65,
+  },
+  'PL-2206': {
+    what: 'The saved machine {path} is malformed: {problem}',
+    why: 'Its checksums are right, so whoever wrote it made it so',
+    tryNext: 'another copy of the file, or a new machine',
+    exitStatus: 65,
+  },
+  'PL-2207': {
+    what: 'The saved machine {path} needs what this version has not: {feature}',
+    why: 'A machine goes on with exactly the hardware that its guest has found',
+    tryNext: 'the version of Plinth that saved it, or a newer one',
+    exitStatus: 65,
+  },
   // (append 2000s above this line)
 
   // ---- 3000s: worker and host --------------------------------------------------------------------------------------
@@ -382,7 +430,7 @@ export const catalogue = {
   },
   'PL-3008': {
     what: "The control socket does not understand '{command}'",
-    why: 'A request is one line of JSON whose command is one of identify, inspect, pause, resume, reset, stop, turn-off, services, set-service, kvp, copy-file, freeze, thaw, exec',
+    why: 'A request is one line of JSON whose command is one of identify, inspect, pause, resume, reset, stop, turn-off, services, set-service, kvp, copy-file, freeze, thaw, exec, save',
     tryNext: 'plinth inspect, of the same version as the running machine',
     exitStatus: 1,
   },
@@ -415,6 +463,18 @@ export const catalogue = {
     why: 'Another program listens there, or ports below 1024 are refused to you',
     tryNext: 'another port with --gdb, or --gdb 0 for a free one',
     exitStatus: 69,
+  },
+  'PL-3015': {
+    what: "The machine '{name}' has no file to be saved to",
+    why: 'A machine in the foreground is saved to the file that its --save-to names',
+    tryNext: 'plinth vm save {name} --to FILE, or plinth run with --save-to FILE',
+    exitStatus: 1,
+  },
+  'PL-3016': {
+    what: 'The machine was not saved: {reason}',
+    why: 'Only a machine that runs can be saved, and nothing of it may be under way',
+    tryNext: 'the same command in a few seconds',
+    exitStatus: 1,
   },
   'PL-3101': {
     what: 'The VM cannot be saved at this moment',

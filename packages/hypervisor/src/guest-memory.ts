@@ -211,6 +211,27 @@ export class GuestMemory {
     return new Uint8Array(this.#buffer, offset, PAGE_BYTES);
   }
 
+  /**
+   * Pages of the partition's pool, whatever lies over them in the guest-physical space: for whoever saves all of it, and puts it back.
+   * @throws RangeError for pages that the pool has not got
+   */
+  poolPages(first: number, count: number, access: GuestAccess): Uint8Array {
+    const { ramOffset } = this.#layout;
+    const isSound = Number.isInteger(first) && Number.isInteger(count) && first >= 0 && count >= 0;
+    if (!isSound || first + count > this.#pages) throw new RangeError(`pages ${first}+${count} of ${this.#pages}`);
+    const offset = ramOffset + first * PAGE_BYTES;
+    if (access === 'write') this.#noteWrite(offset, count * PAGE_BYTES);
+    return new Uint8Array(this.#buffer, offset, count * PAGE_BYTES);
+  }
+
+  /** Numbers of the pool's pages that anybody has ever used, in rising order: all others are zero. */
+  *usedPages(): Generator<number> {
+    for (let page = 0; page < this.#pages; page++) {
+      const flags = this.#records[page * RECORD_WORDS + RECORD_FLAGS] as number;
+      if ((flags & (PAGE_FLAG.touched | PAGE_FLAG.dirty)) !== 0) yield page;
+    }
+  }
+
   /** Offset of `bytes` bytes that lie in one slot; -1 when they do not, or are not memory. */
   #offset(gpa: number, bytes: number, access: GuestAccess): number {
     if (!Number.isSafeInteger(gpa) || gpa < 0) return -1;

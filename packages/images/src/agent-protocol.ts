@@ -18,6 +18,7 @@
  * thrown and memory stays bounded.
  */
 import { PlinthError } from '@plinth/errors';
+import { readSavedProtocol, SAVED_AGENT_VERSION, type SavedAgentProtocol } from './agent-protocol-state.ts';
 
 /** What the guest has told. */
 export type AgentEvent =
@@ -61,9 +62,40 @@ export class AgentProtocol {
   #lineLength = 0;
   #isSkipping = false;
 
-  /** @param firstId where ids begin: after a restored state, beyond those that were used before */
+  /** @param firstId where ids begin */
   constructor(firstId = 1) {
     this.#nextId = firstId;
+  }
+
+  /**
+   * The protocol of a machine that was saved.
+   * @throws PlinthError PL-4103 for a newer version, PL-4104 for what `save` did not give
+   */
+  static restore(saved: unknown): AgentProtocol {
+    const { nextId, line: bytes, isSkipping, commands } = readSavedProtocol(saved);
+    const protocol = new AgentProtocol(nextId);
+    protocol.#keep(bytes);
+    protocol.#isSkipping = isSkipping;
+    for (const { id, queue, inFlight, endOfInput } of commands) {
+      protocol.#commands.set(id, { queue: [...queue], inFlight, endOfInput });
+    }
+    return protocol;
+  }
+
+  /** Commands that run with the input that waits for them, and the half line that the agent has sent. */
+  save(): SavedAgentProtocol {
+    return {
+      version: SAVED_AGENT_VERSION,
+      nextId: this.#nextId,
+      line: toBase64(concat(this.#line)),
+      isSkipping: this.#isSkipping,
+      commands: [...this.#commands].map(([id, { queue, inFlight, endOfInput }]) => ({
+        id,
+        queue: queue.map(toBase64),
+        inFlight,
+        endOfInput,
+      })),
+    };
   }
 
   /** Ids of the commands that run. */
@@ -210,6 +242,8 @@ function concat(pieces: readonly Uint8Array[]): Uint8Array {
   }
   return whole;
 }
+
+const toBase64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
 
 /** undefined when the text is not whole base64. */
 function fromBase64(text: string): Uint8Array | undefined {

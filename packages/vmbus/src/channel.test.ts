@@ -117,6 +117,7 @@ describe('rings that cannot be', () => {
     memory: machine.memory,
     signal: () => {},
     defer: () => {},
+    isFrozen: false,
     gpadl: () => undefined,
     broken: () => {},
     closed: () => {},

@@ -20,6 +20,8 @@ export interface ChannelHost {
   readonly memory: GuestMemory;
   signal(processor: number, channelId: number): void;
   defer(run: () => void): void;
+  /** The VM is being saved: nothing goes through the rings. */
+  readonly isFrozen: boolean;
   /** The lists that the guest lent to this channel. */
   gpadl(offerId: number, gpadlId: number): readonly (readonly Extent[])[] | undefined;
   broken(channel: Channel, problem: string): void;
@@ -122,6 +124,7 @@ export class Channel {
    */
   send(packet: OutgoingPacket, data: Uint8Array): 'sent' | 'full' | 'closed' {
     if (!this.#open) return 'closed';
+    if (this.#host.isFrozen) return 'full';
     const bytes = buildPacket(packet, data);
     const written = bytes === undefined ? { kind: 'too-large' as const } : this.#outgoing.write(bytes);
     switch (written.kind) {
@@ -178,14 +181,21 @@ export class Channel {
 
   /** The guest signalled: its ring has packets, or it has made room in the other. */
   signalled(): void {
-    if (!this.#open) return;
+    if (!this.#open || this.#host.isFrozen) return;
     if (this.#outgoing.waiting) this.device.writable?.(this);
+    this.pump();
+  }
+
+  /** The bus is not frozen any more: what was held back is tried again. */
+  thawed(): void {
+    if (!this.#open) return;
+    this.device.writable?.(this);
     this.pump();
   }
 
   /** Reads what is in the guest's ring. */
   pump(): void {
-    if (this.#pumping || this.#stalled || this.#deferred) return;
+    if (this.#pumping || this.#stalled || this.#deferred || this.#host.isFrozen) return;
     this.#pumping = true;
     this.#incoming.setInterruptMask(true);
     for (let count = 0; count < PACKETS_AT_ONCE && this.#open; count++) {

@@ -99,7 +99,7 @@ export class VmBus {
   #waiting: WaitingMessage[] = [];
   #eventCount = 0;
   readonly #lastEvents: VmbusEvent[] = [];
-  readonly #channelHost: ChannelHost;
+  readonly #channelHost: ChannelHost & { isFrozen: boolean };
 
   constructor(options: VmBusOptions) {
     this.#options = options;
@@ -113,6 +113,7 @@ export class VmBus {
       memory,
       signal: (processor, channelId) => host.signalEvent(processor, VMBUS_SINT, channelId),
       defer: (run) => host.defer(run),
+      isFrozen: false,
       gpadl: (offerId, gpadlId) => this.#server.gpadl(offerId, gpadlId),
       broken: (channel, problem) => this.#carryOut(this.#server.breakChannel(channel.offerId, problem)),
       closed: (channel) => this.#carryOut(this.#server.closeCompleted(channel.offerId)),
@@ -380,6 +381,22 @@ export class VmBus {
         last: this.#lastEvents.map(({ level, device, text }) => `${level}: ${device ?? 'bus'}: ${text}`),
       },
     };
+  }
+
+  /** Whether a device has not let go of a channel yet, so that nothing can be saved. */
+  get isClosing(): boolean {
+    return this.#server.isClosing;
+  }
+
+  /** From here on nothing goes through the channels' rings, until `thaw`: the state stays as it is while it is saved. */
+  freeze(): void {
+    this.#channelHost.isFrozen = true;
+  }
+
+  /** The VM goes on: what was held back is sent and read. */
+  thaw(): void {
+    this.#channelHost.isFrozen = false;
+    for (const channel of [...this.#channels.values()]) channel.thawed();
   }
 
   /**

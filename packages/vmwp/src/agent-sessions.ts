@@ -12,9 +12,14 @@
 import { constants } from 'node:os';
 import { PlinthError } from '@plinth/errors';
 import { AgentProtocol } from '@plinth/images';
+import { SavedValue, saveBytes } from '@plinth/vmbus';
 import type { ConsoleSink } from './console-pump.ts';
 import type { ControlConnection } from './control-socket.ts';
 import { type InputPort, PortWriter } from './serial-input.ts';
+
+const SAVED_VERSION = 1;
+/** Input that may wait for the agent: the pieces of many commands. */
+const PENDING_LIMIT = 64 * 1024 * 1024;
 
 /** Who is told of a command. What `output` rejects with is a fault of the run: nobody reads there any more. */
 export interface CommandObserver {
@@ -28,6 +33,7 @@ export interface CommandObserver {
 
 /** A command that runs. */
 export interface GuestCommand {
+  readonly id: number;
   input(bytes: Uint8Array): void;
   endInput(): void;
   /** Sends a signal by its name to it and all that it started. */
@@ -81,11 +87,16 @@ export class AgentSessions implements ConsoleSink {
    */
   start(command: string, input: boolean, observer: CommandObserver): GuestCommand {
     if (!this.#isReady) throw new PlinthError('PL-3012', { name: this.#name });
-    const protocol = this.#protocol;
-    const { id, send } = protocol.run(command, { input });
-    this.#observers.set(id, observer);
+    const { id, send } = this.#protocol.run(command, { input });
     this.#port.write(send);
+    return this.#observe(id, observer);
+  }
+
+  #observe(id: number, observer: CommandObserver): GuestCommand {
+    const protocol = this.#protocol;
+    this.#observers.set(id, observer);
     return {
+      id,
       input: (bytes) => this.#port.write(protocol.input(id, bytes)),
       endInput: () => this.#port.write(protocol.endInput(id)),
       signal: (name) => {
@@ -113,6 +124,49 @@ export class AgentSessions implements ConsoleSink {
       });
       connection.onClose(() => running.signal('SIGHUP'));
     });
+  }
+
+  /** While held, nothing goes to the guest. */
+  set isHeld(held: boolean) {
+    this.#port.isHeld = held;
+  }
+
+  /** The agent's protocol, and what the port has not taken yet. While held. */
+  save(): unknown {
+    return {
+      version: SAVED_VERSION,
+      isReady: this.#isReady,
+      pending: saveBytes(this.#port.pending),
+      protocol: this.#protocol.save(),
+    };
+  }
+
+  /**
+   * Takes a saved state, before any command is started.
+   * @param kept the command that goes on, if one does; all others lost their askers with the process that saved them, and are sent SIGHUP
+   * @returns the command that goes on; undefined when it does not run
+   * @throws PlinthError PL-4103, PL-4104
+   */
+  restore(
+    saved: unknown,
+    kept?: { readonly id: number; readonly observer: CommandObserver },
+  ): GuestCommand | undefined {
+    const state = new SavedValue('agent', saved);
+    state.version(SAVED_VERSION);
+    this.#isReady = state.at('isReady').boolean();
+    this.#protocol = AgentProtocol.restore(state.at('protocol').raw());
+    this.#port.write(state.at('pending').bytes(PENDING_LIMIT));
+    let found: GuestCommand | undefined;
+    for (const id of this.#protocol.running) {
+      if (id === kept?.id) found = this.#observe(id, kept.observer);
+      else this.#port.write(this.#protocol.signal(id, constants.signals.SIGHUP));
+    }
+    return found;
+  }
+
+  /** Whether an agent has reported. */
+  get isReady(): boolean {
+    return this.#isReady;
   }
 
   /** The guest was reset: its agent and all that it ran are gone. */

@@ -43,6 +43,8 @@ export interface VirtualMachineConfiguration {
   readonly commandLine: string;
   /** Name of the image that kernel and initrds come from, for people; undefined with a kernel of the user's own. */
   readonly image?: string;
+  /** Whether the image has an agent, so that commands can be run in it. */
+  readonly hasAgent?: boolean;
   readonly console: ConsoleTarget;
   /** Command for the image's agent; its exit status ends the run. Only for images that have the agent. */
   readonly exec?: string;
@@ -53,6 +55,8 @@ export interface VirtualMachineConfiguration {
   /** File for the statistics' JSON. */
   readonly statisticsFile?: string;
   readonly trace?: readonly TraceTopic[];
+  /** File that the machine is saved to where the run would end: COMMAND done, a signal, `plinth vm save`. */
+  readonly saveTo?: string;
   /** I/O port at which a guest's write of v ends the run with status (v << 1) | 1. */
   readonly debugExitPort?: number;
   /** TCP port of this machine on which a debugger is waited for; 0 takes a free one. */
@@ -82,7 +86,8 @@ export type EndReason =
   | 'signal'
   | 'turned-off'
   | 'fault'
-  | 'console-closed';
+  | 'console-closed'
+  | 'saved';
 
 export interface RunResult {
   readonly reason: EndReason;

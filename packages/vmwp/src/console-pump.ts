@@ -51,6 +51,12 @@ export class ConsolePump {
     });
   }
 
+  /** Waits until the ring is empty and the sink has all that was in it. */
+  async flush(): Promise<void> {
+    await this.running;
+    await this.drain();
+  }
+
   /** Takes what is left and waits until the sink has all of it. */
   async finish(): Promise<void> {
     await this.running;

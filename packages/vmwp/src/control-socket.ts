@@ -41,6 +41,7 @@ export const CONTROL_COMMANDS = [
   'freeze',
   'thaw',
   'exec',
+  'save',
 ] as const;
 export type ControlCommand = (typeof CONTROL_COMMANDS)[number];
 

@@ -22,6 +22,7 @@ function session(options: { isTTY?: boolean } = {}) {
       sent += `run ${command} ${input};`;
       observers.push(told);
       return {
+        id: 1,
         input: (bytes) => {
           sent += `input ${text(bytes)};`;
         },

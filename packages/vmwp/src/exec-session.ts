@@ -4,7 +4,7 @@
  *
  * The agent is AgentSessions'; here are only the command's streams. Called by: run-virtual-machine.ts.
  */
-import type { AgentSessions, GuestCommand } from './agent-sessions.ts';
+import type { AgentSessions, CommandObserver, GuestCommand } from './agent-sessions.ts';
 import { streamSink } from './console-pump.ts';
 import { processTimes } from './process-times.ts';
 
@@ -26,6 +26,7 @@ export class ExecSession {
   readonly #streams: ExecStreams;
   readonly #outcome: ExecOutcome;
   #running: GuestCommand | undefined;
+  #isOver = false;
   readonly #typed = (chunk: Uint8Array | string): void => {
     this.#streams.stdin.pause();
     this.#running?.input(typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
@@ -40,6 +41,11 @@ export class ExecSession {
     this.#outcome = outcome;
   }
 
+  /** The command and its number with the agent while it runs, for whoever saves the machine. */
+  save(): { readonly command: string; readonly id: number } | null {
+    return this.#running === undefined || this.#isOver ? null : { command: this.#command, id: this.#running.id };
+  }
+
   /** Whether the command was given to the agent. */
   get started(): boolean {
     return this.#running !== undefined;
@@ -48,20 +54,35 @@ export class ExecSession {
   /** The agent is there: the command is given to it, once. */
   start(agent: Pick<AgentSessions, 'start'>): void {
     if (this.started) return;
-    this.readySeconds = processTimes.wallSeconds();
-    const { stdin } = this.#streams;
+    const input = this.#streams.stdin.isTTY !== true;
+    this.#begin(agent.start(this.#command, input, this.observer()), input);
+  }
+
+  /** The command was given to the agent before the machine was saved, and goes on here. */
+  resume(running: GuestCommand): void {
+    this.#begin(running, this.#streams.stdin.isTTY !== true);
+  }
+
+  /** What is told of the command. */
+  observer(): CommandObserver {
     const [stdout, stderr] = [streamSink(this.#streams.stdout), streamSink(this.#streams.stderr)];
-    const input = stdin.isTTY !== true;
-    this.#running = agent.start(this.#command, input, {
+    return {
       output: (stream, data) => (stream === 'stdout' ? stdout : stderr).write(data),
-      inputTaken: () => void stdin.resume(),
+      inputTaken: () => void this.#streams.stdin.resume(),
       exited: (status) => {
+        this.#isOver = true;
         this.close();
         this.#outcome.exited(status);
       },
       lost: () => this.#outcome.lost(),
-    });
+    };
+  }
+
+  #begin(running: GuestCommand, input: boolean): void {
+    this.#running = running;
+    this.readySeconds = processTimes.wallSeconds();
     if (!input) return;
+    const { stdin } = this.#streams;
     stdin.on('data', this.#typed);
     stdin.on('end', this.#inputEnded);
     stdin.on('error', this.#inputEnded);

@@ -16,5 +16,6 @@ export {
   treeAt,
 } from './control-socket.ts';
 export { checkHost } from './host-requirements.ts';
+export { openSavedMachine, type SavedMachine } from './saved-state/saved-machine.ts';
 export { runVirtualMachine } from './software-engine.ts';
 export type { MarkRecord, RunStatistics } from './statistics.ts';

@@ -5,6 +5,7 @@
  * Called by: run-virtual-machine.ts.
  */
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { PlinthError } from '@plinth/errors';
 import type { GuestCrash, InspectTree } from '@plinth/hypervisor';
 import type { DebugAnswer, DebugRequest, StopReason } from './debug-protocol.ts';
 import type {
@@ -12,6 +13,7 @@ import type {
   ProcessorCommand,
   ProcessorEvent,
   ProcessorSetup,
+  SavedThreadState,
   TranslationSetup,
 } from './processor-protocol.ts';
 import type { ProcessorSnapshot } from './processor-snapshot.ts';
@@ -54,6 +56,8 @@ export class ProcessorHost {
   #nextDebugRequest = 1;
   #snapshot: ProcessorSnapshot | undefined;
   #exited = false;
+  /** Who waits for the thread's answer to `hold`, `save` or `restore`; one at a time. */
+  #awaited: { readonly answer: (event: ProcessorEvent) => void; readonly lost: () => void } | undefined;
   #over = false;
   #finished: () => void = () => {};
 
@@ -159,6 +163,56 @@ export class ProcessorHost {
   }
 
   /**
+   * Stops the processor between two instructions, until `release`.
+   * @throws PlinthError PL-3016 when the guest ends first
+   */
+  async hold(): Promise<void> {
+    await this.#ask({ kind: 'hold' });
+  }
+
+  /** Lets it go on. */
+  release(): void {
+    this.send({ kind: 'release' });
+  }
+
+  /** The state of a processor that is held, and of the devices on its thread. @throws PlinthError PL-3016 */
+  async save(): Promise<SavedThreadState> {
+    const event = await this.#ask({ kind: 'save' });
+    if (event.kind !== 'saved') throw new RangeError(`the processor's thread answered ${event.kind}`);
+    return event.state;
+  }
+
+  /** Takes a state instead of booting; the processor is held then. @throws PlinthError what is wrong with the state */
+  async restore(state: SavedThreadState, epoch: number): Promise<void> {
+    const event = await this.#ask({ kind: 'restore', state, epoch });
+    const problem = event.kind === 'restored' ? PlinthError.from(event.problem) : undefined;
+    if (problem !== undefined) throw problem;
+  }
+
+  #ask(command: ProcessorCommand): Promise<ProcessorEvent> {
+    return new Promise((resolve, reject) => {
+      const lost = (): void => reject(new PlinthError('PL-3016', { reason: 'the guest ended first' }));
+      if (this.#over || this.#exited) {
+        lost();
+        return;
+      }
+      this.#awaited = { answer: resolve, lost };
+      this.send(command);
+    });
+  }
+
+  #answered(event: ProcessorEvent): void {
+    const awaited = this.#awaited;
+    this.#awaited = undefined;
+    awaited?.answer(event);
+  }
+
+  #loseAnswer(): void {
+    this.#awaited?.lost();
+    this.#awaited = undefined;
+  }
+
+  /**
    * Ends the thread: by asking, and when it does not answer, by force.
    * @returns the processor's last state; undefined when it had to be forced
    */
@@ -206,7 +260,13 @@ export class ProcessorHost {
       case 'debug-stopped':
         this.#events.debugStopped(event.reason);
         return;
+      case 'held':
+      case 'saved':
+      case 'restored':
+        this.#answered(event);
+        return;
       case 'ended':
+        this.#loseAnswer();
         this.#snapshot = event.snapshot;
         for (const resolve of this.#debugRequests.values()) resolve({ what: 'done', done: false });
         this.#debugRequests.clear();
@@ -224,6 +284,7 @@ export class ProcessorHost {
   }
 
   #fault(message: string, stack: string): void {
+    this.#loseAnswer();
     if (this.#over) return;
     this.#over = true;
     this.#events.fault(message, stack, this.#snapshot);

@@ -44,6 +44,14 @@ export type ProcessorCommand =
   | { readonly kind: 'reset' }
   | { readonly kind: 'inspect'; readonly id: number }
   | { readonly kind: 'debug'; readonly id: number; readonly request: DebugRequest }
+  /** Stop between two instructions as soon as the guest runs or is paused, and answer `held`. */
+  | { readonly kind: 'hold' }
+  /** Go on as before `hold`, or with what was restored. */
+  | { readonly kind: 'release' }
+  /** While held: answer `saved`. */
+  | { readonly kind: 'save' }
+  /** Instead of `boot`: memory is loaded; answer `restored` and be held. `epoch`: the monotonic clock (ns) at partition time 0. */
+  | { readonly kind: 'restore'; readonly state: SavedThreadState; readonly epoch: number }
   /** Answer with `ended` and leave the loop. */
   | { readonly kind: 'end' };
 
@@ -56,6 +64,14 @@ export type Outcome =
   | { readonly kind: 'halted-forever' }
   | { readonly kind: 'unsupported'; readonly what: string };
 
+/** What a processor's thread saves: its processor, and the devices that run on it. */
+export interface SavedThreadState {
+  /** Partition time in nanoseconds. */
+  readonly time: number;
+  readonly processor: unknown;
+  readonly devices: unknown;
+}
+
 export type ProcessorEvent =
   /** Engine and devices stand; the thread waits for `boot`. */
   | { readonly kind: 'ready' }
@@ -67,6 +83,10 @@ export type ProcessorEvent =
   | { readonly kind: 'debug-answer'; readonly id: number; readonly answer: DebugAnswer }
   /** It stopped for the debugger. */
   | { readonly kind: 'debug-stopped'; readonly reason: StopReason }
+  | { readonly kind: 'held' }
+  | { readonly kind: 'saved'; readonly state: SavedThreadState }
+  /** `problem`: the error, as plain data, of a state that was not taken. */
+  | { readonly kind: 'restored'; readonly problem?: unknown }
   | { readonly kind: 'error-record'; readonly record: Uint8Array }
   /** The guest told of its own crash, by the hypervisor's crash registers. */
   | { readonly kind: 'guest-crash'; readonly crash: GuestCrash }

@@ -3,16 +3,23 @@
  *
  *     awaiting-boot ──boot──> running <──resume/pause──> paused
  *          ^                     │ power off, triple fault, debug exit, end
- *          └──────reset──────────┤
+ *          ├──────reset──────────┤          running, paused <──hold/release──> held <──restore── awaiting-boot
  *                                └──> ended (the loop returns)
  *
  * Knows no engine and no threads: what it needs is given to it, so tests drive it with a scripted processor.
  * Invariant: between two looks at the commands there is always either a run that a kick ends or a sleep that a kick ends.
  * Called by: processor-worker.ts.
  */
+import { PlinthError } from '@plinth/errors';
 import type { DebuggedProcessor, Exit, GuestFault, GuestMemory, InspectTree } from '@plinth/hypervisor';
 import { ProcessorDebugger } from './processor-debugger.ts';
-import type { BootRegisters, Outcome, ProcessorCommand, ProcessorEvent } from './processor-protocol.ts';
+import type {
+  BootRegisters,
+  Outcome,
+  ProcessorCommand,
+  ProcessorEvent,
+  SavedThreadState,
+} from './processor-protocol.ts';
 import { inspectProcessor, takeSnapshot } from './processor-snapshot.ts';
 import { type Counters, counterIndex } from './statistics.ts';
 
@@ -47,11 +54,15 @@ export interface ThreadParts {
   readonly slice: number;
   /** Told of each exit, for tracing. */
   afterRun(exit: Exit): void;
+  /** The processor and the devices of this thread. */
+  save(): SavedThreadState;
+  /** @throws PlinthError for a state that is not one of theirs */
+  restore(state: SavedThreadState, epoch: number): void;
   /** Called before the end is posted: the thread may not live on behind it. */
   beforeEnd?(): void;
 }
 
-type State = 'awaiting-boot' | 'running' | 'paused' | 'ended';
+type State = 'awaiting-boot' | 'running' | 'paused' | 'held' | 'ended';
 
 /** What devices ask of the machine; the loop looks at it after the intercept. */
 export type MachineRequest =
@@ -67,6 +78,9 @@ export class ProcessorThread {
   readonly #budgets = counterIndex('budgets');
   #state: State = 'awaiting-boot';
   #request: MachineRequest | undefined;
+  #holdWanted = false;
+  /** What `release` goes back to. */
+  #heldState: 'running' | 'paused' = 'running';
 
   constructor(parts: ThreadParts) {
     this.#parts = parts;
@@ -88,6 +102,7 @@ export class ProcessorThread {
     for (;;) {
       this.#takeCommands();
       if (this.#state === 'ended') return;
+      this.#holdIfWanted();
       if (this.#state !== 'running' || this.#debugger.isStopped) {
         this.#parts.sleep(Number.POSITIVE_INFINITY);
         this.#parts.clearKick();
@@ -206,10 +221,52 @@ export class ProcessorThread {
       case 'debug':
         this.#parts.post({ kind: 'debug-answer', id: command.id, answer: this.#debugger.handle(command.request) });
         return;
+      case 'hold':
+        this.#holdWanted = true;
+        return;
+      case 'release':
+        this.#holdWanted = false;
+        if (this.#state !== 'held') return;
+        this.#noteFirstInstruction();
+        this.#state = this.#heldState;
+        return;
+      case 'save':
+        this.#parts.post({ kind: 'saved', state: this.#parts.save() });
+        return;
+      case 'restore':
+        this.#restore(command.state, command.epoch);
+        return;
       case 'end':
         this.#end({ kind: 'stopped' });
         return;
     }
+  }
+
+  /** A guest that is being reset is held when it has been loaded again. */
+  #holdIfWanted(): void {
+    if (!this.#holdWanted || (this.#state !== 'running' && this.#state !== 'paused')) return;
+    this.#holdWanted = false;
+    this.#heldState = this.#state;
+    this.#state = 'held';
+    this.#parts.post({ kind: 'held' });
+  }
+
+  #restore(state: SavedThreadState, epoch: number): void {
+    try {
+      this.#parts.restore(state, epoch);
+    } catch (error) {
+      if (!(error instanceof PlinthError)) throw error;
+      this.#parts.post({ kind: 'restored', problem: error.toJSON() });
+      return;
+    }
+    this.#heldState = 'running';
+    this.#state = 'held';
+    this.#parts.post({ kind: 'restored' });
+  }
+
+  #noteFirstInstruction(): void {
+    const { counters, monotonic } = this.#parts;
+    if (counters.get('firstInstruction') === 0) counters.set('firstInstruction', monotonic());
   }
 
   #boot(registers: BootRegisters, again: boolean): void {

@@ -9,13 +9,13 @@ import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { DebugExit } from '@plinth/chipset';
 import {
   type DebuggedProcessor,
-  type EnlightenedProcessor,
   type Exit,
   type GuestFault,
   type InterceptHandlers,
   type InterruptMessage,
   type Partition,
   RootPartition,
+  type SaveableProcessor,
 } from '@plinth/hypervisor';
 import { assembleChipset } from './chipset-assembly.ts';
 import type { TraceTopic } from './configuration.ts';
@@ -30,7 +30,7 @@ import { type TraceWriter, traceHandlers } from './trace.ts';
 
 /** An engine's processor and the words it shares with other threads. */
 export interface ThreadEngine {
-  readonly processor: DebuggedProcessor & EnlightenedProcessor;
+  readonly processor: DebuggedProcessor & SaveableProcessor;
   /** The last exceptions that the processor raised, the newest last. */
   lastExceptions(): readonly GuestFault[];
   /** How many exceptions it has raised in all. */
@@ -145,6 +145,18 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
     // Exceptions are read from a ring of the last 16, so a traced processor runs in slices too short to fill it.
     slice: topics.has('exceptions') ? TRACE_SLICE : RUN_SLICE,
     afterRun: traceRuns(topics, engine, write),
+    save() {
+      // What other threads have left for devices becomes theirs first.
+      partition.poll();
+      return { time: clock.now(), processor: processor.save(), devices: partition.saveDevices() };
+    },
+    restore(state, epoch) {
+      clock.setEpoch(epoch);
+      // Before the devices: an interrupt that they ask for must not be overwritten.
+      processor.restore(state.processor);
+      partition.restoreDevices(state.devices);
+      processor.setDeviceDeadline(partition.nextDeadline());
+    },
     beforeEnd() {
       if (traceTranslator !== undefined) engine.translationSummary?.().forEach(traceTranslator);
     },
@@ -193,9 +205,15 @@ function traceRuns(topics: ReadonlySet<TraceTopic>, engine: ThreadEngine, write:
 }
 
 /** Partition time on this thread: cheap to read, and the same everywhere, as both clocks are the monotonic one. */
-function localClock(epoch: number): { now(): number } {
-  const offset = monotonicNanoseconds() - performance.now() * 1e6 - epoch;
-  return { now: () => performance.now() * 1e6 + offset };
+function localClock(epoch: number): { now(): number; setEpoch(epoch: number): void } {
+  const difference = monotonicNanoseconds() - performance.now() * 1e6;
+  let offset = difference - epoch;
+  return {
+    now: () => performance.now() * 1e6 + offset,
+    setEpoch(other) {
+      offset = difference - other;
+    },
+  };
 }
 
 function describeMessage(message: InterruptMessage): string {

@@ -12,8 +12,9 @@
  * Called by: cli.
  */
 import { randomUUID } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { accessSync, constants as fileModes, statSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { dirname, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Chipset, memoryLimits, type Uart16550, warmStartFlag } from '@plinth/chipset';
 import { PlinthError } from '@plinth/errors';
@@ -42,6 +43,14 @@ import { monotonicNanoseconds, peakResidentBytes, processTimes } from './process
 import { ProcessorHost } from './processor-host.ts';
 import type { Outcome } from './processor-protocol.ts';
 import { exceptionName, type ProcessorSnapshot } from './processor-snapshot.ts';
+import { MachineSaver } from './saved-state/machine-saver.ts';
+import {
+  missingFeature,
+  SAVED_CONFIGURATION_VERSION,
+  type SavedConfiguration,
+} from './saved-state/saved-configuration.ts';
+import type { WrittenFile } from './saved-state/saved-file.ts';
+import type { SavedMachine } from './saved-state/saved-machine.ts';
 import { ConsoleInput } from './serial-input.ts';
 import { Counters, type RunStatistics } from './statistics.ts';
 import { SyntheticDevices } from './synthetic-devices.ts';
@@ -76,21 +85,26 @@ export interface EngineParts {
 
 /**
  * Runs a VM until it ends.
+ * @param saved goes on with it instead of booting; it is closed here
  * @throws PlinthError for what is wrong before the guest starts: PL-2008 (memory), PL-2001.. (kernel, initrd), PL-3005 (console file),
- * PL-3006 (files), PL-3007 (no memory), PL-1019, PL-1020, PL-3003, PL-3004 (name and socket)
+ * PL-3006 (files), PL-3007 (no memory), PL-22xx, PL-410x (a saved machine), PL-1019, PL-1020, PL-3003, PL-3004 (name and socket)
  */
 export async function runMachine(
   configuration: VirtualMachineConfiguration,
   hooks: RunHooks,
   engine: EngineParts,
+  saved?: SavedMachine,
 ): Promise<RunResult> {
   checkMemory(configuration.memoryBytes);
-  const run = new MachineRun(configuration, hooks, engine);
+  if (configuration.saveTo !== undefined) checkSaveFile(configuration.saveTo, '--save-to');
+  checkFeatures(configuration, engine, saved);
+  const run = new MachineRun(configuration, hooks, engine, saved);
   try {
     await run.start();
     const end = await run.ended;
     return await run.finish(end);
   } finally {
+    saved?.close();
     await run.dispose();
   }
 }
@@ -111,6 +125,10 @@ class MachineRun {
   readonly ended: Promise<End>;
   /** A machine in the foreground has no life before or after: its id is made for the run. */
   readonly #id = randomUUID();
+  readonly #saved: SavedMachine | undefined;
+  readonly #saver = new MachineSaver();
+  /** The monotonic clock at partition time 0. */
+  #epoch = monotonicNanoseconds();
   #end: (end: End) => void = () => {};
   #isOver = false;
   readonly #configuration: VirtualMachineConfiguration;
@@ -143,10 +161,19 @@ class MachineRun {
   #commandLine: string;
   #warmStartIsPanic = false;
   readonly #leave = (): void => this.#over({ reason: 'turned-off', exitStatus: 0 });
-  readonly #signalled = (signal: NodeJS.Signals): void =>
-    this.#over({ reason: 'signal', exitStatus: 128 + constants.signals[signal] });
+  readonly #signalled = (signal: NodeJS.Signals): void => {
+    if (this.#configuration.saveTo === undefined || this.#saver.isBusy) {
+      this.#over({ reason: 'signal', exitStatus: 128 + constants.signals[signal] });
+    } else this.#endSaved({ reason: 'saved', exitStatus: 0 });
+  };
 
-  constructor(configuration: VirtualMachineConfiguration, hooks: RunHooks, engine: EngineParts) {
+  constructor(
+    configuration: VirtualMachineConfiguration,
+    hooks: RunHooks,
+    engine: EngineParts,
+    saved: SavedMachine | undefined,
+  ) {
+    this.#saved = saved;
     this.#engine = engine;
     this.#configuration = configuration;
     this.#commandLine = configuration.commandLine;
@@ -154,13 +181,12 @@ class MachineRun {
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
-    const epoch = monotonicNanoseconds();
     this.#child = createChildPartition({
       memoryBytes: configuration.memoryBytes,
       processors: configuration.processors,
-      clock: { now: () => monotonicNanoseconds() - epoch },
-      tscPerNanosecond: TSC_PER_NANOSECOND,
-      cpuid: engine.cpuid(configuration),
+      clock: { now: () => monotonicNanoseconds() - this.#epoch },
+      tscPerNanosecond: saved?.configuration.tscPerNanosecond ?? TSC_PER_NANOSECOND,
+      cpuid: saved?.configuration.cpuid ?? engine.cpuid(configuration),
     });
     this.#partition = this.#child.partition;
     this.#child.root.connectHost(this.#child.partitionId, {
@@ -184,7 +210,7 @@ class MachineRun {
         memory: this.#partition.memory,
         index: 0,
         counters: this.#counters.buffer,
-        epoch,
+        epoch: this.#epoch,
         trace: configuration.trace ?? [],
         debugExitPort: configuration.debugExitPort,
       },
@@ -201,11 +227,17 @@ class MachineRun {
       },
     );
     this.#marks = new MarkWatcher(configuration.marks ?? [], processTimes);
-    this.#exec = configuration.exec === undefined ? undefined : this.#createExec(configuration.exec);
-    this.#console = this.#createPump(this.#chipset.uarts[0], consoleSink(configuration, hooks), (bytes) => {
-      this.#marks.observe(bytes);
-      this.#tail.observe(bytes);
-    });
+    // A command that ran when the machine was saved goes on, unless another one is given.
+    const command = configuration.exec ?? saved?.agent.command?.command;
+    this.#exec = command === undefined ? undefined : this.#createExec(command);
+    this.#console = this.#createPump(
+      this.#chipset.uarts[0],
+      consoleSink(configuration, hooks, command !== undefined),
+      (bytes) => {
+        this.#marks.observe(bytes);
+        this.#tail.observe(bytes);
+      },
+    );
     const agentPort = this.#chipset.uarts[1];
     this.#agent = new AgentSessions(agentPort, configuration.name, () => this.#exec?.start(this.#agent));
     this.#agentPump = this.#createPump(agentPort, this.#agent, () => {});
@@ -227,15 +259,38 @@ class MachineRun {
       const milliseconds = Math.min(timeoutSeconds * 1000, LONGEST_TIMER);
       this.#timers.push(setTimeout(() => this.#handleTimeout(timeoutSeconds), milliseconds));
     }
-    const registers = this.#load();
+    const registers = this.#saved === undefined ? this.#load() : undefined;
+    this.#saved?.file.loadMemory(this.#partition.guestMemory);
     await this.#control;
     await Promise.race([this.#processor.ready, this.ended]);
     if (this.#isOver) return;
-    if (configuration.console.kind === 'stdio' && configuration.exec === undefined) {
+    if (this.#saved !== undefined) await this.#restore(this.#saved);
+    if (configuration.console.kind === 'stdio' && this.#exec === undefined) {
       this.#input = new ConsoleInput(this.#chipset.uarts[0], this.#hooks.stdin ?? process.stdin);
+      if (this.#saved !== undefined) this.#input.restore(this.#saved.agent.typed);
     }
     await this.#waitForDebugger();
-    this.#processor.send({ kind: 'boot', registers, again: false });
+    if (registers === undefined) this.#processor.release();
+    else this.#processor.send({ kind: 'boot', registers, again: false });
+  }
+
+  /** Everything but memory, which is there already. The processor is held afterwards. */
+  async #restore({ file, configuration, agent }: SavedMachine): Promise<void> {
+    const { processor, devices, vmbus } = file.states;
+    const { time, kernelVersion, loadedCommandLine, warmStartIsPanic } = configuration;
+    this.#epoch = monotonicNanoseconds() - time;
+    await this.#processor.restore({ time, processor, devices }, this.#epoch);
+    // Behind the hypervisor's state: its ports are there then, and the guest can be signalled.
+    if (vmbus !== null) this.#vmbus?.restore(vmbus);
+    this.#kernelVersion = kernelVersion;
+    this.#commandLine = loadedCommandLine;
+    this.#warmStartIsPanic = warmStartIsPanic;
+    const goesOn = this.#configuration.exec === undefined && agent.command !== undefined;
+    const kept =
+      goesOn && this.#exec !== undefined ? { id: agent.command.id, observer: this.#exec.observer() } : undefined;
+    const running = this.#agent.restore(agent.sessions, kept);
+    if (running !== undefined) this.#exec?.resume(running);
+    else if (this.#agent.isReady) this.#exec?.start(this.#agent);
   }
 
   /** With --gdb the guest stands before its first instruction until a debugger lets it go. */
@@ -254,6 +309,10 @@ class MachineRun {
   /** Takes the machine apart in order: processor, output, statistics. */
   async finish(reached: End): Promise<RunResult> {
     let end = reached;
+    await this.#saver.settled();
+    if (this.#configuration.saveTo !== undefined && !this.#saver.isBusy && end.error === undefined) {
+      this.#hooks.message?.('Nothing was saved: the machine ended by itself.');
+    }
     const snapshot = (await this.#processor.end()) ?? end.snapshot;
     this.#input?.close();
     this.#gdb?.close(end.exitStatus);
@@ -316,6 +375,78 @@ class MachineRun {
     this.#end(end);
   }
 
+  // ---- saving -----------------------------------------------------------------------------------------------------
+
+  /** Where the run ends, the machine is saved if that was asked for. */
+  #endSaved(end: End): void {
+    const { saveTo } = this.#configuration;
+    if (saveTo === undefined || this.#isOver) {
+      this.#over(end);
+      return;
+    }
+    this.#save(saveTo).then(
+      () => this.#over(end),
+      (error: unknown) => {
+        if (error instanceof PlinthError) {
+          const exitStatus = end.exitStatus === 0 ? error.exitStatus : end.exitStatus;
+          this.#over({ reason: end.reason, exitStatus, error: () => error });
+        } else this.#failed(error);
+      },
+    );
+  }
+
+  async #save(path: string): Promise<WrittenFile> {
+    const written = await this.#saver.save(path, {
+      partition: this.#partition,
+      processor: this.#processor,
+      vmbus: this.#vmbus,
+      devices: this.#devices,
+      console: this.#console,
+      input: this.#input,
+      agent: this.#agent,
+      agentPump: this.#agentPump,
+      exec: this.#exec,
+      configuration: (time) => this.#savedConfiguration(time),
+    });
+    const { name } = this.#configuration;
+    this.#hooks.message?.(`Machine ${name} was saved to ${path}, ${Math.ceil(written.fileBytes / MIB)} MiB.`);
+    return written;
+  }
+
+  #savedConfiguration(time: number): SavedConfiguration {
+    const { memoryBytes, processors, kernel, initrds, commandLine, image, hasAgent, debugExitPort } =
+      this.#configuration;
+    return {
+      version: SAVED_CONFIGURATION_VERSION,
+      generation: 1,
+      memoryBytes,
+      processors,
+      tscPerNanosecond: this.#saved?.configuration.tscPerNanosecond ?? TSC_PER_NANOSECOND,
+      cpuid: this.#saved?.configuration.cpuid ?? this.#engine.cpuid(this.#configuration),
+      debugExitPort: debugExitPort ?? null,
+      kernel: resolve(kernel),
+      initrds: initrds.map((initrd) => resolve(initrd)),
+      commandLine,
+      image: image ?? null,
+      hasAgent: hasAgent ?? false,
+      time,
+      kernelVersion: this.#kernelVersion,
+      loadedCommandLine: this.#commandLine,
+      warmStartIsPanic: this.#warmStartIsPanic,
+    };
+  }
+
+  async #answerSave(request: ControlRequest): Promise<unknown> {
+    const to = request.parameters?.to;
+    const { name, saveTo } = this.#configuration;
+    const path = typeof to === 'string' && to !== '' ? to : saveTo;
+    if (path === undefined) throw new PlinthError('PL-3015', { name });
+    if (path !== saveTo) checkSaveFile(path, 'vm save');
+    const { fileBytes, memoryBytes } = await this.#save(path);
+    this.#over({ reason: 'saved', exitStatus: 0 });
+    return { state: 'saved', path, fileBytes, memoryBytes };
+  }
+
   /** The devices on this thread: only the host's ends of the serial ports are used, so nothing of theirs happens here. */
   #assembleHostSide(): Chipset {
     return assembleChipset(this.#partition, {
@@ -374,12 +505,17 @@ class MachineRun {
       clearGuestMemory(this.#partition.guestMemory, this.#partition.memory.buffer, this.#partition.layout);
       this.#processor.send({ kind: 'boot', registers: this.#load(), again: true });
     } catch (error) {
-      if (error instanceof PlinthError) {
-        this.#over({ reason: 'fault', exitStatus: error.exitStatus, error: () => error });
-      } else {
-        const { message, stack = '' } = error instanceof Error ? error : new Error(String(error));
-        this.#handleFault(message, stack, undefined);
-      }
+      this.#failed(error);
+    }
+  }
+
+  /** Something was thrown while the guest does not run. */
+  #failed(error: unknown): void {
+    if (error instanceof PlinthError) {
+      this.#over({ reason: 'fault', exitStatus: error.exitStatus, error: () => error });
+    } else {
+      const { message, stack = '' } = error instanceof Error ? error : new Error(String(error));
+      this.#handleFault(message, stack, undefined);
     }
   }
 
@@ -516,13 +652,18 @@ class MachineRun {
     const { stdin = process.stdin, stdout = process.stdout, stderr = process.stderr } = this.#hooks;
     const streams = { stdin, stdout, stderr };
     return new ExecSession(command, streams, {
-      exited: (status) => this.#over({ reason: 'command', exitStatus: status }),
+      exited: (status) => this.#endSaved({ reason: 'command', exitStatus: status }),
       lost: () => this.#endBeforeCommand(),
     });
   }
 
   async #answer(request: ControlRequest, connection: ControlConnection): Promise<unknown> {
+    if (this.#saver.isBusy && !['identify', 'inspect', 'turn-off'].includes(request.command)) {
+      throw new PlinthError('PL-3016', { reason: 'it is being saved already' });
+    }
     switch (request.command) {
+      case 'save':
+        return this.#answerSave(request);
       case 'identify':
         return { name: this.#configuration.name, id: this.#id, pid: process.pid };
       case 'inspect':
@@ -667,8 +808,29 @@ function checkMemory(memoryBytes: number): void {
   throw new PlinthError('PL-2008', { memory: memoryBytes, minimum: minimum / MIB, maximum: maximum / MIB });
 }
 
-function consoleSink(configuration: VirtualMachineConfiguration, hooks: RunHooks): ConsoleSink {
-  const { console, exec } = configuration;
+/** What the guest of a saved machine was told of must be here. */
+function checkFeatures(configuration: VirtualMachineConfiguration, engine: EngineParts, saved?: SavedMachine): void {
+  if (saved === undefined) return;
+  const { disabledCpuFeatures: _, ...all } = configuration;
+  const feature = missingFeature(saved.configuration.cpuid, engine.cpuid(all));
+  if (feature !== undefined) throw new PlinthError('PL-2207', { path: saved.file.path, feature });
+}
+
+/** Said before the machine has run for hours. @throws PlinthError PL-3005 for a path that no file can be written to */
+function checkSaveFile(path: string, option: string): void {
+  const refused = (reason: string, cause?: unknown): PlinthError =>
+    new PlinthError('PL-3005', { path, option, reason }, { cause });
+  try {
+    accessSync(dirname(resolve(path)), fileModes.W_OK | fileModes.X_OK);
+  } catch (error) {
+    throw refused(fileReason(error), error);
+  }
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (status === undefined || status.isFile()) return;
+  throw refused(status.isDirectory() ? 'It is a folder, not a file' : 'It is not a regular file');
+}
+
+function consoleSink({ console }: VirtualMachineConfiguration, hooks: RunHooks, hasCommand: boolean): ConsoleSink {
   switch (console.kind) {
     case 'none':
       return nullSink;
@@ -676,6 +838,6 @@ function consoleSink(configuration: VirtualMachineConfiguration, hooks: RunHooks
       return fileSink(console.path, '--console');
     case 'stdio':
       // A command's output is alone on standard output.
-      return streamSink(exec === undefined ? (hooks.stdout ?? process.stdout) : (hooks.stderr ?? process.stderr));
+      return streamSink(!hasCommand ? (hooks.stdout ?? process.stdout) : (hooks.stderr ?? process.stderr));
   }
 }

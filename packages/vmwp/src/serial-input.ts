@@ -19,6 +19,7 @@ export class PortWriter {
   readonly #emptied: () => void;
   #pending: Uint8Array = new Uint8Array(0);
   #timer: NodeJS.Timeout | undefined;
+  #isHeld = false;
   /** Bytes that the port has taken. */
   bytes = 0;
 
@@ -38,12 +39,27 @@ export class PortWriter {
     if (this.#timer === undefined) this.#push();
   }
 
+  /** Bytes that the port has not taken. */
+  get pending(): Uint8Array {
+    return this.#pending;
+  }
+
+  /** While held, nothing goes to the port: what it has and what waits stay as they are. */
+  set isHeld(held: boolean) {
+    this.#isHeld = held;
+    if (!held && !this.isEmpty && this.#timer === undefined) this.#push();
+  }
+
   close(): void {
     clearTimeout(this.#timer);
     this.#pending = new Uint8Array(0);
   }
 
   #push(): void {
+    if (this.#isHeld) {
+      this.#timer = undefined;
+      return;
+    }
     const taken = this.#port.push(this.#pending);
     this.bytes += taken;
     this.#pending = this.#pending.subarray(taken);
@@ -72,6 +88,20 @@ export class ConsoleInput {
 
   get bytes(): number {
     return this.#writer.bytes;
+  }
+
+  /** What was typed and the guest has not got yet. */
+  get pending(): Uint8Array {
+    return this.#writer.pending;
+  }
+
+  set isHeld(held: boolean) {
+    this.#writer.isHeld = held;
+  }
+
+  /** Bytes that were typed into a machine before it was saved. */
+  restore(bytes: Uint8Array): void {
+    this.#writer.write(bytes);
   }
 
   /** Lets go of the stream; it is paused, so that it does not keep the process alive. */

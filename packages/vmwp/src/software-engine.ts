@@ -6,6 +6,7 @@ import { defaultCpuid, kickProcessor, requestInterrupt, withoutFeatures } from '
 import { setCompilerFlags } from './compiler-settings.ts';
 import type { RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
 import { type EngineParts, runMachine } from './run-virtual-machine.ts';
+import type { SavedMachine } from './saved-state/saved-machine.ts';
 import { translateAfter } from './translator-setting.ts';
 
 export const softwareEngine: EngineParts = {
@@ -21,13 +22,15 @@ export const softwareEngine: EngineParts = {
 
 /**
  * Runs a VM in this process until it ends.
+ * @param saved goes on with it instead of booting: see openSavedMachine, whose `hardware` belongs into the configuration
  * @throws PlinthError for what is wrong before the guest starts; see `runMachine`
  */
 export async function runVirtualMachine(
   configuration: VirtualMachineConfiguration,
   hooks: RunHooks = {},
+  saved?: SavedMachine,
 ): Promise<RunResult> {
   translateAfter();
   setCompilerFlags();
-  return runMachine(configuration, hooks, softwareEngine);
+  return runMachine(configuration, hooks, softwareEngine, saved);
 }

@@ -13,7 +13,7 @@ const UNIX_EPOCH = 116_444_736_000_000_000n;
 
 export class SyntheticDevices {
   readonly integration: IntegrationServices;
-  readonly #ticks: NodeJS.Timeout;
+  #ticks: NodeJS.Timeout | undefined;
 
   /** @param machine what the guest is told of its VM */
   constructor(bus: VmBus, partition: Partition, machine: { readonly name: string; readonly id: string }) {
@@ -32,11 +32,22 @@ export class SyntheticDevices {
         VirtualMachineId: machine.id.toUpperCase(),
       },
     });
-    this.#ticks = setInterval(() => this.integration.tick(), TICK_MILLISECONDS).unref();
+    this.resume();
+  }
+
+  /** Time passes for them. */
+  resume(): void {
+    this.#ticks ??= setInterval(() => this.integration.tick(), TICK_MILLISECONDS).unref();
+  }
+
+  /** No time passes for them while the VM is saved. */
+  pause(): void {
+    clearInterval(this.#ticks);
+    this.#ticks = undefined;
   }
 
   close(): void {
-    clearInterval(this.#ticks);
+    this.pause();
   }
 
   inspect(): InspectTree {

@@ -15,6 +15,8 @@ import {
   type HostPort,
   MESSAGE_CONNECTION_ID,
   MESSAGE_CONNECTION_ID_5_0,
+  SavedValue,
+  saveBytes,
   signalConnectionId,
   VMBUS_MESSAGE_TYPE,
   VMBUS_SINT,
@@ -29,6 +31,10 @@ const MESSAGE_PORT = 1;
 const FIRST_CHANNEL_PORT = 0x1000;
 /** How often the page is looked at by which guests without dedicated interrupts signal: milliseconds. */
 const MONITOR_MILLISECONDS = 1;
+const SAVED_VERSION = 1;
+const U32 = 0xffffffff;
+/** Bytes of a message of the hypervisor. */
+const MESSAGE_LIMIT = 240;
 
 export class VmbusHost implements HostPort {
   readonly #child: ChildPartition;
@@ -39,6 +45,9 @@ export class VmbusHost implements HostPort {
   #held: ReceivedMessage | undefined;
   #monitor: NodeJS.Timeout | undefined;
   #isClosed = false;
+  /** The VM is being saved. */
+  #isFrozen = false;
+  #isRestoring = false;
 
   /** @param log takes one line for what went wrong on a channel */
   constructor(child: ChildPartition, processors: number, log: (text: string) => void) {
@@ -55,7 +64,7 @@ export class VmbusHost implements HostPort {
 
   /** The root was woken: takes all that the guest has sent, and posts what has waited. */
   drain(): void {
-    if (this.#isClosed) return;
+    if (this.#isClosed || this.#isFrozen) return;
     const { root, partitionId } = this.#child;
     root.acknowledgeWake(partitionId);
     this.bus.onMessageSlotFree();
@@ -71,6 +80,50 @@ export class VmbusHost implements HostPort {
       this.bus.onGuestSignal(signalConnectionId(channelId), 0);
     }
     this.#watchMonitors();
+  }
+
+  /** Nothing of the bus moves from here on, nothing of the guest's memory is written, until `thaw`. The processors do not run. */
+  freeze(): void {
+    this.#isFrozen = true;
+    this.bus.freeze();
+    clearInterval(this.#monitor);
+    this.#monitor = undefined;
+  }
+
+  thaw(): void {
+    this.#isFrozen = false;
+    this.bus.thaw();
+    this.drain();
+  }
+
+  /** The state of a bus that is frozen. @throws PlinthError PL-3101 while a device has not let go of a channel */
+  save(): unknown {
+    const held = this.#held;
+    return {
+      version: SAVED_VERSION,
+      bus: this.bus.save(),
+      held: held === undefined ? null : { ...held, payload: saveBytes(held.payload) },
+    };
+  }
+
+  /**
+   * Takes a saved state, when that of the hypervisor was taken already: the ports are there then.
+   * @throws PlinthError PL-4103, PL-4104
+   */
+  restore(saved: unknown): void {
+    const state = new SavedValue('vmbus', saved);
+    state.version(SAVED_VERSION);
+    this.#held = state.at('held').optional((held) => ({
+      connectionId: held.at('connectionId').integer(0, U32),
+      portId: held.at('portId').integer(0, U32),
+      messageType: held.at('messageType').integer(0, U32),
+      payload: held.at('payload').bytes(MESSAGE_LIMIT),
+    }));
+    this.#isRestoring = true;
+    this.bus.restore(state.at('bus').raw());
+    this.#isRestoring = false;
+    // Whether the root was told is no part of what was saved.
+    this.drain();
   }
 
   /** The VM was reset; its processors do not run. */
@@ -96,6 +149,7 @@ export class VmbusHost implements HostPort {
   // ---- what the bus asks for (HostPort) ----------------------------------------------------------------------------
 
   postMessage(processor: number, sint: number, message: Uint8Array): 'delivered' | 'pending' {
+    if (this.#isFrozen) return 'pending';
     const { root, partitionId } = this.#child;
     const status = root.postMessageDirect(partitionId, processor, sint, VMBUS_MESSAGE_TYPE, message);
     if (status === HV_STATUS.SUCCESS) return 'delivered';
@@ -119,7 +173,9 @@ export class VmbusHost implements HostPort {
     const connection = signalConnectionId(channelId);
     if (present) {
       const info = { type: 'event', sint: VMBUS_SINT, baseFlagNumber: channelId, flagCount: 1 } as const;
-      mustSucceed('HvCallCreatePort', root.createPort(partitionId, port, info));
+      const created = root.createPort(partitionId, port, info);
+      if (this.#isRestoring && created === HV_STATUS.INVALID_PORT_ID) return;
+      mustSucceed('HvCallCreatePort', created);
       mustSucceed('HvCallConnectPort', root.connectPort(partitionId, connection, port));
     } else {
       mustSucceed('HvCallDisconnectPort', root.disconnectPort(partitionId, connection));
