@@ -74,6 +74,13 @@ export const PROCESSOR_FIELDS: readonly ProcessorField[] = [
   field('ApicTscDeadline', 8),
   field('ApicTimerDeadline', 8, 'time'),
   field('ApicTimerStart', 8, 'time'),
+  // Debug exceptions: DEBUGCTL; bits of DR6 that the last instruction left; how it was begun (bit 0 at all, 1 with TF), where, and what
+  // follows it in memory.
+  field('DebugControl', 8, 'number', 2),
+  field('DebugPending', 4, 'number', 2),
+  field('DebugStep', 4, 'number', 2),
+  field('DebugStepStart', 8, 'number', 2),
+  field('DebugStepNext', 8, 'number', 2),
 ];
 
 export const SAVED_PROCESSOR_VERSION = Math.max(...PROCESSOR_FIELDS.map(({ since }) => since));

@@ -6,7 +6,7 @@
 import * as L from './generated/layout';
 import { Operation } from './generated/operations';
 import { vp, segment, MODE_64, RCX } from './state';
-import { readPointer, modifyPointer, commitIfPending, writeScratch, effectiveAddress, UNUSABLE } from './memory';
+import { readPointer, modifyPointer, commitIfPending, writeScratch, effectiveAddress, segmentLinear } from './memory';
 import { setExplicit, setResult, arithmeticFlags } from './flags';
 import { FORM_RI, FORM_RM, FORM_MR, FORM_MI } from './decoder';
 import {
@@ -157,9 +157,9 @@ export function bitTest(u: usize, operation: u32, form: u32): usize {
       const flags = <u32>load<u8>(u, 6);
       if (!(load<u32>(vp, L.MODE) & MODE_64)) {
         // SEG is always named here; a 16-bit address wraps within the segment.
-        const segmentBase = load<u64>(segment(((flags >> 4) & 7) - 1));
+        const named = ((flags >> 4) & 7) - 1;
         const mask: u64 = flags & 0x80 ? 0xffff : 0xffffffff;
-        if (address != UNUSABLE) address = (((address - segmentBase + step) & mask) + segmentBase) & 0xffffffff;
+        address = segmentLinear(named, (address - load<u64>(segment(named)) + step) & mask);
       } else if (flags & 0x80) {
         const seg = (flags >> 4) & 7;
         const segmentBase: u64 = seg != 0 ? load<u64>(segment(seg - 1)) : 0;

@@ -13,7 +13,7 @@
  * Called by run.ts and memory.ts.
  */
 import * as L from './generated/layout';
-import { vp, MODE_64, MODE_16, MODE_STACK32, raise, VECTOR_GP, SEG_CS, segment } from './state';
+import { vp, MODE_64, MODE_16, raise, VECTOR_GP, SEG_CS, segment } from './state';
 import { decodeInstruction, decodedLength, decodedEnds, RESULT_LONG, RESULT_SHORT } from './decoder';
 import { hostInterpreted, hostTranslate } from './host';
 import { fetchPointer, mayExecute } from './memory';
@@ -102,7 +102,7 @@ function resetArena(): void {
 }
 
 function modeKey(): u32 {
-  return load<u32>(vp, L.MODE) & (MODE_64 | MODE_16 | MODE_STACK32);
+  return load<u32>(vp, L.MODE) & (MODE_64 | MODE_16);
 }
 
 // @ts-ignore: decorator
@@ -149,8 +149,11 @@ export function linearOf(rip: u64): u64 {
   return (rip + load<u64>(segment(SEG_CS))) & 0xffffffff;
 }
 
-/** Decodes a block at RIP into the arena. @returns the block, or 0 after a recorded fault. `single`: one instruction, outside the tables. */
-function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, key: u32, single: bool): usize {
+/**
+ * Decodes a block at RIP into the arena. `single`: one instruction, outside the tables; of code, `left` bytes are in the segment.
+ * @returns the block, or 0 after a recorded fault
+ */
+function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, key: u32, single: bool, left: u32): usize {
   const block: usize = arenaNext();
   const operations = block + HEADER;
   let out = operations;
@@ -166,12 +169,20 @@ function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, key: u32, sin
       const buffer = vp + L.ARENA + 16;
       let next = (linear & ~0xfff) + 0x1000;
       if (!(load<u32>(vp, L.MODE) & MODE_64)) next &= 0xffffffff;
+      if (left <= room) {
+        raise(VECTOR_GP, 0);
+        return 0;
+      }
       secondHost = fetchPointer(next);
       if (secondHost == 0) return 0;
       memory.copy(buffer, host, room);
       memory.copy(buffer + room, secondHost, min(FETCH_BUFFER - room, 15));
       result = decodeInstruction(buffer, 15, out, 0);
       if (result == RESULT_LONG) {
+        raise(VECTOR_GP, 0);
+        return 0;
+      }
+      if (decodedLength > left) {
         raise(VECTOR_GP, 0);
         return 0;
       }
@@ -183,6 +194,10 @@ function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, key: u32, sin
     }
     if (result == RESULT_LONG) {
       if (count > 0) break;
+      raise(VECTOR_GP, 0);
+      return 0;
+    }
+    if (single && decodedLength > left) {
       raise(VECTOR_GP, 0);
       return 0;
     }
@@ -257,8 +272,21 @@ function fetch(linear: u64): usize {
   return host == 0 ? 0 : fillFetch(linear, host, walkedGpa(), walkedGlobal());
 }
 
+const NO_LIMIT: u32 = 0xffffffff;
+/** Bytes of code from RIP to the end of the code segment; 0 behind it. */
+function codeLeft(rip: u64): u32 {
+  if (load<u32>(vp, L.MODE) & MODE_64) return NO_LIMIT;
+  const limit = <u64>load<u32>(segment(SEG_CS), L.SEGMENT_LIMIT);
+  return rip > limit ? 0 : <u32>min<u64>(limit - rip + 1, NO_LIMIT);
+}
+
 /** Finds or makes the block at RIP and enters it in the jump cache. @returns block or 0 after a recorded fault. */
 export function lookUpSlow(rip: u64, kind: u32): usize {
+  const left = codeLeft(rip);
+  if (left == 0) {
+    raise(VECTOR_GP, 0);
+    return 0;
+  }
   if (arenaNext() + HEADER + (MAX_OPERATIONS + 2) * 16 > <u32>vp + L.ARENA_END) {
     forgetCode();
   }
@@ -287,8 +315,12 @@ export function lookUpSlow(rip: u64, kind: u32): usize {
     }
     block = load<u32>(block, 12);
   }
+  // What runs out of its segment is decoded for this entry alone.
+  if (left < MAX_BYTES + 16 && (block == 0 || load<u32>(block, 32) > left)) {
+    return decodeBlock(rip, linear, host, gpa, key, true, left);
+  }
   if (block == 0) {
-    block = decodeBlock(rip, linear, host, gpa, key, false);
+    block = decodeBlock(rip, linear, host, gpa, key, false, NO_LIMIT);
     if (block == 0) return 0;
     if (load<u32>(vp, L.HOT_THRESHOLD) == TRANSLATE_AT_ONCE && key & MODE_64) {
       block = translateAtOnce(block, gpa, key);
@@ -315,7 +347,12 @@ export function singleBlock(rip: u64): usize {
   const linear = linearOf(rip);
   const host = fetchPointer(linear);
   if (host == 0) return 0;
-  return decodeBlock(rip, linear, host, walkedGpa(), modeKey(), true);
+  const left = codeLeft(rip);
+  if (left == 0) {
+    raise(VECTOR_GP, 0);
+    return 0;
+  }
+  return decodeBlock(rip, linear, host, walkedGpa(), modeKey(), true, left);
 }
 
 /** Takes a block out of the chain of one of its pages. A block stands in a page's chain as its first or as its second page. */

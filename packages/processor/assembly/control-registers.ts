@@ -7,9 +7,10 @@ import * as L from './generated/layout';
 import {
   vp, getRegister, setRegister, segment, MODE_64, CR0_PE, CR0_PG, CR0_WP, CR0_TS, CR0_EM, CR0_NE, CR0_ET, CR0_NW, CR0_CD, CR0_AM, CR0_MP, CR4_PAE,
   CR4_PCIDE, CR4_PGE, CR4_PSE, CR4_SMEP, CR4_SMAP, CR4_UMIP, CR4_TSD, CR4_DE, CR4_MCE, CR4_PCE, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_FSGSBASE,
-  CR4_OSXSAVE, EFER_LMA, EFER_LME, SEG_CS, VECTOR_UD, VECTOR_GP,
+  CR4_OSXSAVE, EFER_LMA, EFER_LME, SEG_CS, VECTOR_UD, VECTOR_GP, VECTOR_DB,
 } from './state';
-import { flushAll, switchAddressSpace } from './tlb';
+import { flushAll, selectContext, switchAddressSpace } from './tlb';
+import { accessDetected, debugRegistersChanged } from './debug';
 import { raiseAt, nextRip, go } from './operands';
 import { updateMode, longMode } from './segments';
 import { readCr8, writeCr8 } from './apic';
@@ -17,7 +18,7 @@ import { privileged } from './system';
 
 const CR0_KNOWN: u64 = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG;
 const CR4_KNOWN: u64 =
-  1 | 2 | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_PCIDE |
+  CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_PCIDE |
   CR4_OSXSAVE | CR4_SMEP | CR4_SMAP;
 
 /** Writes CR0. @returns false for #GP. */
@@ -42,7 +43,7 @@ export function writeCr0(value: u64): bool {
   if ((value ^ before) & (CR0_PG | CR0_WP | CR0_PE)) {
     updateMode();
     flushAll();
-  }
+  } else if ((value ^ before) & CR0_AM) selectContext();
   return true;
 }
 
@@ -65,6 +66,7 @@ export function writeCr4(value: u64): bool {
     if (!longMode() || (load<u64>(vp, L.CR3) & 0xfff) != 0) return false;
   }
   store<u64>(vp, value, L.CR4);
+  if ((value ^ before) & CR4_DE) debugRegistersChanged();
   if ((value ^ before) & (CR4_PGE | CR4_PAE | CR4_PSE | CR4_PCIDE | CR4_SMEP | CR4_SMAP)) {
     flushAll();
     switchAddressSpace(load<u64>(vp, L.CR3), false);
@@ -146,17 +148,22 @@ export function moveFromDebug(u: usize): usize {
   const number = debugRegister(u, load<u8>(u, 3));
   if (number < 0) return raiseAt(u, VECTOR_UD, 0);
   if (!privileged()) return raiseAt(u, VECTOR_GP, 0);
-  setRegister(load<u8>(u, 2), load<u64>(debugAddress(number)));
+  if (accessDetected()) return raiseAt(u, VECTOR_DB, 0);
+  const content = load<u64>(debugAddress(number));
+  setRegister(load<u8>(u, 2), load<u32>(vp, L.MODE) & MODE_64 ? content : content & 0xffffffff);
   return u + 16;
 }
 export function moveToDebug(u: usize): usize {
   const number = debugRegister(u, load<u8>(u, 2));
   if (number < 0) return raiseAt(u, VECTOR_UD, 0);
   if (!privileged()) return raiseAt(u, VECTOR_GP, 0);
+  if (accessDetected()) return raiseAt(u, VECTOR_DB, 0);
   let value = getRegister(load<u8>(u, 3));
+  if (!(load<u32>(vp, L.MODE) & MODE_64)) value &= 0xffffffff;
   if (number >= 6 && load<u32>(vp, L.MODE) & MODE_64 && value >> 32 != 0) return raiseAt(u, VECTOR_GP, 0);
   if (number == 6) value = (value & 0xe00f) | 0xffff0ff0;
   if (number == 7) value = (value & 0xffff2fff) | 0x400;
   store<u64>(debugAddress(number), value);
+  if (number != 6) debugRegistersChanged();
   return go(nextRip(u));
 }

@@ -5,7 +5,7 @@
  * Answers to: AMD64 manual volumes 2 (chapter 4) and 3. Called by system.ts; the descriptors themselves are read in segments.ts.
  */
 import * as L from './generated/layout';
-import { vp, setRegister, MODE_64, MODE_PROTECTED, CR4_UMIP, SEG_CS, SEG_SS, SEG_GS, VECTOR_UD, VECTOR_GP } from './state';
+import { vp, setRegister, MODE_64, MODE_PROTECTED, CR4_UMIP, SEG_CS, SEG_SS, SEG_GS, VECTOR_UD, VECTOR_GP, SHADOW_STACK } from './state';
 import { setExplicit, arithmeticFlags } from './flags';
 import { readPointer, writePointer, modifyPointer, commitIfPending, effectiveAddress, isCanonical } from './memory';
 import { fault, raiseAt, nextRip, go, sizeOf, putRegister } from './operands';
@@ -140,7 +140,7 @@ export function moveToSegment(u: usize, form: u32): usize {
   if (index == SEG_CS || index > SEG_GS) return raiseAt(u, VECTOR_UD, 0);
   if (!wordOperand(u, form == FORM_RR, 3)) return fault(u);
   if (!loadDataSegment(index, word)) return fault(u);
-  if (index == SEG_SS) store<u32>(vp, 1, L.SHADOW);
+  if (index == SEG_SS) store<u32>(vp, SHADOW_STACK, L.SHADOW);
   return go(nextRip(u));
 }
 

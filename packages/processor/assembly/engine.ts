@@ -4,7 +4,8 @@
  */
 import * as L from './generated/layout';
 import { vp, setProcessor, segment, NO_VECTOR, SEG_CS, SEG_LDTR, SEG_TR } from './state';
-import { initializeTlb, flushAll, switchAddressSpace } from './tlb';
+import { initializeTlb, dropLinks, flushAll, switchAddressSpace } from './tlb';
+import { debugRegistersChanged } from './debug';
 import { walk, walkedGpa, ACCESS_READ } from './page-walk';
 import { forgetCode, initializeBlocks } from './blocks';
 import { apicRead, apicReset, apicWrite, readCr8, writeCr8 } from './apic';
@@ -53,6 +54,7 @@ export function reset(index: u32): void {
   initializeBlocks();
   initializeTlb();
   updateMode();
+  debugRegistersChanged();
 }
 
 /** Runs about `instructions` instructions, or until something ends the run. @returns EXIT_* (system.ts). */
@@ -82,6 +84,8 @@ export function stateChanged(): void {
   flushAll();
   switchAddressSpace(load<u64>(vp, L.CR3), false);
   updateMode();
+  dropLinks();
+  debugRegistersChanged();
 }
 export function readFlags(): u64 {
   return getFlags();

@@ -8,12 +8,16 @@
  * Answers to: AMD64 manual volume 2, chapters 5 and 7. Called by everything in the core that touches memory.
  */
 import * as L from './generated/layout';
-import { vp, raise, FLAG_AC, VECTOR_GP, VECTOR_PF, MODE_64, MODE_LONG } from './state';
+import {
+  vp, raise, FLAG_AC, VECTOR_AC, VECTOR_GP, VECTOR_PF, VECTOR_SS, MODE_64, MODE_LONG, MODE_PROTECTED, SEG_SS, CHECK_ALIGNMENT, CHECK_BREAKPOINTS,
+} from './state';
 import {
   KIND_RAM, KIND_ROM, KIND_OVERLAY, foundKind, foundHost, findSlot, readablePointer, pageRecordOfHost, isApicPage, physicalRead, physicalWrite,
 } from './physical-memory';
 import { ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE, walk, walkedGpa, walkedError } from './page-walk';
 import { PAGE_FLAG_WRITE_CACHED, fillRead, fillWrite } from './tlb';
+import { withinLimit } from './segments';
+import { noteAccess } from './debug';
 
 /** True when the linear address is one that long mode allows; always outside 64-bit mode. */
 // @ts-ignore: decorator
@@ -42,7 +46,6 @@ function explicitUser(): bool {
  * memory (its GPA is walkedGpa()).
  */
 function translate(address: u64, access: u32): usize {
-  // Outside 64-bit mode only UNUSABLE is not canonical.
   if (!isCanonical(address)) {
     addressFault = true;
     raise(VECTOR_GP, 0);
@@ -84,6 +87,13 @@ function lastByteCanonical(address: u64, size: u32): bool {
 
 /** Slow half of readPointer: fills the TLB, or assembles the operand in the scratch area. @returns 0 after a fault. */
 export function readSlow(address: u64, size: u32): usize {
+  if (address >> 32 != 0 && !(load<u32>(vp, L.MODE) & MODE_64)) {
+    address = checkSegment(address, size, false);
+    if (address == UNCHECKED) return 0;
+    const entry = load<u32>(vp, L.TLB_READ) + ((<u32>(address >> 12) & 1023) << 4);
+    if (load<u64>(entry) == ((address + (size - 1)) & ~0xfff)) return <u32>address + load<u32>(entry, 8);
+  }
+  if (load<u32>(vp, L.ACCESS_CHECKS) != 0 && !checkAccess(address, size, false)) return 0;
   const room: u32 = 0x1000 - (<u32>address & 0xfff);
   if (size > room && !lastByteCanonical(address, size)) return 0;
   const host = translate(address, ACCESS_READ);
@@ -143,6 +153,13 @@ let pendingRoom: u32 = 0;
  * `modify`: the operand is read before it is written, so the scratch area gets its value.
  */
 export function writeSlow(address: u64, size: u32, modify: bool): usize {
+  if (address >> 32 != 0 && !(load<u32>(vp, L.MODE) & MODE_64)) {
+    address = checkSegment(address, size, true);
+    if (address == UNCHECKED) return 0;
+    const entry = load<u32>(vp, L.TLB_WRITE) + ((<u32>(address >> 12) & 1023) << 4);
+    if (load<u64>(entry) == ((address + (size - 1)) & ~0xfff)) return <u32>address + load<u32>(entry, 8);
+  }
+  if (load<u32>(vp, L.ACCESS_CHECKS) != 0 && !checkAccess(address, size, true)) return 0;
   const room: u32 = 0x1000 - (<u32>address & 0xfff);
   if (size > room && !lastByteCanonical(address, size)) return 0;
   const host = translate(address, ACCESS_WRITE);
@@ -301,12 +318,46 @@ export function mayExecute(address: u64): bool {
   return isCanonical(address) && walk(address, ACCESS_EXECUTE, explicitUser(), false, true) && readablePointer(walkedGpa()) != 0;
 }
 
-/** Stands for every address in a null segment outside 64-bit mode: no access to it succeeds, each is #GP. */
-export const UNUSABLE: u64 = 0x4000000000000000;
-// @ts-ignore: decorator
-@inline
-export function segmentUsable(index: u32): bool {
-  return (load<u32>(vp + L.SEGMENTS + index * L.SEGMENT_BYTES, L.SEGMENT_ATTRIBUTES) & 0x80) != 0;
+/**
+ * Mark of a linear address outside 64-bit mode whose segment has yet to be looked at: the segment's number stands in bits 32 to 34. No TLB
+ * entry has such a tag, so the access comes to the slow functions, which know its size and direction.
+ */
+const UNCHECKED: u64 = 0x4000000000000000;
+
+/** Linear address of an offset in a segment, outside 64-bit mode. Only writable data segments over all 4 GiB need no look at each access. */
+export function segmentLinear(index: u32, offset: u64): u64 {
+  const s = vp + L.SEGMENTS + index * L.SEGMENT_BYTES;
+  const linear = (offset + load<u64>(s)) & 0xffffffff;
+  if (load<u32>(s, L.SEGMENT_LIMIT) == 0xffffffff && (load<u32>(s, L.SEGMENT_ATTRIBUTES) & 0x8e) == 0x82) return linear;
+  return linear | UNCHECKED | (<u64>index << 32);
+}
+
+/** Checks an operand against the segment that its address names. @returns the linear address, or UNCHECKED after a recorded fault */
+function checkSegment(address: u64, size: u32, write: bool): u64 {
+  const index = <u32>(address >> 32) & 7;
+  const s = vp + L.SEGMENTS + index * L.SEGMENT_BYTES;
+  const attributes = load<u32>(s, L.SEGMENT_ATTRIBUTES);
+  let good = (attributes & 0x80) != 0;
+  // Types are protected mode's.
+  if (load<u32>(vp, L.MODE) & MODE_PROTECTED) good = good && (write ? (attributes & 0xa) == 2 : (attributes & 0xa) != 8);
+  if (good && withinLimit(<u32>address - <u32>load<u64>(s), size, load<u32>(s, L.SEGMENT_LIMIT), attributes)) return address & 0xffffffff;
+  raise(index == SEG_SS ? VECTOR_SS : VECTOR_GP, 0);
+  return UNCHECKED;
+}
+
+/** What an access must be looked at for beside its page: alignment (#AC), data breakpoints. @returns false after a recorded fault */
+function checkAccess(address: u64, size: u32, write: bool): bool {
+  const checks = load<u32>(vp, L.ACCESS_CHECKS);
+  if (checks & CHECK_ALIGNMENT) {
+    // Far pointers and pseudo-descriptors of 6 bytes by 4, those of 10 by 8.
+    const alignment: u32 = size == 6 ? 4 : size == 10 ? 8 : size;
+    if ((alignment & (alignment - 1)) == 0 && (<u32>address & (alignment - 1)) != 0 && isCanonical(address)) {
+      raise(VECTOR_AC, 0);
+      return false;
+    }
+  }
+  if (checks & CHECK_BREAKPOINTS) noteAccess(address, size, write);
+  return true;
 }
 
 /** Effective address of an operation's memory operand with a segment or a narrow address size. */
@@ -319,11 +370,7 @@ export function specialAddress(u: usize, address: u64): u64 {
     return seg != 0 ? address + load<u64>(vp + L.SEGMENTS + (seg - 1) * L.SEGMENT_BYTES) : address;
   }
   address &= narrow ? 0xffff : 0xffffffff;
-  if (seg != 0) {
-    if (!segmentUsable(seg - 1)) return UNUSABLE;
-    address += load<u64>(vp + L.SEGMENTS + (seg - 1) * L.SEGMENT_BYTES);
-  }
-  return address & 0xffffffff;
+  return segmentLinear(seg - 1, address);
 }
 
 /** Linear address of an operation's memory operand. */

@@ -53,6 +53,8 @@ function storageOf(index: u32): usize {
       return vp + L.SYSENTER_ESP;
     case 0x176:
       return vp + L.SYSENTER_EIP;
+    case 0x1d9:
+      return vp + L.DEBUG_CONTROL;
     case 0x277:
       return vp + L.PAT;
     case 0x2ff:
@@ -159,6 +161,10 @@ export function writeMsr(index: u32, value: u64): bool {
       break;
     case 0x277:
       if (!validPat(value)) return false;
+      break;
+    // DEBUGCTL: branch records read as zero; branch steps are there.
+    case 0x1d9:
+      if (value & ~<u64>3) return false;
       break;
     case 0x8b:
     case 0x79:

@@ -7,6 +7,7 @@ import * as L from './generated/layout';
 import { vp, raise, segment, MODE_PROTECTED, RAX, SEG_TR, VECTOR_GP } from './state';
 import { readSystem, lastSystemValue } from './memory';
 import { fault, sizeOf, putRegister } from './operands';
+import { notePort } from './debug';
 import { hostPortRead, hostPortWrite } from './host';
 
 /** Checks IOPL and the TSS's permission map. @returns false after raise. */
@@ -32,6 +33,7 @@ export function ioAllowed(port: u32, bytes: u32): bool {
 export function portIn(u: usize, port: u32): usize {
   const size = sizeOf(u) == 3 ? 2 : sizeOf(u);
   if (!ioAllowed(port, 1 << size)) return fault(u);
+  if (load<u32>(vp, L.DEBUGGING) != 0) notePort(port, 1 << size);
   // Devices may look at the clock or ask for an interrupt.
   putRegister(RAX, size, <i64>hostPortRead(port, 1 << size));
   return u + 16;
@@ -39,6 +41,7 @@ export function portIn(u: usize, port: u32): usize {
 export function portOut(u: usize, port: u32): usize {
   const size = sizeOf(u) == 3 ? 2 : sizeOf(u);
   if (!ioAllowed(port, 1 << size)) return fault(u);
+  if (load<u32>(vp, L.DEBUGGING) != 0) notePort(port, 1 << size);
   const value = size == 0 ? <u32>load<u8>(vp + RAX) : size == 1 ? <u32>load<u16>(vp + RAX) : load<u32>(vp + RAX);
   hostPortWrite(port, 1 << size, value);
   return u + 16;

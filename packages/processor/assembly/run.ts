@@ -9,7 +9,7 @@
  * Called by engine.ts.
  */
 import * as L from './generated/layout';
-import { vp, forcePoll, raise, SEG_SS, FLAG_IF, MODE_64, RSP, RBP, VECTOR_GP, VECTOR_SS, VECTOR_NMI } from './state';
+import { vp, forcePoll, raise, SEG_SS, FLAG_IF, MODE_64, RSP, RBP, VECTOR_GP, VECTOR_SS, VECTOR_NMI, SHADOW_STACK } from './state';
 import { GENERAL_BASE } from './decoder';
 import {
   INTERPRET_ONE, INTERPRET_ONLY, TRANSLATE_AT_ONCE, jumpSlot, interpretSlot, lookUpSlow, singleBlock, leaveOperation, linearOf, LEAVE_DELIVER, LEAVE_EXIT, LEAVE_POLL,
@@ -17,7 +17,8 @@ import {
 } from './blocks';
 import { executeGeneral } from './general';
 import { raiseAt } from './operands';
-import { executeSystem, EXIT_HALT, EXIT_SHUTDOWN, EXIT_KICKED, EXIT_BUDGET, EXIT_STOP_POINT } from './system';
+import { executeSystem, EXIT_HALT, EXIT_KICKED, EXIT_BUDGET, EXIT_STOP_POINT } from './system';
+import { beginInstruction, raiseBreakpoints, raiseTraps } from './debug';
 import { executeString } from './strings';
 import { executeFpu, executeVector } from './vector-execute';
 import { executeMmx } from './mmx';
@@ -109,18 +110,21 @@ export function enterInterpreted(rip: u64, one: bool): usize {
   let kind: u32 = one ? INTERPRET_ONE : INTERPRET_ONLY;
   // What is behind the instruction is translated too.
   if (!one && load<u32>(vp, L.HOT_THRESHOLD) == TRANSLATE_AT_ONCE) kind |= INTERPRET_ONE;
-  let block: usize = load<u32>(interpretSlot(rip, kind));
-  if (block == 0 || load<u64>(block) != rip || !isCurrent(load<u32>(block, 8))) {
-    block = lookUpSlow(rip, kind);
-    if (block == 0) {
-      store<u32>(vp, 0, L.FAULT_OPERATION);
-      return leaveOperation(LEAVE_DELIVER);
-    }
+  const block = blockFor(rip, kind);
+  if (block == 0) {
+    store<u32>(vp, 0, L.FAULT_OPERATION);
+    return leaveOperation(LEAVE_DELIVER);
   }
   store<u64>(vp, rip, L.RIP_BASE);
   const count = vp + (one ? L.UNTRANSLATED_COUNTS : L.SIDE_EXIT_COUNTS) + (<u32>load<u16>(block, 64) << 2);
   store<u32>(count, load<u32>(count) + 1);
   return block + 64;
+}
+/** Block of one of the kinds that are only interpreted; 0 after a recorded fault. */
+function blockFor(rip: u64, kind: u32): usize {
+  const block: usize = load<u32>(interpretSlot(rip, kind));
+  if (block == 0 || load<u64>(block) != rip || !isCurrent(load<u32>(block, 8))) return lookUpSlow(rip, kind);
+  return block;
 }
 /** A block has been entered often enough: it waits for translation. */
 export function noteHot(block: usize): void {
@@ -180,7 +184,7 @@ export function interruptsEnabled(): void {
   if (interruptPending()) forcePoll();
 }
 
-/** Delivers one interrupt if one is due. @returns 0 none, 1 delivered, 2 triple fault. */
+/** Delivers one interrupt if one is due. @returns 0 none, 1 delivered, 2 the run is over */
 function takeInterrupt(): u32 {
   const pending = load<u32>(vp, L.PENDING);
   if (pending & 1) {
@@ -279,9 +283,8 @@ export function poll(): usize {
   if (allowance <= 0) {
     return exitWith(EXIT_BUDGET);
   }
-  const granted = <i32>min<i64>(allowance, <i64>POLL_INTERVAL);
-  store<i32>(vp, granted, L.BUDGET);
-  store<i32>(vp, granted, L.GRANTED);
+  if (load<u32>(vp, L.DEBUGGING) != 0) return debugPoll();
+  grant();
   if (load<u32>(vp, L.SHADOW) != 0) {
     store<u32>(vp, 0, L.SHADOW);
     if (interruptPending()) {
@@ -292,8 +295,45 @@ export function poll(): usize {
     }
     return enterNow(load<u64>(vp, L.RIP));
   }
-  if (takeInterrupt() == 2) return exitWith(EXIT_SHUTDOWN);
+  if (takeInterrupt() == 2) return leaveOperation(LEAVE_EXIT);
   return enterNow(load<u64>(vp, L.RIP));
+}
+
+/** Grants a budget until the next poll. */
+function grant(): void {
+  const granted = <i32>min<i64>(allowance, <i64>POLL_INTERVAL);
+  store<i32>(vp, granted, L.BUDGET);
+  store<i32>(vp, granted, L.GRANTED);
+}
+
+/** Delivers the exception that was raised between two instructions, and comes back to the poll. */
+function deliverBetween(): usize {
+  return deliverFault() ? leaveOperation(LEAVE_POLL) : leaveOperation(LEAVE_EXIT);
+}
+
+/** The end of a poll where instructions are looked at one by one: see debug.ts. In the order of APM volume 2, table 8-8. */
+function debugPoll(): usize {
+  const shadow = load<u32>(vp, L.SHADOW);
+  store<u32>(vp, 0, L.SHADOW);
+  if (raiseTraps(shadow)) return deliverBetween();
+  if (shadow == 0 && takeInterrupt() == 2) return leaveOperation(LEAVE_EXIT);
+  if (shadow != SHADOW_STACK && raiseBreakpoints()) return deliverBetween();
+  const rip = load<u64>(vp, L.RIP);
+  if (!beginInstruction()) {
+    grant();
+    return enterNow(rip);
+  }
+  // Whatever the instruction leads to is a poll.
+  store<i32>(vp, -1, L.BUDGET);
+  store<i32>(vp, -1, L.GRANTED);
+  const block = blockFor(rip, INTERPRET_ONLY | INTERPRET_ONE);
+  if (block == 0) {
+    store<u32>(vp, 0, L.FAULT_OPERATION);
+    return leaveOperation(LEAVE_DELIVER);
+  }
+  store<u64>(vp, rip, L.RIP_BASE);
+  store<u64>(vp, rip + load<u8>(block + 64, 7), L.STEP_NEXT);
+  return block + 64;
 }
 
 /** What `u`, a number beyond the loop's own, does. */
@@ -343,7 +383,7 @@ export function deliver(): usize {
       if (load<u32>(vp, L.MODE) & MODE_64 ? seg == 0 && (base == RSP || base == RBP) : seg == SEG_SS + 1) raise(VECTOR_SS, 0);
     }
   }
-  if (!deliverFault()) return exitWith(EXIT_SHUTDOWN);
+  if (!deliverFault()) return leaveOperation(LEAVE_EXIT);
   return enter(load<u64>(vp, L.RIP));
 }
 

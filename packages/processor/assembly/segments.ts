@@ -34,6 +34,13 @@ export function limitOf(d: u64): u32 {
   return attributesOf(d) & ATTRIBUTE_G ? (limit << 12) | 0xfff : limit;
 }
 
+/** Whether an operand lies within a segment of that limit: expand-down data lies above it, as far as its B bit lets addresses go. */
+export function withinLimit(offset: u32, size: u32, limit: u32, attributes: u32): bool {
+  const last = <u64>offset + (size - 1);
+  if ((attributes & 0x1c) == 0x14) return offset > limit && last <= (attributes & ATTRIBUTE_DB ? 0xffffffff : 0xffff);
+  return last <= <u64>limit;
+}
+
 export function longMode(): bool {
   return (load<u64>(vp, L.EFER) & EFER_LMA) != 0;
 }
@@ -79,7 +86,7 @@ export function probeDescriptor(selector: u32): u32 {
 }
 
 /** Sets the accessed bit of the descriptor last read, as hardware does when it loads one. */
-function markAccessed(): bool {
+export function markAccessed(): bool {
   if (descriptor & ((<u64>1) << 40)) return true;
   descriptor |= (<u64>1) << 40;
   return writeSystem(descriptorAddress + 5, 1, descriptor >> 40);
@@ -106,7 +113,7 @@ export function updateMode(): void {
   if (!(mode & MODE_64) && (ss & ATTRIBUTE_DB) != 0) mode |= MODE_STACK32;
   store<u32>(vp, mode, L.MODE);
   // Generations are kept per 64-bit/other and user/supervisor only: other differences start anew.
-  if ((before ^ mode) & (MODE_16 | MODE_STACK32 | MODE_PROTECTED)) dropLinks();
+  if ((before ^ mode) & (MODE_16 | MODE_PROTECTED)) dropLinks();
   else selectContext();
 }
 
@@ -117,17 +124,37 @@ export function setCpl(cpl: u32): void {
 
 /** Loads CS from a checked descriptor and enters `cpl`. */
 export function loadCs(selector: u32, d: u64, cpl: u32): void {
-  const oldBase = load<u64>(segment(SEG_CS));
-  putSegment(SEG_CS, (selector & 0xfffc) | cpl, baseOf(d), limitOf(d), attributesOf(d));
+  const cs = segment(SEG_CS);
+  const oldBase = load<u64>(cs);
+  const oldLimit = load<u32>(cs, L.SEGMENT_LIMIT);
+  putSegment(SEG_CS, (selector & 0xfffc) | cpl, baseOf(d), limitOf(d), attributesOf(d) | 1);
   store<u32>(vp, cpl, L.CPL);
   updateMode();
-  if (!(load<u32>(vp, L.MODE) & MODE_64) && oldBase != baseOf(d)) dropLinks();
+  if (!(load<u32>(vp, L.MODE) & MODE_64) && (oldBase != baseOf(d) || oldLimit != limitOf(d))) dropLinks();
+}
+
+/**
+ * Real mode: the base follows from the selector; limit and size stay as they are, which is what makes "unreal" mode.
+ * A segment that was null in protected mode has none to keep.
+ */
+function loadRealSegment(index: u32, selector: u32, type: u32): void {
+  const s = segment(index);
+  const attributes = load<u32>(s, L.SEGMENT_ATTRIBUTES);
+  const limit = attributes & ATTRIBUTE_P ? load<u32>(s, L.SEGMENT_LIMIT) : 0xffff;
+  putSegment(index, selector, <u64>selector << 4, limit, (attributes & 0xf000) | type);
+}
+export function loadRealCs(selector: u32): void {
+  const oldBase = load<u64>(segment(SEG_CS));
+  loadRealSegment(SEG_CS, selector, 0x9b);
+  updateMode();
+  if (oldBase != <u64>selector << 4) dropLinks();
 }
 
 /** MOV to segment register, POP segment, LxS: data segments and SS. */
 export function loadDataSegment(index: u32, selector: u32): bool {
   if (!(load<u64>(vp, L.CR0) & CR0_PE)) {
-    putSegment(index, selector, <u64>selector << 4, 0xffff, 0x93);
+    loadRealSegment(index, selector, 0x93);
+    if (index == SEG_SS) updateMode();
     return true;
   }
   const cpl = load<u32>(vp, L.CPL);

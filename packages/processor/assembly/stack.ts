@@ -6,8 +6,8 @@
  * Answers to: AMD64 manual volume 3. Called by general.ts, transfers.ts, system.ts and the run loop (`stackFault`).
  */
 import * as L from './generated/layout';
-import { vp, raise, getRegister, setRegister, segment, MODE_64, MODE_STACK32, VECTOR_GP, VECTOR_SS, RSP, RBP, SEG_SS } from './state';
-import { readPointer, writePointer, commitIfPending, effectiveAddress } from './memory';
+import { vp, raise, getRegister, setRegister, segment, MODE_64, MODE_STACK32, VECTOR_GP, VECTOR_SS, RSP, RBP, SEG_SS, SHADOW_STACK } from './state';
+import { readPointer, writePointer, commitIfPending, effectiveAddress, segmentLinear } from './memory';
 import { FORM_R, FORM_M } from './decoder';
 import { loadDataSegment } from './segments';
 import { sizeOf, fault, loadSigned, storeSized, putRegister } from './operands';
@@ -21,7 +21,7 @@ function stackMask(): u64 {
 export function stackLinear(pointer: u64): u64 {
   const mode = load<u32>(vp, L.MODE);
   if (mode & MODE_64) return pointer;
-  return ((pointer & stackMask()) + load<u64>(segment(SEG_SS))) & 0xffffffff;
+  return segmentLinear(SEG_SS, pointer & stackMask());
 }
 export function setStack(pointer: u64): void {
   const mask = stackMask();
@@ -195,10 +195,10 @@ export function popSegment(u: usize): usize {
   const left = popSized(u, sizeOf(u));
   if (left != 0) return left;
   const index = <u32>load<u8>(u, 2);
-  if (!loadDataSegment(index, <u32>popValue & 0xffff)) {
-    setRegister(RSP, before);
-    return fault(u);
-  }
-  if (index == SEG_SS) store<u32>(vp, 1, L.SHADOW);
+  const after = getRegister(RSP);
+  setRegister(RSP, before);
+  if (!loadDataSegment(index, <u32>popValue & 0xffff)) return fault(u);
+  setRegister(RSP, after);
+  if (index == SEG_SS) store<u32>(vp, SHADOW_STACK, L.SHADOW);
   return u + 16;
 }

@@ -21,6 +21,14 @@ export const MODE_STACK32: u32 = 8;
 /** Protected mode. */
 export const MODE_PROTECTED: u32 = 16;
 
+/** Bits of L.ACCESS_CHECKS: while one is set, the accesses it is about have no TLB entry. */
+export const CHECK_ALIGNMENT: u32 = 1;
+export const CHECK_BREAKPOINTS: u32 = 2;
+
+/** L.SHADOW: behind STI interrupts wait for one instruction; behind MOV SS and POP SS debug exceptions too. */
+export const SHADOW_STI: u32 = 1;
+export const SHADOW_STACK: u32 = 2;
+
 export const FLAG_TF: u64 = 0x0100;
 export const FLAG_IF: u64 = 0x0200;
 export const FLAG_DF: u64 = 0x0400;
@@ -123,6 +131,15 @@ export function segment(index: u32): usize {
 export function raise(vector: u32, errorCode: u32): void {
   store<u32>(vp, vector, L.FAULT_VECTOR);
   store<u32>(vp, errorCode, L.FAULT_ERROR);
+}
+
+/** A pseudo vector: what was to be done is absent, and ends the run under the name of what is added (UNSUPPORTED_* of system.ts). */
+export const VECTOR_ABSENT: u32 = 0x100;
+
+/** Makes the next transfer a poll, even one that is charged already. */
+export function forcePollNow(): void {
+  store<i32>(vp, load<i32>(vp, L.GRANTED) - load<i32>(vp, L.BUDGET) - 1, L.GRANTED);
+  store<i32>(vp, -1, L.BUDGET);
 }
 
 /** Makes the next transfer between blocks a poll, without losing count of what was executed. */

@@ -8,11 +8,12 @@
 import * as L from './generated/layout';
 import { Operation } from './generated/operations';
 import { vp, forcePoll, getRegister, setRegister, segment, MODE_64, FLAG_DF, RAX, RCX, RDX, RSI, RDI, SEG_ES } from './state';
-import { readPointer, writePointer, commitIfPending, writeScratch, segmentUsable, UNUSABLE } from './memory';
+import { readPointer, writePointer, commitIfPending, writeScratch, segmentLinear } from './memory';
 import { setLazy, zero, CC_SUB } from './flags';
 import { sizeOf, fault, loadSigned, loadUnsigned, storeSized, extend, go, startRip, putRegister } from './operands';
 import { LEAVE_RESYNC } from './blocks';
 import { ioAllowed } from './ports';
+import { notePort } from './debug';
 import { hostPortRead, hostPortWrite } from './host';
 
 /** Iterations between looks at interrupts for the element-wise loops. */
@@ -23,23 +24,26 @@ function addressMask(u: usize): u64 {
   if (load<u32>(vp, L.MODE) & MODE_64) return narrow ? 0xffffffff : 0xffffffffffffffff;
   return narrow ? 0xffff : 0xffffffff;
 }
-function linear(base: u64, offset: u64): u64 {
-  if (load<u32>(vp, L.MODE) & MODE_64) return base + offset;
-  return base == UNUSABLE ? UNUSABLE : (base + offset) & 0xffffffff;
+/** Number of the segment that an operand is in; -1: none (64-bit mode). */
+function sourceSegment(u: usize): i32 {
+  return <i32>((<u32>load<u8>(u, 6) >> 4) & 7) - 1;
 }
-function sourceBase(u: usize): u64 {
-  const seg = (<u32>load<u8>(u, 6) >> 4) & 7;
-  if (seg == 0) return 0;
-  return load<u32>(vp, L.MODE) & MODE_64 || segmentUsable(seg - 1) ? load<u64>(segment(seg - 1)) : UNUSABLE;
+function destinationSegment(): i32 {
+  return load<u32>(vp, L.MODE) & MODE_64 ? -1 : <i32>SEG_ES;
 }
-function destinationBase(): u64 {
-  if (load<u32>(vp, L.MODE) & MODE_64) return 0;
-  return segmentUsable(SEG_ES) ? load<u64>(segment(SEG_ES)) : UNUSABLE;
+function linear(index: i32, offset: u64): u64 {
+  if (index < 0) return offset;
+  return load<u32>(vp, L.MODE) & MODE_64 ? offset + load<u64>(segment(index)) : segmentLinear(index, offset);
 }
 /** Writes back an index or count register in the address size. */
 function putIndex(offset: u32, mask: u64, value: u64): void {
   if (mask == 0xffff) store<u16>(vp + offset, <u16>value);
   else setRegister(offset, value & mask);
+}
+
+/** Whether elements up to the page's end can follow without a look at each: addresses are 64 bits wide, or 32 and in no segment to be checked. */
+function plain(mask: u64, addresses: u64): bool {
+  return mask == 0xffffffffffffffff || addresses >> 32 == 0;
 }
 
 /** Runs the string operation. Resumes at the instruction itself when there is more to do than a slice. */
@@ -54,8 +58,10 @@ export function executeString(u: usize, operation: u32): usize {
   if ((operation == Operation.INS || operation == Operation.OUTS) && !ioAllowed(<u32>load<u16>(vp + RDX), <u32>bytes)) return fault(u);
   // A repeat count of zero writes no register, not even RCX's upper half.
   if (count == 0) return u + 16;
-  const from = sourceBase(u);
-  const to = destinationBase();
+  const from = sourceSegment(u);
+  const to = destinationSegment();
+  // Several at a time only where no element is looked at on its own.
+  const alone = down || load<i32>(vp, L.BUDGET) < 0 || mask == 0xffff;
   let left: u32 = SLICE;
   while (true) {
     let done: u64 = 1;
@@ -71,7 +77,7 @@ export function executeString(u: usize, operation: u32): usize {
         const value = loadSigned(s, size);
         const d = writePointer(da, <u32>bytes);
         if (d == 0) return fault(u);
-        if (count > 1 && !down && s >= <usize>vp + 0x1000000 && d != writeScratch() && s != vp + L.SCRATCH && mask == 0xffffffffffffffff) {
+        if (count > 1 && !alone && s >= <usize>vp + 0x1000000 && d != writeScratch() && s != vp + L.SCRATCH && plain(mask, sa | da)) {
           const room = min(0x1000 - (sa & 0xfff), 0x1000 - (da & 0xfff)) >> size;
           const n = min(count, room);
           if (n > 1) {
@@ -95,7 +101,7 @@ export function executeString(u: usize, operation: u32): usize {
         const d = writePointer(da, <u32>bytes);
         if (d == 0) return fault(u);
         const value = loadSigned(vp + RAX, size);
-        if (count > 1 && !down && d != writeScratch() && mask == 0xffffffffffffffff) {
+        if (count > 1 && !alone && d != writeScratch() && plain(mask, da)) {
           const n = min(count, max((0x1000 - (da & 0xfff)) >> size, 1));
           const total = <u32>(n << size);
           const low = <u8>value;
@@ -155,6 +161,7 @@ export function executeString(u: usize, operation: u32): usize {
         putIndex(RSI, mask, si + step);
       }
     }
+    if ((operation == Operation.INS || operation == Operation.OUTS) && load<u32>(vp, L.DEBUGGING) != 0) notePort(<u32>load<u16>(vp + RDX), <u32>bytes);
     if (repeat == 0) return u + 16;
     count -= done;
     putIndex(RCX, mask, count);
@@ -176,10 +183,10 @@ export function executeString(u: usize, operation: u32): usize {
 /** MASKMOVDQU: the bytes of the first register whose mask bytes have their top bit set go to DS:rDI. */
 export function maskedMove(u: usize): usize {
   const mask = addressMask(u);
-  const base = sourceBase(u);
+  const index = sourceSegment(u);
   const data = vp + L.XMM + (<usize>load<u8>(u, 2) << 1);
   const select = vp + L.XMM + (<usize>load<u8>(u, 3) << 1);
-  const address = linear(base, getRegister(RDI) & mask);
+  const address = linear(index, getRegister(RDI) & mask);
   // All bytes are checked before the first is written.
   for (let i: u32 = 0; i < 16; i++) {
     if (load<u8>(select + i) & 0x80 && writePointer(address + i, 1) == 0) return fault(u);

@@ -13,6 +13,7 @@ import { getFlags } from './flags';
 import { fault, raiseAt, nextRip, go, sizeOf } from './operands';
 import { putSegment, updateMode, longMode } from './segments';
 import { putFlags, enterHandler } from './interrupts';
+import { forgetStep, stepBySystemCall } from './debug';
 import { privileged } from './system';
 import { interruptsEnabled } from './run';
 
@@ -31,6 +32,7 @@ export function systemCall(u: usize): usize {
     store<u32>(vp, 0, L.CPL);
     putFlags(flags & ~load<u64>(vp, L.SFMASK) & ~FLAG_RF);
     updateMode();
+    stepBySystemCall();
     return go(rip);
   }
   setRegister(RCX, nextRip(u));
@@ -39,6 +41,7 @@ export function systemCall(u: usize): usize {
   store<u32>(vp, 0, L.CPL);
   putFlags(flags & ~(FLAG_IF | FLAG_RF | FLAG_VM));
   updateMode();
+  stepBySystemCall();
   return go(star & 0xffffffff);
 }
 
@@ -55,6 +58,7 @@ export function systemReturn(u: usize): usize {
   if (longMode()) putFlags((getRegister(R11) & 0x3c7fd7 & ~(FLAG_RF | FLAG_VM)) | 2);
   else store<u64>(vp, load<u64>(vp, L.FLAGS) | FLAG_IF, L.FLAGS);
   updateMode();
+  stepBySystemCall();
   if (load<u64>(vp, L.FLAGS) & FLAG_IF) interruptsEnabled();
   return go(rip);
 }
@@ -87,7 +91,10 @@ export function sysexit(u: usize): usize {
 export function softwareInterrupt(u: usize, vector: u32): usize {
   const here = load<u64>(vp, L.RIP_BASE) + load<u8>(u - 9);
   store<u64>(vp, nextRip(u), L.RIP);
-  if (enterHandler(vector, false, 0, true, false)) return go(load<u64>(vp, L.RIP));
+  if (enterHandler(vector, false, 0, true, false)) {
+    forgetStep();
+    return go(load<u64>(vp, L.RIP));
+  }
   // Not delivered: what went wrong is reported at the instruction itself.
   store<u64>(vp, here, L.RIP);
   return fault(u);

@@ -8,7 +8,7 @@ import { Operation } from './generated/operations';
 import {
   vp, forcePoll, raise, getRegister, setRegister, segment, MODE_64, MODE_PROTECTED, CR0_TS, CR4_PCIDE, CR4_UMIP, CR4_TSD, CR4_FSGSBASE, CR4_OSXSAVE,
   FLAG_IF, FLAG_IOPL, FLAG_AC, FLAG_TF, FLAG_RF, FLAG_VM, FLAG_NT, FLAG_DF, FLAG_ID, FLAGS_ARITHMETIC, RAX, RBX, RCX, RDX, RSP, SEG_FS, SEG_GS,
-  SEG_LDTR, SEG_TR, VECTOR_UD, VECTOR_GP, VECTOR_BP, VECTOR_DB, VECTOR_OF,
+  SEG_LDTR, SEG_TR, VECTOR_UD, VECTOR_GP, VECTOR_BP, VECTOR_DB, VECTOR_OF, SHADOW_STI,
 } from './state';
 import { getFlags, setExplicit, overflow } from './flags';
 import { readPointer, effectiveAddress, isCanonical } from './memory';
@@ -17,7 +17,9 @@ import { fault, raiseAt, nextRip, startRip, go, sizeOf, putRegister, loadSigned 
 import { pushSized, stackLinear, setStack, stackFault } from './stack';
 import { leaveOperation, LEAVE_EXIT, LEAVE_DELIVER, LEAVE_POLL } from './blocks';
 import { interruptPending, interruptsEnabled } from './run';
-import { putFlags, interruptReturn, farReturn, farTransfer } from './interrupts';
+import { putFlags } from './interrupts';
+import { interruptReturn, farReturn, farTransfer } from './far-transfers';
+import { trapWaits } from './debug';
 import { readMsr, writeMsr, msrValue } from './msr';
 import { hostHypercall, hostNow, hostRandom } from './host';
 import { moveToControl, moveFromControl, moveFromDebug, moveToDebug } from './control-registers';
@@ -33,6 +35,9 @@ export const EXIT_KICKED: u32 = 3;
 export const EXIT_BUDGET: u32 = 4;
 export const EXIT_UNSUPPORTED: u32 = 5;
 export const EXIT_STOP_POINT: u32 = 6;
+
+export const UNSUPPORTED_TASK_SWITCH: u32 = 1;
+export const UNSUPPORTED_VIRTUAL_8086: u32 = 2;
 
 /** Answers to a hypercall: there is none (#UD); done; not finished, the instruction is to be executed again. */
 const HYPERCALL_ABSENT: u32 = 0;
@@ -196,7 +201,7 @@ export function executeSystem(u: usize, number: u32): usize {
       if (!(flags & FLAG_IF)) {
         store<u64>(vp, flags | FLAG_IF, L.FLAGS);
         // The next poll, whenever it comes, keeps interrupts off for one more instruction: HLT directly behind STI never misses one.
-        store<u32>(vp, 1, L.SHADOW);
+        store<u32>(vp, SHADOW_STI, L.SHADOW);
         interruptsEnabled();
       }
       return go(nextRip(u));
@@ -204,6 +209,7 @@ export function executeSystem(u: usize, number: u32): usize {
     case Operation.HLT:
       if (!privileged()) return raiseAt(u, VECTOR_GP, 0);
       store<u64>(vp, nextRip(u), L.RIP);
+      if (trapWaits()) return leaveOperation(LEAVE_POLL);
       store<u32>(vp, 1, L.HALTED);
       // An interrupt that waited for STI's shadow to pass comes now: nobody would wake the processor for it later.
       if (interruptPending()) return leaveOperation(LEAVE_POLL);
@@ -301,7 +307,8 @@ export function executeSystem(u: usize, number: u32): usize {
     case Operation.INVLPG: {
       if (!privileged()) return raiseAt(u, VECTOR_GP, 0);
       const address = effectiveAddress(u);
-      if (!(load<u32>(vp, L.MODE) & MODE_64) || isCanonical(address)) flushPage(address, false);
+      if (!(load<u32>(vp, L.MODE) & MODE_64)) flushPage(address & 0xffffffff, false);
+      else if (isCanonical(address)) flushPage(address, false);
       return u + 16;
     }
     case Operation.INVPCID:

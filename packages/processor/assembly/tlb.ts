@@ -13,7 +13,8 @@
  * Answers to: AMD64 manual volume 2, section 5.5. Called by memory.ts, blocks.ts and what changes address spaces.
  */
 import * as L from './generated/layout';
-import { vp, CR4_PCIDE, FLAG_AC, MODE_64 } from './state';
+import { vp, CR0_AM, CR4_PCIDE, FLAG_AC, MODE_64, CHECK_ALIGNMENT, CHECK_BREAKPOINTS } from './state';
+import { isWatched } from './debug';
 
 const TLB_ENTRIES: u32 = 1024;
 const TLB_BYTES: u32 = TLB_ENTRIES * 16;
@@ -102,9 +103,29 @@ export function selectContext(): void {
   const tables = tlbBase() + set * SET_BYTES + context * CONTEXT_BYTES;
   store<u32>(vp, tables, L.TLB_READ);
   store<u32>(vp, tables + TLB_BYTES, L.TLB_WRITE);
+  // Alignment checks are for user mode alone, and nearly nobody asks for them.
+  if ((cpl == 3 && (load<u64>(vp, L.FLAGS) & FLAG_AC) != 0) || (load<u32>(vp, L.ACCESS_CHECKS) & CHECK_ALIGNMENT) != 0) selectAlignment(cpl);
   const mode: u32 = (cpl == 3 ? 2 : 0) | (load<u32>(vp, L.MODE) & MODE_64 ? 1 : 0);
   store<u32>(vp, load<u32>(setHeader(set) + 8 + mode * 4), L.GENERATION);
   store<u32>(vp, load<u32>(tlbBase() + GLOBAL_GENERATIONS + mode * 4), L.GLOBAL_GENERATION);
+}
+
+/** With alignment checks on no access finds an entry. */
+function selectAlignment(cpl: u32): void {
+  const on = cpl == 3 && (load<u64>(vp, L.FLAGS) & FLAG_AC) != 0 && (load<u64>(vp, L.CR0) & CR0_AM) != 0;
+  const others = load<u32>(vp, L.ACCESS_CHECKS) & ~CHECK_ALIGNMENT;
+  store<u32>(vp, on ? others | CHECK_ALIGNMENT : others, L.ACCESS_CHECKS);
+  if (!on) return;
+  const empty = vp + L.EMPTY_TLB;
+  if (load<u64>(empty) != INVALID_TAG) for (let i: u32 = 0; i < TLB_ENTRIES; i++) store<u64>(empty + i * 16, INVALID_TAG);
+  store<u32>(vp, empty, L.TLB_READ);
+  store<u32>(vp, empty, L.TLB_WRITE);
+}
+
+/** Whether an access to a page has to be looked at each time, so that there is no entry for it. */
+function kept(address: u64): bool {
+  const checks = load<u32>(vp, L.ACCESS_CHECKS);
+  return (checks & CHECK_ALIGNMENT) != 0 || ((checks & CHECK_BREAKPOINTS) != 0 && isWatched(address));
 }
 
 /** Forgets all translations, global ones included. */
@@ -247,12 +268,14 @@ export function protectCodePage(page: u32): void {
 }
 
 export function fillRead(address: u64, host: usize): void {
+  if (load<u32>(vp, L.ACCESS_CHECKS) != 0 && kept(address)) return;
   const entry = load<u32>(vp, L.TLB_READ) + ((<u32>(address >> 12) & (TLB_ENTRIES - 1)) << 4);
   store<u64>(entry, address & ~0xfff);
   store<u32>(entry, <u32>host - <u32>address, 8);
   store<u32>(setHeader(load<u32>(tlbBase() + CURRENT_SET)) + 24, 1);
 }
 export function fillWrite(address: u64, host: usize): void {
+  if (load<u32>(vp, L.ACCESS_CHECKS) != 0 && kept(address)) return;
   const entry = load<u32>(vp, L.TLB_WRITE) + ((<u32>(address >> 12) & (TLB_ENTRIES - 1)) << 4);
   store<u64>(entry, address & ~0xfff);
   store<u32>(entry, <u32>host - <u32>address, 8);

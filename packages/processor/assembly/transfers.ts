@@ -6,7 +6,7 @@
  */
 import * as L from './generated/layout';
 import { Operation } from './generated/operations';
-import { vp, getRegister, setRegister, MODE_64, VECTOR_GP, RCX, RSP } from './state';
+import { vp, getRegister, setRegister, segment, MODE_64, VECTOR_GP, RCX, RSP, SEG_CS } from './state';
 import { readPointer, writePointer, effectiveAddress, isCanonical } from './memory';
 import { zero } from './flags';
 import { FORM_M } from './decoder';
@@ -18,17 +18,21 @@ function target(u: usize, rip: u64): u64 {
   return size == 1 ? rip & 0xffff : size == 2 ? rip & 0xffffffff : rip;
 }
 
-/** A near transfer; the new address must be canonical. */
+/** Whether a near transfer may go there: the address must be canonical, or within the code segment. */
+function mayGo(rip: u64): bool {
+  if (load<u32>(vp, L.MODE) & MODE_64) return isCanonical(rip);
+  return rip <= <u64>load<u32>(segment(SEG_CS), L.SEGMENT_LIMIT);
+}
+
 export function nearTo(u: usize, rip: u64): usize {
-  if (load<u32>(vp, L.MODE) & MODE_64 && !isCanonical(rip)) return raiseAt(u, VECTOR_GP, 0);
-  return go(rip);
+  return mayGo(rip) ? go(rip) : raiseAt(u, VECTOR_GP, 0);
 }
 export function relative(u: usize): u64 {
   return target(u, load<u64>(vp, L.RIP_BASE) + <u64>(<i64>load<i32>(u, 8)));
 }
 
 export function call(u: usize, rip: u64): usize {
-  if (load<u32>(vp, L.MODE) & MODE_64 && !isCanonical(rip)) {
+  if (!mayGo(rip)) {
     // A stack that cannot be written comes first; nothing is written before the target is known to be good.
     const address = stackLinear(getRegister(RSP) - (1 << sizeOf(u)));
     if (writePointer(address, 1 << sizeOf(u)) == 0) return stackFault(u, address);
@@ -44,7 +48,7 @@ export function ret(u: usize): usize {
   const left = popSized(u, size);
   if (left != 0) return left;
   const rip = target(u, <u64>popped());
-  if (load<u32>(vp, L.MODE) & MODE_64 && !isCanonical(rip)) {
+  if (!mayGo(rip)) {
     setRegister(RSP, before);
     return raiseAt(u, VECTOR_GP, 0);
   }
@@ -77,7 +81,7 @@ export function loopInstruction(u: usize, operation: u32): usize {
     taken = count != 0;
     if (operation == Operation.LOOPE) taken = taken && zero();
     else if (operation == Operation.LOOPNE) taken = taken && !zero();
-    if (taken && is64 && !isCanonical(relative(u))) return raiseAt(u, VECTOR_GP, 0);
+    if (taken && !mayGo(relative(u))) return raiseAt(u, VECTOR_GP, 0);
     putRegister(RCX, size, <i64>count);
   }
   if (!taken) return u + 16;

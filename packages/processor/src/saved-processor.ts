@@ -71,4 +71,9 @@ export const PROCESSOR_FIELD_PLACES: ReadonlyMap<string, number> = new Map<strin
   ['ApicTscDeadline', STATE.APIC_TSC_DEADLINE],
   ['ApicTimerDeadline', STATE.APIC_TIMER_DEADLINE],
   ['ApicTimerStart', STATE.APIC_TIMER_START],
+  ['DebugControl', STATE.DEBUG_CONTROL],
+  ['DebugPending', STATE.DEBUG_PENDING],
+  ['DebugStep', STATE.STEP],
+  ['DebugStepStart', STATE.STEP_START],
+  ['DebugStepNext', STATE.STEP_NEXT],
 ]);

@@ -157,6 +157,18 @@ describe.each([
       ],
     });
   });
+  it('ends with unsupported at a hardware task switch and at virtual-8086 mode, and says where', () => {
+    // pushf; or word [esp], 0x4000 (NT); popf; iret
+    const task = [0x9c, 0x66, 0x81, 0x0c, 0x24, 0x00, 0x40, 0x9d, 0xcf];
+    const { exit } = new TinyMachine('legacy', { translateAfter }).run(task);
+    expect(exit).toEqual({ kind: 'unsupported', what: 'a hardware task switch', rip: BigInt(PLACE.code) + 8n });
+    // push 0x20002 (VM); push 0; push 0; iret
+    const virtual = [0x68, 0x02, 0, 0x02, 0, 0x6a, 0, 0x6a, 0, 0xcf];
+    const entered = new TinyMachine('legacy', { translateAfter }).run(virtual);
+    expect(entered.exit).toEqual({ kind: 'unsupported', what: 'virtual-8086 mode', rip: BigInt(PLACE.code) + 9n });
+    // In long mode NT is an error of the program.
+    expect(machineWith().run([0x9c, 0x66, 0x81, 0x0c, 0x24, 0x00, 0x40, 0x9d, 0x48, 0xcf]).what).toBe('#GP(0x0)');
+  });
   it('ends with budget near the number of instructions, and goes on where it was', () => {
     const machine = machineWith();
     const { exit } = machine.run(COUNT_DOWN, { budget: 10_000 });

@@ -71,7 +71,7 @@ interface EngineExports extends TranslationExports, DecoderExports {
 
 const EXIT = { halt: 1, shutdown: 2, kicked: 3, budget: 4, unsupported: 5, stopPoint: 6 } as const;
 /** What EXIT_UNSUPPORTED names (assembly/system.ts). */
-const UNSUPPORTED: Readonly<Record<number, string>> = {};
+const UNSUPPORTED: Readonly<Record<number, string>> = { 1: 'a hardware task switch', 2: 'virtual-8086 mode' };
 const CODE_ATTRIBUTES = STATE.SEGMENTS + SEGMENT_REGISTERS.indexOf('Cs') * SEGMENT_BYTES + SEGMENT.ATTRIBUTES;
 /** CS.L, EFER.LMA. */
 const LONG_CODE = 0x2000;

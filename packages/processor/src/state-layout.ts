@@ -138,6 +138,19 @@ export const STATE = {
   /** 8 u32 each: vectors that are never in service; vectors whose EOI the host is told of. */
   APIC_AUTOMATIC_EOI: 0x1420,
   APIC_EOI_NOTICE: 0x1440,
+  /** u32: instructions are looked at one by one (assembly/debug.ts); DR6 bits of what the last one met; how it was begun. */
+  DEBUGGING: 0x1460,
+  DEBUG_PENDING: 0x1464,
+  STEP: 0x1468,
+  /** u32: what keeps accesses out of the TLBs: bit 0 alignment checks, 1 data breakpoints. */
+  ACCESS_CHECKS: 0x146c,
+  /** u64: address of the stepped instruction, and of the next one in memory. */
+  STEP_START: 0x1470,
+  STEP_NEXT: 0x1478,
+  /** u64: DEBUGCTL. */
+  DEBUG_CONTROL: 0x1480,
+  /** 32 u32: parameters on their way through a call gate. */
+  GATE_PARAMETERS: 0x1488,
   /** Pre-made operations {DELIVER, RESYNC, EXIT}, 16 bytes each. */
   LEAVE_OPERATIONS: 0x1500,
   /** Six vectors of 32 bytes while a VEX operation is executed. */
@@ -148,6 +161,8 @@ export const STATE = {
   STOP_OFFSETS: 0x2600,
   /** TLB sets: see assembly/tlb.ts. */
   TLB_SETS: 0x10000,
+  /** A TLB of 1024 entries that never has one. */
+  EMPTY_TLB: 0x1f0000,
   /** Jump cache: JUMP_ENTRIES x u32 block addresses. */
   JUMP_CACHE: 0x200000,
   /** Hash table of blocks by physical address: 65536 x u32. */

@@ -14,6 +14,8 @@ start:
     push $0
     popf
     lgdt gdt_pointer
+    xor %ecx, %ecx
+    lldt %cx
     ljmp $0x08, $1f
 1:  mov $0x10, %ecx
     mov %ecx, %ds
@@ -88,9 +90,9 @@ attempt:
 abandon:
     mov $1, %eax
 1:  mov $0x10, %ecx
+    mov %ecx, %ds
     mov %ecx, %ss
     mov attempt_stack, %esp
-    mov %ecx, %ds
     mov %ecx, %es
     mov %ecx, %fs
     mov %ecx, %gs

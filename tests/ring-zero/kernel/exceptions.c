@@ -26,7 +26,7 @@ void test_exceptions(void) {
   expect_nothing("BOUND within", bound_within);
   expect_fault("UD2", undefined, 6, 0, 0);
   expect_fault("LOCK with a register", lock_register, 6, 0, 0);
-  expect_fault("LOCK with MOV", lock_load, 6, 0, 0);
+  if (!left_out_by_tcg("LOCK with MOV")) expect_fault("LOCK with MOV", lock_load, 6, 0, 0);
   expect_fault("INT 0x30", software_interrupt, 0x30, 0, 2);
   idt[0x31] = 0;
   expect_fault("INT through an empty gate", beyond_table, 13, 0x31 * 8 + 2, 0);

@@ -97,6 +97,15 @@ int trapped(struct frame *frame) {
   return 1;
 }
 
+int left_out_by_tcg(const char *what) {
+  u32 eax = 0x40000000, ebx, ecx, edx;
+  __asm__("cpuid" : "+a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx));
+  /* "TCGT" */
+  if (ebx != 0x54474354) return 0;
+  print("skipped: %s\n", what);
+  return 1;
+}
+
 u32 try_code(void (*code)(void)) {
   fault = (struct fault){.vector = NOTHING};
   trap_count = 0;
@@ -155,6 +164,9 @@ int main(u32 magic, struct information *information) {
 #include "parts.h"
   };
   reset_tables();
+  /* Firmware may have left a timer running. */
+  out8(0x21, 0xff);
+  out8(0xa1, 0xff);
   const char *line = information->flags & 4 ? (const char *)information->command_line : "";
   print("ring 0 tests\n");
   check("multiboot magic", magic, 0x2badb002);
