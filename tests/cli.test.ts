@@ -37,7 +37,6 @@ describe('wrong usage ends with 64 and says what to do', () => {
     [['image', 'rm'], 'PL-1007'],
     [['run', 'a', 'b'], 'PL-1008'],
     [['run', '--memory', '12 parsecs'], 'PL-1009'],
-    [['run', '--generation', '2'], 'PL-1010'],
     [['run', '--engine', 'kvm'], 'PL-1011'],
     [['run', '--kernel', text, '--exec', 'true'], 'PL-1012'],
     [['run', '--append', 'quiet'], 'PL-1013'],

@@ -1,13 +1,13 @@
 import { type AccessSize, type InterruptMessage, Partition, SHARED, SHARED_OFFSET } from '@plinth/hypervisor';
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
-import { createChipset } from './chipset.ts';
+import { createChipset, type Generation } from './chipset.ts';
 import { HandClock } from './testing/fixtures.ts';
 
 const MIB = 2 ** 20;
 const START = Date.UTC(2024, 0, 1);
 
-const create = (existing?: Partition) => {
+const create = (existing?: Partition, generation: Generation = 1) => {
   const clock = new HandClock();
   const partition =
     existing === undefined
@@ -22,7 +22,7 @@ const create = (existing?: Partition) => {
     reset: vi.fn(),
     consoleReady: vi.fn(),
   };
-  const chipset = createChipset(partition, host);
+  const chipset = createChipset(partition, host, generation);
   const out = (port: number, ...values: number[]): void => {
     for (const value of values) partition.portWrite(port, 1, value);
   };
@@ -184,5 +184,28 @@ describe('the whole machine', () => {
         partition.restoreDevices(JSON.parse(JSON.stringify(partition.saveDevices())));
       }),
     );
+  });
+});
+
+describe('a machine of generation 2', () => {
+  it('has nothing at the ports of the i8254 and the i8259 pair, and port 61h without a timer', () => {
+    const { partition, clock, out } = create(undefined, 2);
+    for (const port of [0x20, 0x21, 0xa0, 0xa1, 0x40, 0x41, 0x42, 0x43]) {
+      out(port, 0x11);
+      expect(partition.portRead(port, 1)).toBe(0xff);
+    }
+    out(0x61, 0xff);
+    expect(partition.portRead(0x61, 1)).toBe(0x03);
+    clock.time += 15_085;
+    expect(partition.portRead(0x61, 1)).toBe(0x13);
+    expect(partition.nextDeadline()).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it('takes interrupts to the IOAPIC alone', () => {
+    const { chipset, messages, redirect, output, partition } = create(undefined, 2);
+    redirect(4, 0x54);
+    chipset.line(4).set(1);
+    expect(messages.map(({ vector }) => vector)).toEqual([0x54]);
+    expect([output(), partition.acknowledgeExternalInterrupt()]).toEqual([0, 0xff]);
   });
 });

@@ -7,6 +7,9 @@
  *     RTC ── 8 ────┤      │
  *     PM ─── 9 ────┘      └─> IOAPIC ──> deliver(message)   (irq 0 at input 2)
  *
+ * A machine of generation 2 has neither PIT nor i8259 pair: interrupts go to the IOAPIC alone, and its guests' timers are the local APIC's
+ * and the hypervisor's.
+ *
  * Every thread that runs the partition's devices makes its own Chipset over the same shared state; the wires' levels are in
  * the controllers' state. Called by: vmwp, for each virtual processor's thread and for the host's end of the consoles.
  */
@@ -25,6 +28,7 @@ import { PciConfiguration } from './pci-configuration.ts';
 import { Pic8259 } from './pic-8259.ts';
 import { Pit8254 } from './pit-8254.ts';
 import { RtcCmos } from './rtc-cmos.ts';
+import { SystemControl } from './system-control.ts';
 import { SystemPorts } from './system-ports.ts';
 import { Uart16550 } from './uart-16550.ts';
 
@@ -44,10 +48,11 @@ export interface ChipsetHost {
   consoleReady(port: number): void;
 }
 
+/** Hyper-V's generations of virtual machines: 1 is a PC with its old timer and interrupt controllers, 2 is without them. */
+export type Generation = 1 | 2;
+
 export interface Chipset {
-  readonly pic: Pic8259;
   readonly ioapic: Ioapic;
-  readonly pit: Pit8254;
   readonly rtc: RtcCmos;
   readonly pm: AcpiPm;
   /** COM1 and COM2. */
@@ -83,27 +88,31 @@ function warmUpTimer(partition: Partition): void {
 }
 
 /** Builds the devices, adds them to the partition and connects the partition's interrupt cycles. */
-export function createChipset(partition: Partition, host: ChipsetHost): Chipset {
+export function createChipset(partition: Partition, host: ChipsetHost, generation: Generation = 1): Chipset {
   const { clock, deviceArea } = partition;
   const header = new Uint32Array(partition.memory.buffer, SHARED_OFFSET, SHARED.slots >> 2);
   const wake = (): void => host.kick(0);
 
-  const pic = new Pic8259(deviceArea, {
-    output: (level) => Atomics.store(header, SHARED.externalInterrupt >> 2, level),
-    wake,
-  });
+  const pic =
+    generation === 1
+      ? new Pic8259(deviceArea, {
+          output: (level) => Atomics.store(header, SHARED.externalInterrupt >> 2, level),
+          wake,
+        })
+      : undefined;
   const ioapic = new Ioapic(deviceArea, { deliver: (message) => host.deliver(message) });
   const line = (irq: number): InterruptLine => {
     const input = ioapicInput(irq);
     return {
       set(level) {
-        pic.setLine(irq, level);
+        pic?.setLine(irq, level);
         ioapic.setLine(input, level);
       },
     };
   };
 
-  const pit = new Pit8254(deviceArea, { clock, line: line(0) });
+  const timer =
+    generation === 1 ? new Pit8254(deviceArea, { clock, line: line(0) }) : new SystemControl(deviceArea, clock);
   const rtc = new RtcCmos(deviceArea, {
     clock,
     wallClock: () => host.wallClock(),
@@ -124,9 +133,9 @@ export function createChipset(partition: Partition, host: ChipsetHost): Chipset 
   const reset = (): void => host.reset();
 
   for (const device of [
-    pic,
+    ...(pic === undefined ? [] : [pic]),
     ioapic,
-    pit,
+    timer,
     rtc,
     pm,
     ...uarts,
@@ -136,9 +145,10 @@ export function createChipset(partition: Partition, host: ChipsetHost): Chipset 
     partition.addDevice(device);
   }
   partition.interruptControllers = {
-    acknowledge: () => pic.acknowledge(),
+    // Nobody answers where there is no pair: a floating bus.
+    acknowledge: () => pic?.acknowledge() ?? 0xff,
     endOfInterrupt: (vector) => ioapic.endOfInterrupt(vector),
   };
-  warmUpTimer(partition);
-  return { pic, ioapic, pit, rtc, pm, uarts, line };
+  if (generation === 1) warmUpTimer(partition);
+  return { ioapic, rtc, pm, uarts, line };
 }

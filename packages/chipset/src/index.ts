@@ -3,7 +3,7 @@
 export { ACPI_AREA_END, ACPI_AREA_START, RSDP_ADDRESS, VMBUS_WINDOWS } from './acpi/placement.ts';
 export { type AcpiOptions, type AcpiTables, buildAcpiTables } from './acpi/tables.ts';
 export { AcpiPm, type AcpiPmOptions, PM_TIMER_FREQUENCY } from './acpi-pm.ts';
-export { type Chipset, type ChipsetHost, createChipset } from './chipset.ts';
+export { type Chipset, type ChipsetHost, createChipset, type Generation } from './chipset.ts';
 export { DebugExit } from './debug-exit.ts';
 export { Ioapic, type IoapicOptions } from './ioapic.ts';
 export * from './loader/index.ts';

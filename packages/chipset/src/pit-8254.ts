@@ -23,7 +23,7 @@ import {
 export const PIT_FREQUENCY = 1193182;
 const NANOSECONDS = 1e9;
 /** Half a period of the refresh request that port 61h bit 4 shows: 18 ticks. */
-const REFRESH_TOGGLE_NANOSECONDS = 15085;
+export const REFRESH_TOGGLE_NANOSECONDS = 15085;
 
 const CHANNELS = 3;
 const three = (type: 'u8' | 'u16' | 'u32' | 'f64') => ({ type, length: CHANNELS }) as const;

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { DebugExit } from './debug-exit.ts';
 import { PciConfiguration } from './pci-configuration.ts';
+import { SystemControl } from './system-control.ts';
 import { SystemPorts } from './system-ports.ts';
 import { access, area, HandClock, hostileAccesses } from './testing/fixtures.ts';
 
@@ -100,5 +101,17 @@ describe('the debug exit port', () => {
     ]);
     port.reset();
     port.restore(port.save());
+  });
+});
+
+describe('port 61h without a timer', () => {
+  it('is kept over a save, and forgets at a reset', () => {
+    const from = new SystemControl(area(), new HandClock());
+    from.writePort(0x61, 1, 0x02);
+    const to = new SystemControl(area(), new HandClock());
+    to.restore(JSON.parse(JSON.stringify(from.save())));
+    expect(to.readPort(0x61, 1)).toBe(0x02);
+    to.reset();
+    expect([to.readPort(0x61, 1), to.inspect()]).toEqual([0, { kept: 0 }]);
   });
 });

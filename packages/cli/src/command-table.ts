@@ -98,7 +98,7 @@ const runOptions: readonly OptionDefinition[] = [
     value: 'N',
     choices: ['1', '2'],
     default: '1',
-    description: '1 has emulated devices, 2 has synthetic devices only (not built yet)',
+    description: '1 has emulated devices, 2 has synthetic devices only: no i8254, no i8259 pair',
     built: true,
   },
   {

@@ -36,6 +36,11 @@ describe('parseRunOptions', () => {
     expect(request('--kernel', 'k').boot).toEqual({ kind: 'kernel', kernel: 'k', initrds: [], commandLine: '' });
   });
 
+  it('makes a machine of generation 2 when it is asked for', () => {
+    expect(request('--generation', '2').machine.generation).toBe(2);
+    expect(request().machine.generation).toBeUndefined();
+  });
+
   it('takes every option', () => {
     const words = [
       [
@@ -89,7 +94,6 @@ describe('parseRunOptions', () => {
   });
 
   it.each([
-    [['--generation', '2'], 'PL-1010 64'],
     [['--engine', 'kvm'], 'PL-1011 64'],
     [['--kernel', 'k', '--exec', 'ls'], 'PL-1012 64'],
     [['--initrd', 'i'], 'PL-1013 64'],

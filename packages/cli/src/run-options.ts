@@ -68,6 +68,7 @@ export function parseRunOptions(names: readonly string[], options: OptionValues)
       ...(name === undefined ? {} : { name: parseMachineName(name) }),
       memoryBytes: parseSize(text(options, '--memory') ?? '512M', '--memory'),
       processors: 1,
+      ...(options['--generation'] === '2' ? { generation: 2 as const } : {}),
       // A command's output is alone on standard output, so the console is elsewhere unless it was asked for.
       console: parseConsole(text(options, '--console') ?? (exec === undefined ? 'stdio' : 'none')),
       ...(exec === undefined ? {} : { exec }),
@@ -126,7 +127,6 @@ function parseBootSource(image: string | undefined, options: OptionValues): Boot
 /** What the machine's options may promise, but this version cannot give. */
 function refuseWhatIsNotBuilt(options: OptionValues): void {
   const version = plinthVersion();
-  if (options['--generation'] === '2') throw new PlinthError('PL-1010', { version });
   if (options['--engine'] === 'kvm') throw new PlinthError('PL-1011', { version });
   const count = parseCount(text(options, '--cpus') ?? '1', '--cpus', 'run', 1, mostProcessors);
   if (count > 1) throw new PlinthError('PL-1022', { count, version });

@@ -82,12 +82,6 @@ export const catalogue = {
     tryNext: '{option} 512M',
     exitStatus: 64,
   },
-  'PL-1010': {
-    what: 'Generation 2 is not available yet',
-    why: 'A generation 2 machine has synthetic devices only, and they need VMBus, which version {version} does not have',
-    tryNext: 'plinth run --generation 1',
-    exitStatus: 64,
-  },
   'PL-1011': {
     what: 'The KVM engine is not available yet',
     why: "Version {version} runs guests on Plinth's own processor only, which needs no /dev/kvm",

@@ -3,6 +3,7 @@
  *
  * Invariant: a configuration is plain data (it crosses to the processors' threads as it is). Called by: cli, and later vmms.
  */
+import type { Generation } from '@plinth/chipset';
 import type { PlinthError } from '@plinth/errors';
 import type { CpuFeature } from '@plinth/processor/host';
 import type { RunStatistics } from './statistics.ts';
@@ -33,6 +34,8 @@ export interface VirtualMachineConfiguration {
   readonly memoryBytes: number;
   /** Virtual processors; 1 for now. */
   readonly processors: number;
+  /** 1 unless told: a PC with an i8254 and an i8259 pair. 2 is without them. */
+  readonly generation?: Generation;
   /** Features that CPUID does not tell of. */
   readonly disabledCpuFeatures?: readonly CpuFeature[];
   /** A Linux bzImage, as a path. */

@@ -123,6 +123,7 @@ function describeConfiguration(configuration: VirtualMachineConfiguration): stri
     `name          ${configuration.name}`,
     `memory        ${configuration.memoryBytes / (1024 * 1024)} MiB`,
     `processors    ${configuration.processors}`,
+    `generation    ${configuration.generation ?? 1}`,
     `image         ${configuration.image ?? 'none'}`,
     `kernel        ${configuration.kernel}`,
     ...configuration.initrds.map((initrd) => `initrd        ${initrd}`),

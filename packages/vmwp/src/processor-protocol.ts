@@ -5,6 +5,7 @@
  * the processor look. Events are posted to the main thread. Called by: run-virtual-machine.ts, processor-thread.ts.
  */
 import type { MessagePort } from 'node:worker_threads';
+import type { Generation } from '@plinth/chipset';
 import type { GuestCrash, InspectTree, RegisterName, RegisterValue } from '@plinth/hypervisor';
 import type { TraceTopic } from './configuration.ts';
 import type { DebugAnswer, DebugRequest, StopReason } from './debug-protocol.ts';
@@ -14,6 +15,7 @@ import type { ProcessorSnapshot } from './processor-snapshot.ts';
 export interface ProcessorSetup {
   readonly memory: WebAssembly.Memory;
   readonly index: number;
+  readonly generation: Generation;
   readonly counters: SharedArrayBuffer;
   readonly commands: MessagePort;
   /** Value of the monotonic clock (ns) at partition time 0. */

@@ -87,7 +87,7 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
       }
     : (message: InterruptMessage): void => engine.deliver(message);
   const power = topics.has('power') ? (text: string): void => write('power', text) : (): void => {};
-  assembleChipset(partition, {
+  assembleChipset(partition, setup.generation, {
     deliver,
     kick: (index) => engine.kick(index),
     powerOff() {

@@ -16,7 +16,7 @@ import { accessSync, constants as fileModes, statSync, writeFileSync } from 'nod
 import { constants } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Chipset, memoryLimits, type Uart16550, warmStartFlag } from '@plinth/chipset';
+import { type Chipset, type Generation, memoryLimits, type Uart16550, warmStartFlag } from '@plinth/chipset';
 import { PlinthError } from '@plinth/errors';
 import type { CpuidEntry, GuestCrash, InterruptMessage, Partition } from '@plinth/hypervisor';
 import { AgentSessions } from './agent-sessions.ts';
@@ -209,6 +209,7 @@ class MachineRun {
       {
         memory: this.#partition.memory,
         index: 0,
+        generation: this.#generation,
         counters: this.#counters.buffer,
         epoch: this.#epoch,
         trace: configuration.trace ?? [],
@@ -449,7 +450,7 @@ class MachineRun {
 
   /** The devices on this thread: only the host's ends of the serial ports are used, so nothing of theirs happens here. */
   #assembleHostSide(): Chipset {
-    return assembleChipset(this.#partition, {
+    return assembleChipset(this.#partition, this.#generation, {
       deliver: () => {},
       kick: () => this.#kick(),
       powerOff: () => {},
@@ -457,6 +458,10 @@ class MachineRun {
       outputReady: () => {},
       errorRecord: () => {},
     });
+  }
+
+  get #generation(): Generation {
+    return this.#configuration.generation ?? 1;
   }
 
   #kick(): void {
@@ -469,7 +474,7 @@ class MachineRun {
       this.#configuration,
       this.#partition.guestMemory,
       memoryBytes,
-      firmwareTables(this.#configuration.processors, this.#vmbus !== undefined),
+      firmwareTables(this.#configuration.processors, this.#generation, this.#vmbus !== undefined),
     );
     this.#kernelVersion = layout.kernelVersion;
     this.#commandLine = layout.commandLine;
@@ -719,6 +724,7 @@ class MachineRun {
       id: this.#id,
       state: this.#paused ? 'paused' : 'running',
       configuration: {
+        generation: this.#generation,
         memoryBytes,
         processors,
         kernel,

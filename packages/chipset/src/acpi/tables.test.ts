@@ -75,6 +75,17 @@ describe('the tables', () => {
     expect(dsdt).not.toContain('VMBus');
   });
 
+  it('tell of no i8259 pair and no timer where there is none', () => {
+    const madt = buildAcpiTables({ processors: 1, hasLegacyControllers: false }).tables.APIC ?? new Uint8Array();
+    expect([madt[40], [...madt].reduce((sum, byte) => sum + byte, 0) & 0xff]).toEqual([0, 0]);
+    expect([...madt.subarray(44)]).toEqual([
+      ...[0, 8, 0, 0, 1, 0, 0, 0],
+      ...[1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0],
+      ...[2, 10, 0, 9, 9, 0, 0, 0, 0x0d, 0],
+      ...[4, 6, 0xff, 0, 0, 1],
+    ]);
+  });
+
   it('are there for 1 to 255 processors', () => {
     expect(Object.keys(buildAcpiTables({ processors: 255 }).tables)).toHaveLength(6);
     for (const processors of [0, 256, 1.5]) expect(() => buildAcpiTables({ processors })).toThrow(RangeError);

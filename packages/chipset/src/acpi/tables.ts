@@ -23,6 +23,8 @@ import {
 export interface AcpiOptions {
   /** Number of virtual processors, 1-255; their APIC ids are 0, 1, 2 and so on. */
   readonly processors: number;
+  /** Whether there are an i8259 pair and an i8254; unless told they are. */
+  readonly hasLegacyControllers?: boolean;
   /** Whether guests find a VMBus; not without its host side, as its driver waits for answers. */
   readonly hasVmbus?: boolean;
   /** Tables of devices that are not the chipset's own: what follows the common header of each. */
@@ -169,21 +171,24 @@ const u32Bytes = (value: number): number[] => [0, 8, 16, 24].map((shift) => (val
 
 const LEVEL_ACTIVE_HIGH = 0x0d;
 
-function madt(processors: number): Uint8Array {
+/** The i8259 pair is there as well as the APICs. */
+const PCAT_COMPATIBLE = 1;
+
+function madt(processors: number, hasLegacyControllers: boolean): Uint8Array {
   const isa = (source: number, gsi: number, flags: number): number[] =>
     structure(2, [0, source, ...u32Bytes(gsi), flags, 0]);
   const structures = [
     ...Array.from({ length: processors }, (_, index) => structure(0, [index, index, ...u32Bytes(1)])),
     structure(1, [0, 0, ...u32Bytes(IOAPIC_ADDRESS), ...u32Bytes(0)]),
     // The timer arrives at input 2, as its own input 0 is the i8259's place.
-    isa(0, 2, 0),
+    ...(hasLegacyControllers ? [isa(0, 2, 0)] : []),
     isa(SCI_INTERRUPT, SCI_INTERRUPT, LEVEL_ACTIVE_HIGH),
     // NMI at LINT1 of all processors.
     structure(4, [0xff, 0, 0, 1]),
   ].flat();
   const table = systemTable('APIC', 5, HEADER_BYTES + 8 + structures.length)
     .u32(36, LOCAL_APIC_ADDRESS)
-    .u32(40, 1); // the i8259 pair is there as well
+    .u32(40, hasLegacyControllers ? PCAT_COMPATIBLE : 0);
   table.bytes.set(structures, HEADER_BYTES + 8);
   return table.checksum(9).bytes;
 }
@@ -217,7 +222,12 @@ function rsdp(xsdtAddress: number): Uint8Array {
  * Builds all tables and places them one behind the other in the ACPI area.
  * @throws RangeError for a number of processors that a MADT of local APICs cannot name
  */
-export function buildAcpiTables({ processors, hasVmbus = false, additional = [] }: AcpiOptions): AcpiTables {
+export function buildAcpiTables({
+  processors,
+  hasLegacyControllers = true,
+  hasVmbus = false,
+  additional = [],
+}: AcpiOptions): AcpiTables {
   if (!Number.isInteger(processors) || processors < 1 || processors > 255) {
     throw new RangeError(`ACPI tables for ${processors} processors`);
   }
@@ -236,7 +246,7 @@ export function buildAcpiTables({ processors, hasVmbus = false, additional = [] 
   const facsAddress = place('FACS', facs());
   const dsdtAddress = place('DSDT', dsdt(processors, hasVmbus));
   const fadtAddress = place('FACP', fadt(dsdtAddress, facsAddress));
-  const madtAddress = place('APIC', madt(processors));
+  const madtAddress = place('APIC', madt(processors, hasLegacyControllers));
   const others = additional.map((table) => place(table.signature, additionalTable(table)));
   const xsdtAddress = place('XSDT', xsdt([fadtAddress, madtAddress, ...others]));
   const root = rsdp(xsdtAddress);
