@@ -1,11 +1,7 @@
 /**
  * Decoded code: straight-line blocks of operations by physical address, found by RIP through a jump cache and links.
  *
- * A block: 64-byte header, then operations, the last of which leaves the block. Header: u64 RIP and u32 generation under which it may be
- * entered without a look-up, u32 next in hash chain, u64 GPA, u32 next in the chain of its page, u32 next in the chain of its second page,
- * u32 bytes, u32 mode key, u32 operations, u32 second page + 1 (0: none), u32 first page; at 56 u32 transfers until it is hot, u16 first
- * and u16 end of its bytes within the first page. Byte 55 is zero: it stands where an operation has
- * 'offset of the next instruction', so the start of any operation is the byte before it (operation - 9).
+ * A block: 64-byte header (BLOCK of src/state-layout.ts), then operations, the last of which leaves the block.
  *
  * Invariant: a page with decoded code has its code lines set in the page record and no write entry in any TLB, so every write to such
  * a line comes through invalidateCode, which makes the operations of the blocks it hits RESYNC: even the running block stops exactly
@@ -22,7 +18,7 @@ import { readablePointer } from './physical-memory';
 import { protectCodePage, dropLinks, findFetch, fillFetch } from './tlb';
 import { hasStopOffset } from './stop-points';
 
-const HEADER: u32 = 64;
+const HEADER: u32 = L.BLOCK_FIRST_OPERATION;
 const MAX_OPERATIONS: u32 = 64;
 /** A block's bytes stay below this, so offsets fit a byte. */
 const MAX_BYTES: u32 = 230;
@@ -213,31 +209,31 @@ function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, key: u32, sin
   store<u16>(out, <u16>LEAVE_NEXT);
   out += 16;
   memory.fill(block, 0, HEADER);
-  store<u64>(block, rip);
-  store<u64>(block, gpa, 16);
-  store<u32>(block, offset, 32);
-  store<u32>(block, key, 36);
-  if (key == MODE_64) store<u32>(block, load<u32>(vp, L.HOT_THRESHOLD), 56);
-  store<u32>(block, count, 40);
+  store<u64>(block, rip, L.BLOCK_RIP);
+  store<u64>(block, gpa, L.BLOCK_GPA);
+  store<u32>(block, offset, L.BLOCK_BYTES);
+  store<u32>(block, key, L.BLOCK_MODE_KEY);
+  if (key == MODE_64) store<u32>(block, load<u32>(vp, L.HOT_THRESHOLD), L.BLOCK_USES);
+  store<u32>(block, count, L.BLOCK_OPERATIONS);
   if (single) return block;
 
   const hash = vp + L.BLOCK_HASH + hashOf(gpa) * 4;
-  store<u32>(block, load<u32>(hash), 12);
+  store<u32>(block, load<u32>(hash), L.BLOCK_NEXT);
   store<u32>(hash, <u32>block);
   if (inRam(host)) {
     const page = pageOf(host);
-    store<u32>(block, page, 48);
+    store<u32>(block, page, L.BLOCK_PAGE);
     const head = vp + L.PAGE_BLOCKS_OFFSET + page * 4;
-    store<u32>(block, load<u32>(head), 24);
+    store<u32>(block, load<u32>(head), L.BLOCK_PAGE_NEXT);
     store<u32>(head, <u32>block);
-    store<u16>(block, <u16>(gpa & 0xfff), 60);
-    store<u16>(block, <u16>((<u32>gpa & 0xfff) + min(offset, room)), 62);
+    store<u16>(block, <u16>(gpa & 0xfff), L.BLOCK_FROM);
+    store<u16>(block, <u16>((<u32>gpa & 0xfff) + min(offset, room)), L.BLOCK_TO);
     markLines(page, <u32>gpa & 0xfff, min(offset, room));
     if (secondHost != 0 && inRam(secondHost)) {
       const second = pageOf(secondHost);
-      store<u32>(block, second + 1, 44);
+      store<u32>(block, second + 1, L.BLOCK_SECOND_PAGE);
       const secondHead = vp + L.PAGE_BLOCKS_OFFSET + second * 4;
-      store<u32>(block, load<u32>(secondHead), 28);
+      store<u32>(block, load<u32>(secondHead), L.BLOCK_SECOND_NEXT);
       store<u32>(secondHead, <u32>block);
       markLines(second, 0, offset - room);
     }
@@ -302,8 +298,8 @@ export function lookUpSlow(rip: u64, kind: u32): usize {
   let block: usize = load<u32>(vp + L.BLOCK_HASH + hashOf(gpa) * 4);
   while (block != 0) {
     // An overlay may have come over the page, or gone, since the block was decoded.
-    if (load<u64>(block, 16) == gpa && load<u32>(block, 36) == key && (!inRam(host) || load<u32>(block, 48) == pageOf(host))) {
-      const second = load<u32>(block, 44);
+    if (load<u64>(block, L.BLOCK_GPA) == gpa && load<u32>(block, L.BLOCK_MODE_KEY) == key && (!inRam(host) || load<u32>(block, L.BLOCK_PAGE) == pageOf(host))) {
+      const second = load<u32>(block, L.BLOCK_SECOND_PAGE);
       if (second == 0) break;
       // A region may never come to its second page; a block of one piece does.
       if (!holdsRegion(block) || findFetch(nextPage) != 0 || mayExecute(nextPage)) {
@@ -313,7 +309,7 @@ export function lookUpSlow(rip: u64, kind: u32): usize {
         if (inRam(secondHost) && pageOf(secondHost) + 1 == second) break;
       }
     }
-    block = load<u32>(block, 12);
+    block = load<u32>(block, L.BLOCK_NEXT);
   }
   // What runs out of its segment is decoded for this entry alone.
   if (left < MAX_BYTES + 16 && (block == 0 || load<u32>(block, 32) > left)) {
@@ -327,14 +323,14 @@ export function lookUpSlow(rip: u64, kind: u32): usize {
       if (block == 0) return lookUpSlow(rip, kind);
     }
   }
-  if (load<u32>(block, 44) != 0) {
+  if (load<u32>(block, L.BLOCK_SECOND_PAGE) != 0) {
     // An INVLPG of the second page must be noticed too; both have to be global.
     const secondPage = fetch(nextPage);
     if (secondPage == 0) return 0;
     if (load<u32>(secondPage, 8) != generation) generation = load<u32>(vp, L.GENERATION);
   }
-  store<u64>(block, rip);
-  store<u32>(block, generation, 8);
+  store<u64>(block, rip, L.BLOCK_RIP);
+  store<u32>(block, generation, L.BLOCK_GENERATION);
   store<u32>(kind != 0 ? interpretSlot(rip, kind) : jumpSlot(rip), <u32>block);
   return block;
 }
@@ -360,7 +356,7 @@ function unlinkFrom(page: u32, target: usize): void {
   let field: usize = vp + L.PAGE_BLOCKS_OFFSET + page * 4;
   let block: usize = load<u32>(field);
   while (block != 0) {
-    const nextField = block + (load<u32>(block, 48) == page ? 24 : 28);
+    const nextField = block + (load<u32>(block, L.BLOCK_PAGE) == page ? L.BLOCK_PAGE_NEXT : L.BLOCK_SECOND_NEXT);
     if (block == target) {
       store<u32>(field, load<u32>(nextField));
       return;
@@ -377,31 +373,32 @@ function unlinkFrom(page: u32, target: usize): void {
 export function installRegionBlock(
   old: usize, slot: u32, from: u32, to: u32, second: usize, secondTo: u32, module: u32, index: u32,
 ): usize {
-  const block: usize = arenaNext();
+  // Its entry and what is looked at before share a cache line.
+  const block: usize = ((<usize>arenaNext() + 31) & ~63) + 32;
   if (block + 128 > <usize>vp + L.ARENA_END) return 0;
-  const gpa = load<u64>(old, 16);
-  const page = load<u32>(old, 48);
-  const key = load<u32>(old, 36);
-  const rip = load<u64>(old);
+  const gpa = load<u64>(old, L.BLOCK_GPA);
+  const page = load<u32>(old, L.BLOCK_PAGE);
+  const key = load<u32>(old, L.BLOCK_MODE_KEY);
+  const rip = load<u64>(old, L.BLOCK_RIP);
   kill(old);
   memory.fill(block, 0, HEADER);
-  store<u64>(block, rip);
-  store<u64>(block, gpa, 16);
-  store<u32>(block, key, 36);
-  store<u32>(block, 1, 40);
-  store<u32>(block, page, 48);
-  store<u16>(block, <u16>from, 60);
-  store<u16>(block, <u16>to, 62);
+  store<u64>(block, rip, L.BLOCK_RIP);
+  store<u64>(block, gpa, L.BLOCK_GPA);
+  store<u32>(block, key, L.BLOCK_MODE_KEY);
+  store<u32>(block, 1, L.BLOCK_OPERATIONS);
+  store<u32>(block, page, L.BLOCK_PAGE);
+  store<u16>(block, <u16>from, L.BLOCK_FROM);
+  store<u16>(block, <u16>to, L.BLOCK_TO);
   store<u16>(block + HEADER, <u16>L.LEAVE_TRANSLATED);
   store<u32>(block + HEADER, module, 4);
   store<u32>(block + HEADER, index, 8);
   store<u32>(block + HEADER, slot, 12);
   store<u16>(block + HEADER + 16, <u16>LEAVE_NEXT);
   const hash = vp + L.BLOCK_HASH + hashOf(gpa) * 4;
-  store<u32>(block, load<u32>(hash), 12);
+  store<u32>(block, load<u32>(hash), L.BLOCK_NEXT);
   store<u32>(hash, <u32>block);
   const head = vp + L.PAGE_BLOCKS_OFFSET + page * 4;
-  store<u32>(block, load<u32>(head), 24);
+  store<u32>(block, load<u32>(head), L.BLOCK_PAGE_NEXT);
   store<u32>(head, <u32>block);
   markLines(page, from, to - from);
   // Its end within the second page follows from its length, as that of a block that runs over.
@@ -409,13 +406,13 @@ export function installRegionBlock(
   if (second != 0) {
     end = 0x1000 + secondTo;
     const secondPage = pageOf(second);
-    store<u32>(block, secondPage + 1, 44);
+    store<u32>(block, secondPage + 1, L.BLOCK_SECOND_PAGE);
     const secondHead = vp + L.PAGE_BLOCKS_OFFSET + secondPage * 4;
-    store<u32>(block, load<u32>(secondHead), 28);
+    store<u32>(block, load<u32>(secondHead), L.BLOCK_SECOND_NEXT);
     store<u32>(secondHead, <u32>block);
     markLines(secondPage, 0, secondTo);
   }
-  store<u32>(block, end - (<u32>gpa & 0xfff), 32);
+  store<u32>(block, end - (<u32>gpa & 0xfff), L.BLOCK_BYTES);
   store<u32>(vp + L.ARENA, <u32>block + HEADER + 32);
   return block;
 }
@@ -423,7 +420,7 @@ export function installRegionBlock(
 /** Whether the region of that slot is alive. */
 function isRegion(block: usize, gpa: u64, slot: u32): bool {
   let other: usize = load<u32>(vp + L.BLOCK_HASH + hashOf(gpa) * 4);
-  while (other != 0 && other != block) other = load<u32>(other, 12);
+  while (other != 0 && other != block) other = load<u32>(other, L.BLOCK_NEXT);
   if (other == 0) return false;
   const operation = <u32>load<u16>(block + HEADER);
   return (operation == L.LEAVE_TRANSLATED || operation == L.LEAVE_RESTING) && load<u32>(block + HEADER, 12) == slot;
@@ -448,7 +445,7 @@ function holdsRegion(block: usize): bool {
 
 /** A block that was taken from the queue and not translated counts anew, from a share of the threshold. */
 export function rearm(block: usize, gpa: f64): void {
-  if (blockAt(<u64>gpa) == block) store<u32>(block, (load<u32>(vp, L.HOT_THRESHOLD) >> 1) + 1, 56);
+  if (blockAt(<u64>gpa) == block) store<u32>(block, (load<u32>(vp, L.HOT_THRESHOLD) >> 1) + 1, L.BLOCK_USES);
 }
 
 /** Whether the code of a page keeps changing. */
@@ -467,14 +464,14 @@ export function describePage(host: usize, blocks: usize, regions: usize): bool {
   const page = pageOf(host);
   let block: usize = load<u32>(vp + L.PAGE_BLOCKS_OFFSET + page * 4);
   while (block != 0) {
-    const first = load<u32>(block, 48) == page;
-    if (first && load<u32>(block, 36) == MODE_64) {
-      const offset = <u32>load<u64>(block, 16) & 0xfff;
+    const first = load<u32>(block, L.BLOCK_PAGE) == page;
+    if (first && load<u32>(block, L.BLOCK_MODE_KEY) == MODE_64) {
+      const offset = <u32>load<u64>(block, L.BLOCK_GPA) & 0xfff;
       const bit = <u8>1 << <u8>(offset & 7);
       store<u8>(blocks + (offset >> 3), load<u8>(blocks + (offset >> 3)) | bit);
       if (holdsRegion(block)) store<u8>(regions + (offset >> 3), load<u8>(regions + (offset >> 3)) | bit);
     }
-    block = load<u32>(block + (first ? 24 : 28));
+    block = load<u32>(block + (first ? L.BLOCK_PAGE_NEXT : L.BLOCK_SECOND_NEXT));
   }
   return true;
 }
@@ -484,14 +481,14 @@ export function blockAt(gpa: u64): usize {
   const host = readablePointer(gpa);
   let block: usize = load<u32>(vp + L.BLOCK_HASH + hashOf(gpa) * 4);
   while (block != 0) {
-    if (load<u64>(block, 16) == gpa && load<u32>(block, 36) == MODE_64 && inRam(host) && load<u32>(block, 48) == pageOf(host)) return block;
-    block = load<u32>(block, 12);
+    if (load<u64>(block, L.BLOCK_GPA) == gpa && load<u32>(block, L.BLOCK_MODE_KEY) == MODE_64 && inRam(host) && load<u32>(block, L.BLOCK_PAGE) == pageOf(host)) return block;
+    block = load<u32>(block, L.BLOCK_NEXT);
   }
   return 0;
 }
 
 function kill(block: usize): void {
-  const count = load<u32>(block, 40);
+  const count = load<u32>(block, L.BLOCK_OPERATIONS);
   if (holdsRegion(block)) {
     const freed = vp + L.FREED_SLOTS;
     const slots = load<u32>(freed);
@@ -502,21 +499,21 @@ function kill(block: usize): void {
     }
   }
   for (let i: u32 = 0; i <= count; i++) store<u16>(block + HEADER + i * 16, <u16>LEAVE_RESYNC);
-  store<u32>(block, 0, 8);
+  store<u32>(block, 0, L.BLOCK_GENERATION);
   // Out of the hash chain.
-  let previous: usize = vp + L.BLOCK_HASH + hashOf(load<u64>(block, 16)) * 4;
+  let previous: usize = vp + L.BLOCK_HASH + hashOf(load<u64>(block, L.BLOCK_GPA)) * 4;
   let other: usize = load<u32>(previous);
   while (other != 0) {
     if (other == block) {
-      store<u32>(previous, load<u32>(block, 12));
+      store<u32>(previous, load<u32>(block, L.BLOCK_NEXT));
       break;
     }
-    previous = other + 12;
+    previous = other + L.BLOCK_NEXT;
     other = load<u32>(previous);
   }
-  const page = load<u32>(block, 48);
+  const page = load<u32>(block, L.BLOCK_PAGE);
   unlinkFrom(page, block);
-  const second = load<u32>(block, 44);
+  const second = load<u32>(block, L.BLOCK_SECOND_PAGE);
   if (second != 0) unlinkFrom(second - 1, block);
 }
 
@@ -524,13 +521,13 @@ function kill(block: usize): void {
 // @ts-ignore: decorator
 @inline
 function startIn(block: usize, page: u32): u32 {
-  return load<u32>(block, 48) == page ? <u32>load<u16>(block, 60) : 0;
+  return load<u32>(block, L.BLOCK_PAGE) == page ? <u32>load<u16>(block, L.BLOCK_FROM) : 0;
 }
 // @ts-ignore: decorator
 @inline
 function endIn(block: usize, page: u32): u32 {
-  const end = (<u32>load<u64>(block, 16) & 0xfff) + load<u32>(block, 32);
-  return load<u32>(block, 48) == page ? <u32>load<u16>(block, 62) : end - 0x1000;
+  const end = (<u32>load<u64>(block, L.BLOCK_GPA) & 0xfff) + load<u32>(block, L.BLOCK_BYTES);
+  return load<u32>(block, L.BLOCK_PAGE) == page ? <u32>load<u16>(block, L.BLOCK_TO) : end - 0x1000;
 }
 
 /** Bytes [offset, offset + size) of a RAM page have changed: drops the blocks that were decoded from them. */
@@ -544,7 +541,7 @@ export function invalidateCode(page: u32, offset: u32, size: u32): void {
   let block: usize = load<u32>(vp + L.PAGE_BLOCKS_OFFSET + page * 4);
   let remaining: u64 = 0;
   while (block != 0) {
-    const next: usize = load<u32>(block + (load<u32>(block, 48) == page ? 24 : 28));
+    const next: usize = load<u32>(block + (load<u32>(block, L.BLOCK_PAGE) == page ? L.BLOCK_PAGE_NEXT : L.BLOCK_SECOND_NEXT));
     const from = startIn(block, page);
     const to = endIn(block, page);
     if (from < end && offset < to) {

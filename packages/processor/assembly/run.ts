@@ -61,7 +61,7 @@ export function enter(rip: u64): usize {
 }
 function enterNow(rip: u64): usize {
   let block: usize = load<u32>(jumpSlot(rip));
-  if (block == 0 || load<u64>(block) != rip || !isCurrent(load<u32>(block, 8))) {
+  if (block == 0 || load<u64>(block, L.BLOCK_RIP) != rip || !isCurrent(load<u32>(block, L.BLOCK_GENERATION))) {
     store<u64>(vp, rip, L.RIP);
     block = lookUpSlow(rip, 0);
     if (block == 0) {
@@ -70,7 +70,7 @@ function enterNow(rip: u64): usize {
     }
   }
   store<u64>(vp, rip, L.RIP_BASE);
-  return block + 64;
+  return block + L.BLOCK_FIRST_OPERATION;
 }
 
 /** Transfer by an operation that carries a link: looks its target up and links it. */
@@ -78,7 +78,7 @@ export function enterLinked(u: usize, target: u64): usize {
   if (!isCanonical(target)) return raiseAt(u, VECTOR_GP, 0);
   const flushes = arenaFlushes();
   const next = enter(target);
-  if (next >= vp + L.ARENA && arenaFlushes() == flushes) store<u32>(u, <u32>next - 64, 12);
+  if (next >= vp + L.ARENA && arenaFlushes() == flushes) store<u32>(u, <u32>next - L.BLOCK_FIRST_OPERATION, 12);
   return next;
 }
 /**
@@ -94,7 +94,7 @@ export function enterExit(u: usize, target: u64): usize {
   }
   const flushes = arenaFlushes();
   const next = enter(target);
-  if (next >= vp + L.ARENA && arenaFlushes() == flushes) store<u32>(u, <u32>next - 64, 12);
+  if (next >= vp + L.ARENA && arenaFlushes() == flushes) store<u32>(u, <u32>next - L.BLOCK_FIRST_OPERATION, 12);
   return next;
 }
 /** Transfer to a computed target. */
@@ -116,14 +116,14 @@ export function enterInterpreted(rip: u64, one: bool): usize {
     return leaveOperation(LEAVE_DELIVER);
   }
   store<u64>(vp, rip, L.RIP_BASE);
-  const count = vp + (one ? L.UNTRANSLATED_COUNTS : L.SIDE_EXIT_COUNTS) + (<u32>load<u16>(block, 64) << 2);
+  const count = vp + (one ? L.UNTRANSLATED_COUNTS : L.SIDE_EXIT_COUNTS) + (<u32>load<u16>(block, L.BLOCK_FIRST_OPERATION) << 2);
   store<u32>(count, load<u32>(count) + 1);
-  return block + 64;
+  return block + L.BLOCK_FIRST_OPERATION;
 }
 /** Block of one of the kinds that are only interpreted; 0 after a recorded fault. */
 function blockFor(rip: u64, kind: u32): usize {
   const block: usize = load<u32>(interpretSlot(rip, kind));
-  if (block == 0 || load<u64>(block) != rip || !isCurrent(load<u32>(block, 8))) return lookUpSlow(rip, kind);
+  if (block == 0 || load<u64>(block, L.BLOCK_RIP) != rip || !isCurrent(load<u32>(block, L.BLOCK_GENERATION))) return lookUpSlow(rip, kind);
   return block;
 }
 /** A block has been entered often enough: it waits for translation. */
@@ -131,7 +131,7 @@ export function noteHot(block: usize): void {
   const queue = vp + L.HOT_QUEUE;
   const count = load<u32>(queue);
   if (count >= HOT_QUEUE_LIMIT) {
-    store<u32>(block, 1, 56);
+    store<u32>(block, 1, L.BLOCK_USES);
     return;
   }
   store<u32>(queue + 4 + count * 4, <u32>block);
@@ -233,7 +233,7 @@ function enterSingle(rip: u64): usize {
     return leaveOperation(LEAVE_DELIVER);
   }
   store<u64>(vp, rip, L.RIP_BASE);
-  return block + 64;
+  return block + L.BLOCK_FIRST_OPERATION;
 }
 
 /** The first operation of a block at the offset of a stop point: stops there, or executes what stands there (stop-points.ts). */

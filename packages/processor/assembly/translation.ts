@@ -44,7 +44,7 @@ export function describeCode(block: usize, gpa: f64): bool {
   if (first == 0 || (load<u32>(vp, L.HOT_THRESHOLD) != TRANSLATE_AT_ONCE && keepsChanging(first))) return false;
   store<u32>(at, <u32>first);
   describePage(first, at + 16, at + 16 + 1024);
-  const next = (load<u64>(block) & ~0xfff) + 0x1000;
+  const next = (load<u64>(block, L.BLOCK_RIP) & ~0xfff) + 0x1000;
   // The next page is only looked for: a region that needs it is entered only where it is found to be executable.
   // (What is translated before its first execution is entered at once, so there it must be.)
   const entered = load<u32>(vp, L.HOT_THRESHOLD) == TRANSLATE_AT_ONCE;

@@ -191,6 +191,37 @@ export const STATE = {
   REGION_EXITS_END: 0x1800000,
 } as const;
 
+/**
+ * Header of a decoded block (assembly/blocks.ts), and its first operation. What an entry looks at lies together, in one cache line where
+ * the block begins 32 bytes before one. Byte 55 is zero: it stands where an operation has 'offset of the next instruction', so that the
+ * start of any operation is the byte before it (operation - 9).
+ */
+export const BLOCK = {
+  /** u64 */
+  GPA: 0,
+  /** u32: next in hash chain, next in the chain of its page, next in the chain of its second page. */
+  NEXT: 8,
+  PAGE_NEXT: 12,
+  SECOND_NEXT: 16,
+  /** u32: length of its code in bytes. */
+  BYTES: 20,
+  MODE_KEY: 24,
+  /** u32: how many there are. */
+  OPERATIONS: 28,
+  /** u32: second page + 1 (0: none), and first page. */
+  SECOND_PAGE: 32,
+  PAGE: 36,
+  /** u64, and u32 generation under which it may be entered at that RIP without a look-up. */
+  RIP: 40,
+  GENERATION: 48,
+  /** u32: transfers until it is hot. */
+  USES: 56,
+  /** u16: first byte and end of its code within the first page. */
+  FROM: 60,
+  TO: 62,
+  FIRST_OPERATION: 64,
+} as const;
+
 /** Entries of the jump cache. */
 export const JUMP_ENTRIES = 16384;
 

@@ -12,7 +12,7 @@ import {
   SHARED_OFFSET,
   SLOT_BYTES,
 } from '@plinth/hypervisor';
-import { JUMP_ENTRIES, PAGE_BLOCKS_OFFSET, SEGMENT, SEGMENT_BYTES, STATE } from '../state-layout.ts';
+import { BLOCK, JUMP_ENTRIES, PAGE_BLOCKS_OFFSET, SEGMENT, SEGMENT_BYTES, STATE } from '../state-layout.ts';
 import { decoderTables } from './decoder-tables.ts';
 import { LEAVE_OPERATIONS } from './leave-operations.ts';
 import { operationNames } from './operation-names.ts';
@@ -38,6 +38,7 @@ export function generateAssembly(): ReadonlyMap<string, string> {
     header,
     constants('', STATE),
     constants('SEGMENT_', { ...SEGMENT, BYTES: SEGMENT_BYTES }),
+    constants('BLOCK_', BLOCK),
     constants('SHARED_', snakeKeys(SHARED)),
     constants('', {
       SHARED: SHARED_OFFSET,

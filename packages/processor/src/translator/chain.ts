@@ -9,7 +9,7 @@
  * Invariant: nothing is entered with the budget used up, so polls are never missed.
  * Answers to: the layout of blocks and exits in assembly/blocks.ts. Called by: translator.ts.
  */
-import { JUMP_ENTRIES, STATE } from '../state-layout.ts';
+import { BLOCK, JUMP_ENTRIES, STATE } from '../state-layout.ts';
 import { FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
 
 /** Numbers and addresses of the run loop that the chain compares with. */
@@ -23,7 +23,7 @@ export interface ChainHost {
 }
 
 const LINK = { displacement: 8, target: 12 } as const;
-const BLOCK = { rip: 0, generation: 8, operation: 64, index: 72 } as const;
+const INDEX = BLOCK.FIRST_OPERATION + 8;
 
 /** @returns the function (i32 processor, i32 operation) -> i32 operation */
 export function chainFunction(host: ChainHost): FunctionWriter {
@@ -80,12 +80,12 @@ export function chainFunction(host: ChainHost): FunctionWriter {
   code.op(OP.end);
 
   code.get(block);
-  code.memory(OP.i64_load, BLOCK.rip);
+  code.memory(OP.i64_load, BLOCK.RIP);
   code.get(target);
   code.op(OP.i64_ne);
   code.branch(OP.br_if, 0);
   code.get(block);
-  code.memory(OP.i32_load, BLOCK.generation);
+  code.memory(OP.i32_load, BLOCK.GENERATION);
   code.tee(generation);
   code.get(processor);
   code.memory(OP.i32_load, STATE.GENERATION);
@@ -97,7 +97,7 @@ export function chainFunction(host: ChainHost): FunctionWriter {
   code.branch(OP.br_if, 0);
   // The operation's number, two bytes that are zero, and the module.
   code.get(block);
-  code.memory(OP.i64_load, BLOCK.operation);
+  code.memory(OP.i64_load, BLOCK.FIRST_OPERATION);
   code.tee(kind);
   code.i64((BigInt(host.module) << 32n) | BigInt(host.translated));
   code.op(OP.i64_eq, OP.if, VOID);
@@ -106,7 +106,7 @@ export function chainFunction(host: ChainHost): FunctionWriter {
   code.memory(OP.i64_store, STATE.RIP_BASE);
   code.get(processor);
   code.get(block);
-  code.memory(OP.i32_load, BLOCK.index);
+  code.memory(OP.i32_load, INDEX);
   code.tailCallRegion();
   code.op(OP.end);
   code.get(kind);
@@ -118,7 +118,7 @@ export function chainFunction(host: ChainHost): FunctionWriter {
   code.get(target);
   code.memory(OP.i64_store, STATE.RIP_BASE);
   code.get(block);
-  code.i32(BLOCK.operation);
+  code.i32(BLOCK.FIRST_OPERATION);
   code.op(OP.i32_add, OP.return);
   code.op(OP.end);
   code.get(operation);

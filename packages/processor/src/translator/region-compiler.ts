@@ -8,7 +8,7 @@
 import { PlinthError } from '@plinth/errors';
 import { LEAVE_OPERATIONS as LEAVES, type LeaveName } from '../build/leave-operations.ts';
 import type { OperationNames } from '../build/operation-names.ts';
-import { STATE } from '../state-layout.ts';
+import { BLOCK, STATE } from '../state-layout.ts';
 import { chainFunction } from './chain.ts';
 import { translatable, untranslatedReason } from './emit-instructions.ts';
 import { ExitArea } from './exit-area.ts';
@@ -32,8 +32,7 @@ import { ModuleWriter } from './wasm-module.ts';
 const PAGE = 4096;
 const MAXIMUM_PAGES = 65536;
 const NOTHING = new Uint8Array(0);
-/** Fields of a block, and an operation's length when it is a block's first (assembly/blocks.ts, assembly/decoder.ts). */
-const BLOCK = { rip: 0, gpa: 16, operations: 64 } as const;
+/** An operation's length when it is a block's first (assembly/decoder.ts). */
 const OPERATION_LENGTH = 7;
 /** Address of a LEAVE operation relative to the processor's block (assembly/blocks.ts, leaveOperation). */
 function leaveOffset(name: LeaveName): number {
@@ -154,13 +153,13 @@ export class RegionCompiler {
    * @throws PlinthError PL-4006 unless its first instruction is untranslated on purpose, crosses its page's end, or found no room
    */
   checkInterpreted(block: number): void {
-    const offset = Number(this.#view.getBigUint64(block + BLOCK.gpa, true) & 0xfffn);
-    const operation = block + BLOCK.operations;
+    const offset = Number(this.#view.getBigUint64(block + BLOCK.GPA, true) & 0xfffn);
+    const operation = block + BLOCK.FIRST_OPERATION;
     const length = this.#view.getUint8(operation + OPERATION_LENGTH);
     if (this.#full || offset + length > PAGE) return;
     const instruction = this.#reader.read(operation, offset, length);
     if (untranslatedReason(instruction) !== undefined) return;
-    const address = `0x${this.#view.getBigUint64(block + BLOCK.rip, true).toString(16)}`;
+    const address = `0x${this.#view.getBigUint64(block + BLOCK.RIP, true).toString(16)}`;
     throw new PlinthError('PL-4006', { instruction: formatInstruction(instruction), address });
   }
 

@@ -11,7 +11,7 @@
  * the run loop, and that wakes the region again. What still rests when room is needed has not been used.
  * Called by: software-processor.ts, on the processor's thread.
  */
-import { STATE } from '../state-layout.ts';
+import { BLOCK, STATE } from '../state-layout.ts';
 import type { HotBlock, TranslatedBatch, TranslatedRegion, TranslationService } from './translation-messages.ts';
 import { droppedText, moduleText, regionText, type TraceListener } from './translation-trace.ts';
 
@@ -65,8 +65,6 @@ interface InstalledModule {
   alive: number;
 }
 
-const BLOCK_GPA = 16;
-const BLOCK_KEY = 36;
 /** Mode key of ordinary 64-bit code (assembly/blocks.ts). */
 const KEY_64 = 1;
 /** Slots of the function table, of which each region has one; the engine has nothing else in it. */
@@ -245,8 +243,8 @@ export class Translator {
     for (let index = 0; index < count; index++) addresses.add(this.#view.getUint32(queue + 4 + index * 4, true));
     const blocks: HotBlock[] = [];
     for (const block of addresses) {
-      if (this.#view.getUint32(block + BLOCK_KEY, true) !== KEY_64) continue;
-      const gpa = Number(this.#view.getBigUint64(block + BLOCK_GPA, true));
+      if (this.#view.getUint32(block + BLOCK.MODE_KEY, true) !== KEY_64) continue;
+      const gpa = Number(this.#view.getBigUint64(block + BLOCK.GPA, true));
       // Meanwhile dropped, or replaced by a region.
       if (this.#engine.describeCode(block, gpa) === 0) continue;
       const at = this.#base + STATE.CODE_DESCRIPTION;
