@@ -312,7 +312,7 @@ export function lookUpSlow(rip: u64, kind: u32): usize {
     block = load<u32>(block, L.BLOCK_NEXT);
   }
   // What runs out of its segment is decoded for this entry alone.
-  if (left < MAX_BYTES + 16 && (block == 0 || load<u32>(block, 32) > left)) {
+  if (left < MAX_BYTES + 16 && (block == 0 || load<u32>(block, L.BLOCK_BYTES) > left)) {
     return decodeBlock(rip, linear, host, gpa, key, true, left);
   }
   if (block == 0) {

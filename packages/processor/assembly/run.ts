@@ -5,7 +5,8 @@
  * continues at one of the LEAVE operations (blocks.ts). L.RIP is valid at those, not within a block.
  *
  * A poll happens when the budget, counted down by operations at each transfer, is used up: it reads the clock, fires due timers,
- * takes interrupts, and looks at the kick word. Whatever may make an interrupt deliverable sets the budget to 0.
+ * takes interrupts, and looks at the kick word. Whatever may make an interrupt deliverable sets the budget to 0. Another thread that
+ * posts an interrupt or a kick makes L.REQUEST negative, which each transfer looks at together with the budget (one load and one OR).
  * Called by engine.ts.
  */
 import * as L from './generated/layout';
@@ -53,7 +54,7 @@ export function charge(u: usize, first: usize): void {
 
 /** First operation at RIP, or a LEAVE operation. */
 export function enter(rip: u64): usize {
-  if (load<i32>(vp, L.BUDGET) < 0) {
+  if ((load<i32>(vp, L.BUDGET) | load<i32>(vp, L.REQUEST)) < 0) {
     store<u64>(vp, rip, L.RIP);
     return leaveOperation(LEAVE_POLL);
   }
@@ -252,6 +253,8 @@ export function poll(): usize {
   allowance -= executed;
   store<u64>(vp, load<u64>(vp, L.INSTRUCTIONS) + executed, L.INSTRUCTIONS);
   store<i32>(vp, load<i32>(vp, L.BUDGET), L.GRANTED);
+  // Before anything is looked at: what is posted from here on makes another poll.
+  atomic.store<i32>(vp + L.REQUEST, 0);
   takeHostWrites();
   if (step == STEP_DONE) return exitWith(EXIT_BUDGET);
   if (load<u32>(vp, L.SLOT_GENERATION_SEEN) != load<u32>(L.SHARED + L.SHARED_SLOT_GENERATION)) {
@@ -332,8 +335,8 @@ function debugPoll(): usize {
     return leaveOperation(LEAVE_DELIVER);
   }
   store<u64>(vp, rip, L.RIP_BASE);
-  store<u64>(vp, rip + load<u8>(block + 64, 7), L.STEP_NEXT);
-  return block + 64;
+  store<u64>(vp, rip + load<u8>(block + L.BLOCK_FIRST_OPERATION, 7), L.STEP_NEXT);
+  return block + L.BLOCK_FIRST_OPERATION;
 }
 
 /** What `u`, a number beyond the loop's own, does. */

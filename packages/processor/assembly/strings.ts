@@ -170,7 +170,7 @@ export function executeString(u: usize, operation: u32): usize {
       if (zero() != (repeat == 1)) return u + 16;
     }
     left--;
-    if (left == 0 || load<i32>(vp, L.BUDGET) < 0) {
+    if (left == 0 || (load<i32>(vp, L.BUDGET) | load<i32>(vp, L.REQUEST)) < 0) {
       // Interrupts may come in between: the instruction starts again with what is left.
       forcePoll();
       return go(startRip(u));

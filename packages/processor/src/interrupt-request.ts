@@ -10,6 +10,8 @@ import { STATE } from './state-layout.ts';
 const APIC = { id: 0x02, ldr: 0x0d, dfr: 0x0e, svr: 0x0f, tmr: 0x18, irr: 0x20 } as const;
 const DELIVERY = { fixed: 0, lowestPriority: 1, nmi: 4, init: 5, startup: 6 } as const;
 const PENDING = { nmi: 1, init: 2, startup: 4 } as const;
+/** Its sign is what code looks at. */
+const REQUESTED = -1;
 const BROADCAST_X2APIC = 0xffffffff;
 const BROADCAST_XAPIC = 0xff;
 
@@ -24,11 +26,9 @@ export function kickWord(memory: WebAssembly.Memory, layout: MemoryLayout, index
   return wordsOf(memory, layout, index).subarray(STATE.KICK / 4, STATE.KICK / 4 + 1);
 }
 
-/** Wakes a processor, or makes its `run` return soon with `kicked`. */
+/** Wakes a processor, or makes its `run` return with `kicked`: at the next transfer between blocks, in a loop within one iteration. */
 export function kickProcessor(memory: WebAssembly.Memory, layout: MemoryLayout, index: number): void {
-  const word = kickWord(memory, layout, index);
-  Atomics.store(word, 0, 1);
-  Atomics.notify(word, 0);
+  wake(wordsOf(memory, layout, index));
 }
 
 function matches(words: Int32Array, message: InterruptMessage): boolean {
@@ -86,8 +86,9 @@ export function requestInterrupt(
   }
 }
 
-/** A request sets the kick word too, so that a processor about to sleep does not miss it. */
+/** A request sets the kick word too, so that a processor about to sleep does not miss it; then one that runs is told to look. */
 function wake(words: Int32Array): void {
   Atomics.store(words, STATE.KICK / 4, 1);
+  Atomics.store(words, STATE.REQUEST / 4, REQUESTED);
   Atomics.notify(words, STATE.KICK / 4);
 }

@@ -45,6 +45,8 @@ export const STATE = {
   TRANSLATED: 240,
   /** u32: generation of blocks on global pages, which other address spaces share; see assembly/tlb.ts. */
   GLOBAL_GENERATION: 248,
+  /** i32: negative when another thread wants the processor to look at interrupts and the kick word; it is looked at with the budget. */
+  REQUEST: 252,
   /** 64-byte scratch area for operands that have no place in RAM (MMIO, page-crossing). */
   SCRATCH: 256,
   /** 16 x 32 bytes: XMM0..15 in the low halves. */

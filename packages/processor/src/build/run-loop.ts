@@ -63,7 +63,7 @@ const FOOTER = `
       case LEAVE_JUMP_NUMBER: {
         const target = load<u64>(s, L.RIP);
         const link: usize = load<u32>(s + L.JUMP_CACHE + ((<u32>(target ^ (target >> 12)) & (L.JUMP_ENTRIES - 1)) << 2));
-        if (load<i32>(s, L.BUDGET) >= 0 && link != 0 && load<u64>(link, L.BLOCK_RIP) == target && (load<u32>(link, L.BLOCK_GENERATION) == load<u32>(s, L.GENERATION) || load<u32>(link, L.BLOCK_GENERATION) == load<u32>(s, L.GLOBAL_GENERATION))) {
+        if ((load<i32>(s, L.BUDGET) | load<i32>(s, L.REQUEST)) >= 0 && link != 0 && load<u64>(link, L.BLOCK_RIP) == target && (load<u32>(link, L.BLOCK_GENERATION) == load<u32>(s, L.GENERATION) || load<u32>(link, L.BLOCK_GENERATION) == load<u32>(s, L.GLOBAL_GENERATION))) {
           const uses = load<u32>(link, L.BLOCK_USES) - 1;
           store<u32>(link, uses, L.BLOCK_USES);
           if (uses == 0) noteHot(link);
@@ -77,7 +77,7 @@ const FOOTER = `
         // A region's direct exit, charged already.
         const target = load<u64>(s, L.RIP_BASE) + <u64>(<i64>load<i32>(u, 8));
         const link: usize = load<u32>(u, 12);
-        if (load<i32>(s, L.BUDGET) >= 0 && link != 0 && load<u64>(link, L.BLOCK_RIP) == target && (load<u32>(link, L.BLOCK_GENERATION) == load<u32>(s, L.GENERATION) || load<u32>(link, L.BLOCK_GENERATION) == load<u32>(s, L.GLOBAL_GENERATION))) {
+        if ((load<i32>(s, L.BUDGET) | load<i32>(s, L.REQUEST)) >= 0 && link != 0 && load<u64>(link, L.BLOCK_RIP) == target && (load<u32>(link, L.BLOCK_GENERATION) == load<u32>(s, L.GENERATION) || load<u32>(link, L.BLOCK_GENERATION) == load<u32>(s, L.GLOBAL_GENERATION))) {
           const uses = load<u32>(link, L.BLOCK_USES) - 1;
           store<u32>(link, uses, L.BLOCK_USES);
           if (uses == 0) noteHot(link);

@@ -6,7 +6,7 @@
  * generation, the chain goes on there: by a tail call when the region is of the same module, else through the run loop, which calls it
  * at once. In all other cases the operation itself is the answer and the run loop does what it says.
  *
- * Invariant: nothing is entered with the budget used up, so polls are never missed.
+ * Invariant: nothing is entered with the budget used up or a request of another thread, so polls are never missed.
  * Answers to: the layout of blocks and exits in assembly/blocks.ts. Called by: translator.ts.
  */
 import { BLOCK, JUMP_ENTRIES, STATE } from '../state-layout.ts';
@@ -37,6 +37,9 @@ export function chainFunction(host: ChainHost): FunctionWriter {
   code.op(OP.block, VOID);
   code.get(processor);
   code.memory(OP.i32_load, STATE.BUDGET);
+  code.get(processor);
+  code.memory(OP.i32_load, STATE.REQUEST);
+  code.op(OP.i32_or);
   code.i32(0);
   code.op(OP.i32_lt_s);
   code.branch(OP.br_if, 0);

@@ -6,7 +6,7 @@
  * page crossing, code page) leaves at that very instruction, and the interpreter executes it. There are no calls.
  *
  * Exits: `side` (L.RIP is the instruction; LEAVE_INTERPRET), direct (a linked operation of the arena), computed (L.RIP; LEAVE_JUMP).
- * The budget is charged per block and looked at on back edges.
+ * The budget is charged per block and looked at on back edges, with the requests of other threads.
  *
  * Invariant: at every exit all six lazy-flag fields and all registers of the block equal what the interpreter would have left.
  * Called by: translator.ts. The instructions themselves stand in emit-*.ts.
@@ -336,8 +336,11 @@ export class RegionEmitter extends RegionOperands {
       return;
     }
     if (successor.order <= node.order) {
-      // A back edge: out when the budget is used up, so that interrupts, timers and stops are seen.
+      // A back edge: out when the budget is used up, so that timers are seen, or when another thread has posted an interrupt or a stop.
       code.get(LOCAL.budget);
+      code.get(0);
+      code.memory(OP.i32_load, STATE.REQUEST);
+      code.op(OP.i32_or);
       code.i32(0);
       code.op(OP.i32_lt_s, OP.if, VOID);
       this.labels.push(PLAIN_LABEL);
