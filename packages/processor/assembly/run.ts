@@ -360,7 +360,16 @@ export function executeOther(u: usize, number: u32): usize {
     case Operation.X87_COMPARE:
     case Operation.X87_FLAGS:
     case Operation.X87_FUNCTION:
+    case Operation.FNOP:
+    case Operation.FFREE:
+    case Operation.FINCSTP:
+    case Operation.FDECSTP:
       return executeX87(u, operation);
+    case Operation.FWAIT:
+    case Operation.FLDCW:
+    case Operation.FNSTCW:
+    case Operation.FNSTSW_AX:
+      return executeFpu(u, general);
   }
   let next = executeGeneral(u, general);
   if (next != 0) return next;

@@ -195,16 +195,12 @@ function isFpuState(operation: u32): bool {
     case Operation.FLDCW:
     case Operation.FNSTENV:
     case Operation.FNSTCW:
-    case Operation.FNOP:
     case Operation.FRSTOR:
     case Operation.FNSAVE:
     case Operation.FNSTSW:
     case Operation.FNSTSW_AX:
-    case Operation.FFREE:
     case Operation.FNCLEX:
     case Operation.FNINIT:
-    case Operation.FINCSTP:
-    case Operation.FDECSTP:
     case Operation.FNSETPM:
       return true;
   }
@@ -266,15 +262,6 @@ function executeFpuState(u: usize, operation: u32): usize {
       else F.frstorFrom(vp + BUFFER, !narrow);
       break;
     }
-    case Operation.FFREE:
-      F.ffree(load<u8>(u, 2));
-      break;
-    case Operation.FINCSTP:
-      F.fincstp();
-      break;
-    case Operation.FDECSTP:
-      F.fdecstp();
-      break;
   }
   return u + 16;
 }

@@ -11,6 +11,7 @@ import {
   roundToInteger, roundToRegister, rounding, setResult, shiftRightSticky, unpack, unpackedExponent, unpackedSignificand, wideHigh, wideLow,
   CHOP,
 } from './x87-number';
+import { multiplyHigh } from './multiply';
 
 /** a + b, or a - b with `flip` 0x8000. */
 export function add(aSignificand: u64, aHigh: u32, bSignificand: u64, bHigh: u32, flip: u32): bool {
@@ -143,6 +144,9 @@ function behind(rest: u64, divisor: u64): u64 {
   return rest == other ? TOP_BIT : rest > other ? TOP_BIT | 1 : 1;
 }
 
+/** The largest double below 2^64. */
+const LARGEST_BELOW: f64 = 18446744073709549568.0;
+
 export function squareRoot(significand: u64, high: u32): bool {
   const kind = kindOf(significand, high);
   if (kind >= QUIET) return propagateOne(significand, high, kind);
@@ -157,28 +161,22 @@ export function squareRoot(significand: u64, high: u32): bool {
     return true;
   }
   unpack(significand, high);
-  // The radicand is 128 bits from 2^126 on; the root has 64. Two bits of it for each bit of the root.
+  // The radicand is 128 bits from 2^126 on; the root has 64. A double's root and one step of Newton's come to within one of it.
   const odd = (unpackedExponent - BIAS) & 1;
   const exponent = ((unpackedExponent - BIAS - odd) >> 1) + BIAS;
-  let pairs = odd ? unpackedSignificand : unpackedSignificand >> 1;
-  let next: u64 = odd ? 0 : unpackedSignificand << 63;
-  let root: u64 = 0;
-  let rest: u64 = 0;
-  let over: u64 = 0;
-  for (let i = 0; i < 64; i++) {
-    // `over` holds the bits of the rest above 64.
-    over = rest >> 62;
-    rest = (rest << 2) | (pairs >> 62);
-    pairs = (pairs << 2) | (next >> 62);
-    next <<= 2;
-    const trial = (root << 2) | 1;
-    const trialOver = root >> 62;
-    root <<= 1;
-    if (over > trialOver || (over == trialOver && rest >= trial)) {
-      over = over - trialOver - <u64>(rest < trial);
-      rest -= trial;
-      root |= 1;
-    }
+  const first = odd ? unpackedSignificand : unpackedSignificand >> 1;
+  const second: u64 = odd ? 0 : unpackedSignificand << 63;
+  const near = Math.sqrt(<f64>first) * 4294967296.0;
+  let root: u64 = near < LARGEST_BELOW ? <u64>near : 0xffffffffffffffff;
+  const other: u64 = first < root ? divide(first, second, root) : 0xffffffffffffffff;
+  root = other < root ? root - ((root - other) >> 1) : root + ((other - root) >> 1);
+  let rest = second - root * root;
+  let over = first - multiplyHigh(root, root) - <u64>(rest > second);
+  while (<i64>over < 0) {
+    root--;
+    const sum = rest + (root << 1) + 1;
+    over += (root >> 63) + <u64>(sum < rest);
+    rest = sum;
   }
   const low: u64 = (over | rest) == 0 ? 0 : over != 0 || rest > root ? TOP_BIT | 1 : 1;
   return roundToRegister(0, exponent, root, low, precision());

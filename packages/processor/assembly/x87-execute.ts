@@ -12,7 +12,7 @@ import { vp, segment, MODE_64, CR0_EM, CR0_TS, RSP, RBP, SEG_CS, SEG_DS, SEG_SS,
 import { readPointer, writePointer, commitIfPending, effectiveAddress } from './memory';
 import { fault, raiseAt, startRip } from './operands';
 import { condition, setExplicit } from './flags';
-import { fpuPending } from './fpu';
+import { fdecstp, ffree, fincstp, fpuPending } from './fpu';
 import {
   C0, C1, C2, C3, DENORMAL, IE, QUIET, SF, TOP_BIT,
   begin, control, invalid, kindOf, note, noteDenormalOperand, raised, resultHigh, resultSignificand, rounding, setIndefinite, setResult,
@@ -107,7 +107,7 @@ function dataPointer(u: usize): void {
   store<u16>(vp, <u16>load<u32>(segment(used), L.SEGMENT_SELECTOR), L.FPU_DS);
 }
 
-/** Executes an x87 instruction but those that control the unit. */
+/** Executes an x87 instruction, but for those that control the unit: they leave the pointers alone. */
 export function executeX87(u: usize, operation: u32): usize {
   if (load<u64>(vp, L.CR0) & (CR0_EM | CR0_TS)) return raiseAt(u, VECTOR_NM, 0);
   if (fpuPending()) return raiseAt(u, VECTOR_MF, 0);
@@ -125,6 +125,18 @@ export function executeX87(u: usize, operation: u32): usize {
     case Operation.X87_COMPARE:
       // FUCOM and FUCOMP; FUCOMPP.
       return compareWith(u, code, code & 7, true, (code >> 8) == 2 ? 2 : ((code >> 3) & 7) - 4);
+    case Operation.FFREE:
+      ffree(code & 7);
+      return finish(u, code, 0, 0);
+    case Operation.FINCSTP:
+      fincstp();
+      return finish(u, code, 0, 0);
+    case Operation.FDECSTP:
+      fdecstp();
+      return finish(u, code, 0, 0);
+    case Operation.FNOP:
+      note(statusWord() & C1);
+      return finish(u, code, 0, 0);
     case Operation.X87_FLAGS:
       return ((code >> 3) & 7) < 4 ? conditionalMove(u, code) : compareToFlags(u, code);
     default:

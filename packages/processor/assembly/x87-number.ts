@@ -270,6 +270,23 @@ export function round(
 
 /** Rounds to a register's format. `sign` is 0 or 0x8000. */
 export function roundToRegister(sign: u32, exponent: i32, high: u64, low: u64, bits: u32): bool {
+  if (bits == 64 && <u32>(exponent - 1) < 0x7ffd) {
+    // What nearly all results are: normal, and far from overflow by rounding.
+    if (low != 0) {
+      raised |= PE;
+      const mode = rounding();
+      if (mode == NEAREST ? low > TOP_BIT || (low == TOP_BIT && (high & 1) != 0) : mode == (sign != 0 ? DOWN : UP)) {
+        raised |= C1;
+        high++;
+        if (high == 0) {
+          high = TOP_BIT;
+          exponent++;
+        }
+      }
+    }
+    setResult(high, sign | <u32>exponent);
+    return true;
+  }
   round(sign != 0, exponent, high, low, bits, 1, 0x7ffe, true);
   const significand = roundedSignificand;
   setResult(significand, sign | (<i64>significand < 0 ? <u32>roundedExponent : 0));

@@ -60,6 +60,9 @@ const SUBJECTS: readonly { readonly row: InstructionRow; readonly mode: Mode }[]
   (row) => exclusionReason(row) === undefined,
 ).flatMap((row) => modesOf(row).map((mode) => ({ row, mode })));
 
+/** What an x87 instruction, or one that leaves the unit's registers changed, does to its pointers and tags. */
+const SHOWS_IN_ENVIRONMENT =
+  /^(X87_|MMX_|EMMS|FNOP|FFREE|FINCSTP|FDECSTP|FNSETPM|FNCLEX|FNINIT|FWAIT|FLDCW|FNSTCW|FNSTSW)/;
 const FNSTENV = INSTRUCTIONS.find(({ operation }) => operation === 'FNSTENV');
 
 export interface GeneratorOptions {
@@ -83,7 +86,12 @@ function generateSingle(builder: CaseBuilder, row: InstructionRow): Differential
   builder.partialOnFault = row.operation === 'POPA';
   builder.approximate = row.attributes.has('approximate');
   builder.append({ ...encoded.item, ...flags });
-  if (FNSTENV !== undefined && row.operation.startsWith('X87_') && !builder.approximate && random.chance(0.12)) {
+  if (
+    FNSTENV !== undefined &&
+    SHOWS_IN_ENVIRONMENT.test(row.operation) &&
+    !builder.approximate &&
+    random.chance(0.12)
+  ) {
     // What the unit remembers of the last instruction shows in its environment.
     builder.append(encodeInstruction(builder, FNSTENV, { ...direct, target: patchable(builder, 0) }).item);
   }

@@ -39,7 +39,7 @@ import {
   prepareStack,
   prepareString,
 } from './differential-preparations.ts';
-import { prepareX87 } from './differential-x87.ts';
+import { fillX87, prepareX87 } from './differential-x87.ts';
 
 /** The table: operation to preparation. */
 const PREPARATIONS: Readonly<Record<string, (builder: CaseBuilder, row: InstructionRow) => Preparation>> = {
@@ -215,6 +215,7 @@ const WRITE_GS_BASE = PREPARATIONS.WRFSBASE;
 /** Decides what can be decided before encoding, and returns what is to be done with the rest. */
 export function prepare(builder: CaseBuilder, row: InstructionRow): Preparation {
   if (row.operation.startsWith('X87_')) return prepareX87(builder, row);
+  if (/^(MMX_|EMMS)/.test(row.operation) && builder.random.chance(0.5)) fillX87(builder);
   if (row.attributes.has('x87')) randomX87(builder, builder.vectorState);
   if (row.operation.startsWith('JMP_FAR_IMM') || row.operation === 'CALL_FAR_IMM') {
     builder.fix(RSP, pickFrame(builder));
