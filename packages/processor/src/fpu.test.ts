@@ -211,7 +211,7 @@ describe.skipIf(missing !== undefined)(title, () => {
   beforeAll(async () => {
     core = await buildTestCore();
     oracle = await Oracle.compile();
-  });
+  }, 120_000);
 
   /** Runs the case on the core from a record's input; describes the differences from the oracle's record. */
   function difference(test: Case, input: DataView, output: DataView, at: number): { faulted: boolean; text: string } {

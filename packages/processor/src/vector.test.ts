@@ -154,7 +154,7 @@ describe.skipIf(missing !== undefined)(title, () => {
   beforeAll(async () => {
     core = await buildTestCore();
     oracle = await Oracle.compile();
-  });
+  }, 120_000);
 
   // MMX is compared by whole instructions (tests/differential): its state is the x87's.
   const forms = vectorForms(INSTRUCTIONS.filter(({ operation }) => !operation.startsWith('MMX_')));

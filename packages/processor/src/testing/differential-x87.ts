@@ -118,7 +118,7 @@ function near(random: Random, value: Extended): Extended {
 }
 
 /** The unit's registers, control and status. */
-function fillX87(builder: CaseBuilder): void {
+export function fillX87(builder: CaseBuilder): void {
   const { random, vectorState } = builder;
   const view = new DataView(vectorState.buffer, vectorState.byteOffset);
   const rounding = random.chance(0.4) ? 0 : random.word() & 0xc00;
