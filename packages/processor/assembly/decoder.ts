@@ -203,8 +203,6 @@ export function decodeInstruction(p: usize, available: u32, out: usize, start: u
       const modRule = load<u8>(r, 2);
       if (modRule == 1 && !isRegister) continue;
       if (modRule == 2 && isRegister) continue;
-      // The index vector of a gather is in a SIB byte.
-      if ((vexRule & 0x20) != 0 && ((modrm & 7) != 4 || (!is64 && ((mode & MODE_16) != 0) != address67))) continue;
       const rmRule = load<u8>(r, 3);
       if (rmRule != 0xff && rmRule != (modrm & 7)) continue;
     } else if (opcode == 0x90 && (rex & 1) != 0 && load<u16>(r, 12) == Operation.NOP * 8) continue;
@@ -223,6 +221,8 @@ export function decodeInstruction(p: usize, available: u32, out: usize, start: u
   const w = (rex & 8) != 0;
   const vsib = (load<u8>(row, 20) & 0x20) != 0;
   let vectorIndex: u32 = 0;
+  // The index vector of a gather is in a SIB byte.
+  if (vsib && ((modrm & 7) != 4 || (!is64 && ((mode & MODE_16) != 0) != address67))) illegal = true;
 
   // Operand size.
   let size: u32 = 0;

@@ -227,6 +227,12 @@ export function executeMmx(u: usize, number: u32): usize {
     case Operation.MMX_PACKSSWB:
     case Operation.MMX_PACKUSWB:
     case Operation.MMX_PACKSSDW:
+    case Operation.MMX_PHADDW:
+    case Operation.MMX_PHADDD:
+    case Operation.MMX_PHADDSW:
+    case Operation.MMX_PHSUBW:
+    case Operation.MMX_PHSUBD:
+    case Operation.MMX_PHSUBSW:
       // Both halves of the result come from one 128-bit operand.
       store<u64>(first, load<u64>(second), 8);
       break;
@@ -235,6 +241,15 @@ export function executeMmx(u: usize, number: u32): usize {
     case Operation.MMX_UNPCKHPS:
       // What the unpack of low halves leaves in the upper half.
       from = 8;
+      break;
+    case Operation.MMX_PSHUFB:
+      // Indices have three bits.
+      store<u64>(second, load<u64>(second) & 0x8787878787878787);
+      break;
+    case Operation.MMX_PALIGNR:
+      // Both operands are one of 128 bits, of which the source is the lower half, below nothing.
+      store<u64>(second, load<u64>(first), 8);
+      store<u64>(first, 0);
   }
   const low: u32 =
     operation == Operation.MMX_PUNPCKHBW ? Operation.PUNPCKLBW

@@ -5,6 +5,7 @@
  */
 import * as L from './generated/layout';
 import { Operation } from './generated/operations';
+import { FEATURE_AVX } from './generated/tables';
 import {
   vp, forcePoll, raise, getRegister, setRegister, segment, MODE_64, MODE_PROTECTED, CR0_TS, CR4_PCIDE, CR4_UMIP, CR4_TSD, CR4_FSGSBASE, CR4_OSXSAVE,
   FLAG_IF, FLAG_IOPL, FLAG_AC, FLAG_TF, FLAG_RF, FLAG_VM, FLAG_NT, FLAG_DF, FLAG_ID, FLAGS_ARITHMETIC, RAX, RBX, RCX, RDX, RSP, SEG_FS, SEG_GS,
@@ -132,6 +133,13 @@ function invalidatePcid(u: usize): usize {
   else if (kind == 3) flushLocal();
   else flushAll();
   return go(nextRip(u));
+}
+
+/** Whether XCR0 may have a value: x87 always; YMM with SSE, and where CPUID tells of AVX. */
+function validXcr0(value: u64): bool {
+  const absent = load<u64>(L.SHARED + L.SHARED_ABSENT_FEATURES);
+  const allowed: u64 = ((absent >> FEATURE_AVX) & 1) != 0 ? 3 : 7;
+  return (value & 1) != 0 && (value & ~allowed) == 0 && (value & 6) != 4;
 }
 
 /** Executes a system operation. @returns the next operation, or 0 when the number is none of this file's. */
@@ -356,7 +364,7 @@ export function executeSystem(u: usize, number: u32): usize {
     case Operation.XSETBV: {
       if (!(load<u64>(vp, L.CR4) & CR4_OSXSAVE)) return raiseAt(u, VECTOR_UD, 0);
       const value = (<u64>load<u32>(vp + RDX) << 32) | <u64>load<u32>(vp + RAX);
-      if (!privileged() || load<u32>(vp + RCX) != 0 || (value & 1) == 0 || (value & ~<u64>3) != 0) return raiseAt(u, VECTOR_GP, 0);
+      if (!privileged() || load<u32>(vp + RCX) != 0 || !validXcr0(value)) return raiseAt(u, VECTOR_GP, 0);
       store<u64>(vp, value, L.XCR0);
       return u + 16;
     }

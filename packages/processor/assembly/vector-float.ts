@@ -19,6 +19,7 @@ import {
   operand,
   PRECISION,
   precisionKnown,
+  quietBit,
   raised,
   signal,
   softAdd,
@@ -308,6 +309,143 @@ export function packedSingle(kind: u32, d: usize, s: usize): u32 {
   store<u32>(d, e1, 4);
   store<u32>(d, e2, 8);
   store<u32>(d, e3, 12);
+  return 0;
+}
+
+/** ADDSUBPS, ADDSUBPD: even elements subtracted, odd ones added. */
+export function alternate<B>(d: usize, s: usize): u32 {
+  begin();
+  const e0 = addLane<B>(load<B>(d), load<B>(s), true);
+  const e1 = addLane<B>(load<B>(d, sizeof<B>()), load<B>(s, sizeof<B>()), false);
+  let e2: B = 0;
+  let e3: B = 0;
+  if (sizeof<B>() == 4) {
+    e2 = addLane<B>(load<B>(d, 8), load<B>(s, 8), true);
+    e3 = addLane<B>(load<B>(d, 12), load<B>(s, 12), false);
+  }
+  if (merge() != 0) return 1;
+  store<B>(d, e0);
+  store<B>(d, e1, sizeof<B>());
+  if (sizeof<B>() == 4) {
+    store<B>(d, e2, 8);
+    store<B>(d, e3, 12);
+  }
+  return 0;
+}
+
+/** HADDPS, HSUBPS. */
+export function horizontalSingle(kind: u32, d: usize, s: usize): u32 {
+  begin();
+  const subtract = kind == SUBTRACT;
+  const e0 = addLane<u32>(load<u32>(d), load<u32>(d, 4), subtract);
+  const e1 = addLane<u32>(load<u32>(d, 8), load<u32>(d, 12), subtract);
+  const e2 = addLane<u32>(load<u32>(s), load<u32>(s, 4), subtract);
+  const e3 = addLane<u32>(load<u32>(s, 8), load<u32>(s, 12), subtract);
+  if (merge() != 0) return 1;
+  store<u32>(d, e0);
+  store<u32>(d, e1, 4);
+  store<u32>(d, e2, 8);
+  store<u32>(d, e3, 12);
+  return 0;
+}
+/** HADDPD, HSUBPD. */
+export function horizontalDouble(kind: u32, d: usize, s: usize): u32 {
+  begin();
+  const subtract = kind == SUBTRACT;
+  const e0 = addLane<u64>(load<u64>(d), load<u64>(d, 8), subtract);
+  const e1 = addLane<u64>(load<u64>(s), load<u64>(s, 8), subtract);
+  if (merge() != 0) return 1;
+  store<u64>(d, e0);
+  store<u64>(d, e1, 8);
+  return 0;
+}
+
+/** Whether an exception has been raised that is not masked. */
+function stopped(): bool {
+  return (raised & ~(csr >> 7) & 0x3f) != 0;
+}
+
+/** DPPS: products of the elements that the upper half of `select` names, their sum where the lower half says. */
+export function dotSingle(d: usize, s: usize, select: u32): u32 {
+  begin();
+  const p0 = (select & 16) != 0 ? multiplyLane<u32>(load<u32>(d), load<u32>(s)) : 0;
+  const p1 = (select & 32) != 0 ? multiplyLane<u32>(load<u32>(d, 4), load<u32>(s, 4)) : 0;
+  const p2 = (select & 64) != 0 ? multiplyLane<u32>(load<u32>(d, 8), load<u32>(s, 8)) : 0;
+  const p3 = (select & 128) != 0 ? multiplyLane<u32>(load<u32>(d, 12), load<u32>(s, 12)) : 0;
+  // The sums are made when the products raised nothing, and the last one when the others did not.
+  if (stopped()) return merge();
+  const low = addLane<u32>(p0, p1, false);
+  const high = addLane<u32>(p2, p3, false);
+  if (stopped()) return merge();
+  const sum = addLane<u32>(low, high, false);
+  if (merge() != 0) return 1;
+  for (let i: u32 = 0; i < 4; i++) store<u32>(d + (i << 2), ((select >> i) & 1) != 0 ? sum : 0);
+  return 0;
+}
+/** DPPD. */
+export function dotDouble(d: usize, s: usize, select: u32): u32 {
+  begin();
+  const p0 = (select & 16) != 0 ? multiplyLane<u64>(load<u64>(d), load<u64>(s)) : 0;
+  const p1 = (select & 32) != 0 ? multiplyLane<u64>(load<u64>(d, 8), load<u64>(s, 8)) : 0;
+  if (stopped()) return merge();
+  const sum = addLane<u64>(p0, p1, false);
+  if (merge() != 0) return 1;
+  store<u64>(d, (select & 1) != 0 ? sum : 0);
+  store<u64>(d, (select & 2) != 0 ? sum : 0, 8);
+  return 0;
+}
+
+/** To an integer of the same format, as bits 0-1 of the immediate or (bit 2) MXCSR say; bit 3: PE is not raised. */
+function roundLane(bits: u64, immediate: u32, double: bool): u64 {
+  if (isNaN64(bits, double)) {
+    if (isSignalling(bits, double)) signal(INVALID);
+    return bits | quietBit(double);
+  }
+  const pattern = operand(bits, double);
+  const value = double ? reinterpret<f64>(pattern) : <f64>reinterpret<f32>(<u32>pattern);
+  const mode = (immediate & 4) != 0 ? (csr >> 13) & 3 : immediate & 3;
+  let rounded: f64;
+  if (mode == 0) rounded = nearest<f64>(value);
+  else if (mode == 1) rounded = Math.floor(value);
+  else if (mode == 2) rounded = Math.ceil(value);
+  else rounded = Math.trunc(value);
+  if (rounded != value && (immediate & 8) == 0) signal(PRECISION);
+  return double ? reinterpret<u64>(rounded) : <u64>reinterpret<u32>(<f32>rounded);
+}
+/** ROUNDSS. */
+export function roundSingle(d: usize, s: usize, immediate: u32): u32 {
+  begin();
+  const result = roundLane(load<u32>(s), immediate, false);
+  if (merge() != 0) return 1;
+  store<u32>(d, <u32>result);
+  return 0;
+}
+/** ROUNDSD. */
+export function roundDouble(d: usize, s: usize, immediate: u32): u32 {
+  begin();
+  const result = roundLane(load<u64>(s), immediate, true);
+  if (merge() != 0) return 1;
+  store<u64>(d, result);
+  return 0;
+}
+/** ROUNDPS. */
+export function roundSingles(d: usize, s: usize, immediate: u32): u32 {
+  begin();
+  const low = roundLane(load<u32>(s), immediate, false) | (roundLane(load<u32>(s, 4), immediate, false) << 32);
+  const high = roundLane(load<u32>(s, 8), immediate, false) | (roundLane(load<u32>(s, 12), immediate, false) << 32);
+  if (merge() != 0) return 1;
+  store<u64>(d, low);
+  store<u64>(d, high, 8);
+  return 0;
+}
+/** ROUNDPD. */
+export function roundDoubles(d: usize, s: usize, immediate: u32): u32 {
+  begin();
+  const low = roundLane(load<u64>(s), immediate, true);
+  const high = roundLane(load<u64>(s, 8), immediate, true);
+  if (merge() != 0) return 1;
+  store<u64>(d, low);
+  store<u64>(d, high, 8);
   return 0;
 }
 

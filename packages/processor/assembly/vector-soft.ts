@@ -34,10 +34,24 @@ export let raised: u32 = 0;
 /** Round to nearest with PE masked: native operations give the result when it and the operands are ordinary numbers. */
 export let native: bool = false;
 
+/** The operation is one half of one on 256 bits: exceptions are collected from both. */
+let joined: bool = false;
+
 export function begin(): void {
   csr = load<u32>(vp, L.MXCSR);
-  raised = 0;
+  if (!joined) raised = 0;
   native = (csr & 0x7000) == 0x1000;
+}
+
+/** Operations up to `endJoined` are halves of one: none of them ends with an exception. */
+export function beginJoined(): void {
+  raised = 0;
+  joined = true;
+}
+/** @returns 1 when an unmasked exception was raised by any half */
+export function endJoined(): u32 {
+  joined = false;
+  return finish();
 }
 
 // @ts-ignore: decorator
@@ -56,7 +70,7 @@ export function precisionKnown(): bool {
 /** @returns 1 when an unmasked exception was raised: the caller then stores no result. */
 export function finish(): u32 {
   const exceptions = raised;
-  if (exceptions == 0) return 0;
+  if (exceptions == 0 || joined) return 0;
   const unmasked = exceptions & ~(csr >> 7) & 0x3f;
   store<u32>(vp, csr | ((unmasked & BEFORE_COMPUTING) != 0 ? exceptions & BEFORE_COMPUTING : exceptions), L.MXCSR);
   return unmasked != 0 ? 1 : 0;
@@ -205,13 +219,50 @@ export function roundPack(negative: bool, exponent: i32, significand: u64, doubl
   return sign | ((<u64>(top - smallest) << bits) + rounded);
 }
 
+/**
+ * Rounds and packs a half-precision number without its sign, as bits 0-1 of `control` or (bit 2) MXCSR say. FTZ plays no part.
+ */
+export function roundPackHalf(negative: bool, exponent: i32, significand: u64, control: u32): u64 {
+  const before = csr;
+  if ((control & 4) == 0) csr = (csr & ~ROUNDING) | ((control & 3) << 13);
+  const result = packHalf(negative, exponent, significand);
+  csr = before;
+  return result;
+}
+function packHalf(negative: bool, exponent: i32, significand: u64): u64 {
+  const drop: u64 = 52;
+  const lost = (<u64>1 << drop) - 1;
+  const inexact = (significand & lost) != 0;
+  let rounded = roundOff(significand, drop, negative);
+  let top = exponent;
+  if (rounded >> 11 != 0) {
+    rounded >>= 1;
+    top++;
+  }
+  if (top < -14) {
+    const denormal = shiftJam(significand, -14 - exponent);
+    const exact = (denormal & lost) == 0;
+    if ((csr & UNDERFLOW_MASK) == 0) raised |= exact ? UNDERFLOW : UNDERFLOW | PRECISION;
+    else if (!exact) raised |= UNDERFLOW | PRECISION;
+    return roundOff(denormal, drop, negative);
+  }
+  if (top > 15) {
+    raised |= OVERFLOW | PRECISION;
+    const mode = csr & ROUNDING;
+    const infinite = mode == ROUND_NEAREST || (mode == ROUND_UP && !negative) || (mode == ROUND_DOWN && negative);
+    return infinite ? 0x7c00 : 0x7bff;
+  }
+  if (inexact) raised |= PRECISION;
+  return (<u64>(top + 14) << 10) + rounded;
+}
+
 /** Zero where two numbers cancel: positive, except when rounding down. */
-function cancelled(double: bool): u64 {
+export function cancelled(double: bool): u64 {
   return (csr & ROUNDING) == ROUND_DOWN ? signBit(double) : 0;
 }
 
 /** Packs an operand again as a result: it may have to be flushed to zero. */
-function repack(bits: u64, double: bool): u64 {
+export function repack(bits: u64, double: bool): u64 {
   const abs = magnitude(bits, double);
   return roundPack((bits & signBit(double)) != 0, exponentOf(abs, double), significandOf(abs, double), double);
 }

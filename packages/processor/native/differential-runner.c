@@ -35,6 +35,8 @@
 /* Data, stack and high pages in this order, two of each, then the read-only page. */
 #define WRITABLE_PAGES 6
 #define TEMPLATE_PAGES 7
+/* Of the upper halves in an XSAVE area. */
+#define YMM_OFFSET 576
 #define HANG_VECTOR 255
 #define HANG_TICKS 4
 
@@ -48,6 +50,7 @@ struct machine_case {
   uint32_t mode32, patch_offset, patch_count, reserved;
   uint64_t fs_base, gs_base;
   uint8_t vector_state[512];
+  uint8_t upper[256];
 };
 struct result {
   uint64_t registers[16];
@@ -58,10 +61,11 @@ struct result {
   uint64_t fs_base, gs_base;
   uint8_t vector_state[512];
   uint32_t change_offset, change_count;
+  uint8_t upper[256];
 };
 struct change { uint32_t word, value; };
-_Static_assert(sizeof(struct machine_case) == 688, "case layout");
-_Static_assert(sizeof(struct result) == 712, "result layout");
+_Static_assert(sizeof(struct machine_case) == 944, "case layout");
+_Static_assert(sizeof(struct result) == 968, "result layout");
 
 static struct header header;
 static const uint8_t *template;
@@ -122,6 +126,9 @@ static void finish_all(void) {
   unsigned amd = b == 0x68747541;
   __cpuid(1, a, b, c, d);
   words[3] = (c >> 23 & 1) | (c >> 13 & 1) << 1 | (c >> 27 & 1) << 2 | (unsigned)has_fsgsbase << 3 | amd << 4;
+  words[3] |= (c >> 12 & 1) << 5 | (c >> 22 & 1) << 6 | (c >> 25 & 1) << 7 | (c >> 29 & 1) << 8;
+  __cpuid_count(7, 0, a, b, c, d);
+  words[3] |= (b >> 3 & 1) << 9 | (b >> 5 & 1) << 10 | (b >> 8 & 1) << 11 | (b >> 19 & 1) << 12 | (b >> 29 & 1) << 13;
   int file = open(result_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (file < 0) fail(result_path);
   write_all(file, words, sizeof words);
@@ -200,6 +207,10 @@ static void handler(int signal, siginfo_t *information, void *context) {
     result->fs_base = fs_base;
     result->gs_base = gs_base;
     memcpy(result->vector_state, vector_state, 416);
+    uint64_t used;
+    memcpy(&used, vector_state + 512, 8);
+    /* Upper halves that are not in use are zero. */
+    if (used & 4) memcpy(result->upper, vector_state + YMM_OFFSET, 256);
     store_changes(result);
   }
   current++;
@@ -222,10 +233,11 @@ static void handler(int signal, siginfo_t *information, void *context) {
   /* UC_SIGCONTEXT_SS and UC_STRICT_RESTORE_SS: SS is taken from the context even when the signal came from 32-bit code. */
   user->uc_flags |= 6;
   memcpy(vector_state, next->vector_state, 416);
-  /* XSTATE_BV: x87 and SSE are in use, whatever the processor thought at the signal. */
+  memcpy(vector_state + YMM_OFFSET, next->upper, 256);
+  /* XSTATE_BV: x87, SSE and AVX are in use, whatever the processor thought at the signal. */
   uint64_t in_use;
   memcpy(&in_use, vector_state + 512, 8);
-  in_use = (in_use & ~7ull) | 3;
+  in_use |= 7;
   memcpy(vector_state + 512, &in_use, 8);
 
   uint16_t data_segment = 0x2b;

@@ -18,10 +18,13 @@ const bit = (...numbers: readonly number[]): number =>
 
 /** Leaf 1 EDX: FPU DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2. MCA has no banks. */
 const LEAF_1_EDX = bit(0, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 19, 23, 24, 25, 26);
-/** Leaf 1 ECX: CX16 PCID x2APIC MOVBE POPCNT TSC-deadline XSAVE RDRAND hypervisor. OSXSAVE follows CR4. */
-const LEAF_1_ECX = bit(13, 17, 21, 22, 23, 24, 26, 30, 31);
-/** Leaf 7 EBX: FSGSBASE TSC_ADJUST BMI1 SMEP BMI2 ERMS INVPCID RDSEED ADX SMAP CLFLUSHOPT CLWB. */
-const LEAF_7_EBX = bit(0, 1, 3, 7, 8, 9, 10, 18, 19, 20, 23, 24);
+/**
+ * Leaf 1 ECX: SSE3 PCLMULQDQ SSSE3 CX16 PCID SSE4.1 SSE4.2 x2APIC MOVBE POPCNT TSC-deadline AES XSAVE RDRAND hypervisor. OSXSAVE follows
+ * CR4.
+ */
+const LEAF_1_ECX = bit(0, 1, 9, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 30, 31);
+/** Leaf 7 EBX: FSGSBASE TSC_ADJUST BMI1 SMEP BMI2 ERMS INVPCID RDSEED ADX SMAP CLFLUSHOPT CLWB SHA. */
+const LEAF_7_EBX = bit(0, 1, 3, 7, 8, 9, 10, 18, 19, 20, 23, 24, 29);
 /** Leaf 7 ECX: UMIP RDPID. */
 const LEAF_7_ECX = bit(2, 22);
 /** Leaf 7 EDX: FSRM. */

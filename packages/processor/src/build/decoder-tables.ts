@@ -12,6 +12,7 @@ import {
   type Operand,
   operandsOfModrm,
 } from '../table/index.ts';
+import { aesBoxes } from './aes-boxes.ts';
 import { FORM, type FormName } from './forms.ts';
 import { HOT_OPERATIONS } from './hot-operations.ts';
 
@@ -275,6 +276,11 @@ export function decoderTables(operations: readonly string[]): string {
     dataSegment('CANDIDATES', new Uint8Array(Uint16Array.from(candidates).buffer)),
     dataSegment('HOT_OPERATION', new Uint8Array(hot.buffer)),
     dataSegment('NAMESAKE', new Uint8Array(namesakes(operations).buffer)),
+    ...['avx', 'xsaveopt', 'xsavec', 'xsaves', 'pku'].map(
+      (name) => `export const FEATURE_${name.toUpperCase()}: u64 = ${featureOf(name) - 1};\n`,
+    ),
+    dataSegment('AES_FORWARD', aesBoxes().forward),
+    dataSegment('AES_INVERSE', aesBoxes().inverse),
     `export const HOT_FORMS: u32 = ${hotForms};\n`,
     `export const FIRST_EXTENSION: u32 = ${operations.indexOf(FIRST_EXTENSION_OPERATION)};\n`,
     `export const HOT_COUNT: u32 = ${HOT_OPERATIONS.length};\n`,

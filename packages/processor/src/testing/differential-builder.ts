@@ -93,6 +93,7 @@ export class CaseBuilder {
   readonly items: Item[] = [];
   readonly undefinedBefore: number[] = [];
   readonly vectorState = new Uint8Array(512);
+  readonly upper = new Uint8Array(256);
   flags: bigint;
   fsBase: bigint;
   gsBase: bigint;
@@ -238,6 +239,7 @@ export class CaseBuilder {
         fsBase: this.fsBase,
         gsBase: this.gsBase,
         vectorState: this.vectorState,
+        upper: this.upper,
         patches: this.patches,
         rip: slotAddress(this.slot) + BigInt(this.codeOffset),
         code,
@@ -260,6 +262,10 @@ export class CaseBuilder {
     const kind = random.chance(0.3) ? random.pick([8, 9]) : undefined;
     for (let register = 0; register < vectors; register++) {
       random.vector(view, FXSAVE.xmm + 16 * register, random.chance(0.9) ? kind : undefined);
+    }
+    const upper = new DataView(this.upper.buffer);
+    for (let register = 0; register < vectors; register++) {
+      random.vector(upper, 16 * register, random.chance(0.9) ? kind : undefined);
     }
     // Equal vectors now and then.
     if (random.chance(0.1))

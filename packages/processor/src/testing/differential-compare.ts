@@ -191,6 +191,13 @@ function compareVectorState(
       (view.getBigUint64(from + 8, true) << 64n) | view.getBigUint64(from, true);
     add(`XMM${register}`, value(a), value(b));
   }
+  for (let register = 0; register < vectors; register++) {
+    for (let lane = 0; lane < 16; lane += 4) {
+      const from = RESULT.upper + 16 * register + lane;
+      if (subject.approximate && closeEnough(a.getFloat32(from, true), b.getFloat32(from, true))) continue;
+      add(`YMM${register}[${4 + lane / 4}]`, a.getUint32(from, true), b.getUint32(from, true));
+    }
+  }
 }
 
 function compareMemory(subject: DifferentialCase, expected: Outcome, found: Outcome, differences: Difference[]): void {

@@ -7,6 +7,7 @@
  */
 import { INSTRUCTIONS, type InstructionRow, type Operand } from '../table/index.ts';
 import { type AddressEncoding, encodeAddress, encodeAddress16 } from './differential-address.ts';
+import { FXSAVE } from './differential-layout.ts';
 import { ARITHMETIC_FLAGS, type CaseBuilder, type Form, type Item, RSP } from './differential-builder.ts';
 
 /** What a caller decides itself; the rest is random. */
@@ -263,6 +264,35 @@ function chooseMemory(builder: CaseBuilder, row: InstructionRow, bytes: number, 
   };
 }
 
+/** The address of a gather: a base and a vector of indices, most of which lead to memory that is there. */
+function chooseGather(builder: CaseBuilder, row: InstructionRow, bytes: number): MemoryChoice {
+  const { random, mode } = builder;
+  const registers = mode === 64 ? 16 : 8;
+  const base = random.below(registers);
+  const index = random.below(registers);
+  const scale = random.below(4);
+  const displacement = random.pick([0, 1, -8, 127, 4096]);
+  const target = builder.pickTarget(bytes, bytes, 0.3, mode === 64) & ~7n;
+  builder.fix(base, target - BigInt(displacement));
+  const low = new DataView(builder.vectorState.buffer, FXSAVE.xmm + 16 * index, 16);
+  const high = new DataView(builder.upper.buffer, 16 * index, 16);
+  const wide = /_Q.$/.test(row.operation);
+  for (const half of [low, high]) {
+    for (let at = 0; at < 16; at += wide ? 8 : 4) {
+      const value = random.chance(0.06) ? random.word() | 0 : random.between(-20, 60);
+      if (wide) half.setBigInt64(at, BigInt(value), true);
+      else half.setInt32(at, value, true);
+    }
+  }
+  const tail = [(scale << 6) | ((index & 7) << 3) | (base & 7), ...littleEndian(BigInt(displacement), 4)];
+  return {
+    encoding: { mod: 2, rm: 4, tail, rexX: index >= 8, rexB: base >= 8 },
+    target: undefined,
+    segment: 0,
+    addressBits: builder.addressBits,
+  };
+}
+
 /** Encodes one instruction of the row. Registers of its addresses get their values in the builder. */
 export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wishes: EncodingWishes = {}): Encoded {
   const { random, mode } = builder;
@@ -352,8 +382,12 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
   }
   // Registers first, then the address: it has to live with the values that are decided.
   const memoryOperand = form === 'memory' ? row.operands.find((operand) => 'EWM'.includes(operand.kind)) : undefined;
-  if (memoryOperand !== undefined)
-    memory = chooseMemory(builder, row, memoryBytes(row, memoryOperand, size, longVector), wishes);
+  if (memoryOperand !== undefined) {
+    const bytes = memoryBytes(row, memoryOperand, size, longVector);
+    // A gather without a SIB byte is #UD.
+    const gathers = row.attributes.has('vsib') && random.chance(0.95);
+    memory = gathers ? chooseGather(builder, row, bytes) : chooseMemory(builder, row, bytes, wishes);
+  }
   if (row.modrm && form === 'none') {
     form = 'register';
     rm = row.rm ?? 0;
@@ -409,7 +443,7 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
   if (!plain && memory === undefined && random.chance(0.02) && !isString(row) && mode === 64)
     prefixes.push(random.pick([0x26, 0x2e, 0x36, 0x3e]));
   let addressBits = memory?.addressBits ?? builder.addressBits;
-  const implicitAddress = isString(row) || /^(LOOP|JCXZ|XLAT|MASKMOVDQU)/.test(row.operation);
+  const implicitAddress = isString(row) || /^(LOOP|JCXZ|XLAT|(VEX_)?MASKMOVDQU)/.test(row.operation);
   if (implicitAddress && wishes.defaultAddressSize !== true && mode === 64 && random.chance(0.12)) {
     prefixes.push(0x67);
     addressBits = 32n;

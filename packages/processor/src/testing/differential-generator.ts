@@ -36,7 +36,7 @@ export function exclusionReason(row: InstructionRow): string | undefined {
 
 /** Operands of several words, which no manual says in which order they are accessed. */
 const SEVERAL_WORDS =
-  /^(FX|XSAVE|XRSTOR|FLDENV|FNSTENV|FNSAVE|FRSTOR|MASKMOVDQU|RETF|IRET|LOAD_FAR|(CALL|JMP)_FAR|PUSHA|POPA|BOUND|ENTER|LEAVE|CMPXCHG8B)/;
+  /^(FX|XSAVE|XRSTOR|FLDENV|FNSTENV|FNSAVE|FRSTOR|(VEX_)?MASKMOVDQU|RETF|IRET|LOAD_FAR|(CALL|JMP)_FAR|PUSHA|POPA|BOUND|ENTER|LEAVE|CMPXCHG8B)/;
 /** They fault where CR4.FSGSBASE is clear, which no user program can arrange. */
 const OTHER_MODES = new Set(['RDFSBASE', 'RDGSBASE']);
 const NO_MEMORY_ACCESS = new Set(['LEA', 'NOP_MODRM']);

@@ -76,7 +76,7 @@ export const START = {
   cr4: 0x0005_06e0n,
   /** SCE, LME, LMA, NXE. */
   efer: 0xd01n,
-  xcr0: 3n,
+  xcr0: 7n,
 } as const;
 
 /** Descriptors of Linux for x86-64: kernel 32 and 64, data, user 32, data, user 64, TSS, no LDT, no TLS, CPU number. */
@@ -109,6 +109,14 @@ class Assembler {
 
 const W = [0x48];
 
+/** VINSERTF128 (18h) or VEXTRACTF128 (19h) of a register's upper half and its place. */
+function upperHalf(text: Assembler, opcode: number, register: number, places: bigint): void {
+  const vvvv = opcode === 0x18 ? ~register & 15 : 15;
+  text.emit(0xc4, (register >= 8 ? 0x60 : 0xe0) | 3, (vvvv << 3) | 5, opcode, ((register & 7) << 3) | 4, 0x25);
+  text.word(places + BigInt(16 * register));
+  text.emit(1);
+}
+
 /** The text: entry for the next case first, then what all exceptions come to. @returns bytes and the offset of the latter */
 function assembleText(): { bytes: Uint8Array; saveAt: number } {
   const text = new Assembler();
@@ -125,6 +133,7 @@ function assembleText(): { bytes: Uint8Array; saveAt: number } {
   text.absolute(W, [0x8b], 0, load + BigInt(CASE.gsBase));
   text.emit(0xf3, 0x48, 0x0f, 0xae, 0xd8);
   text.absolute(W, [0x0f, 0xae], 1, load + BigInt(CASE.vectorState));
+  for (let register = 0; register < 16; register++) upperHalf(text, 0x18, register, load + BigInt(CASE.upper));
   // mov rsp, frame
   text.emit(0x48, 0xc7, 0xc4);
   text.word(load + 0x400n);
@@ -151,6 +160,7 @@ function assembleText(): { bytes: Uint8Array; saveAt: number } {
   text.emit(0xf3, 0x48, 0x0f, 0xae, 0xc8);
   text.absolute(W, [0x89], 0, save + BigInt(RESULT.gsBase));
   text.absolute(W, [0x0f, 0xae], 0, save + BigInt(RESULT.vectorState));
+  for (let register = 0; register < 16; register++) upperHalf(text, 0x19, register, save + BigInt(RESULT.upper));
   // jmp next
   text.emit(0xe9);
   text.word(BigInt(-(text.bytes.length + 4)));

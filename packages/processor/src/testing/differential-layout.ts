@@ -40,7 +40,7 @@ export const WRITABLE_PAGE_COUNT = 6;
 export const wordAddress = (word: number): bigint =>
   (TEMPLATE_PAGES[Math.floor(word / 1024)] ?? 0n) + BigInt((word % 1024) * 4);
 
-const CASE_BYTES = 688;
+const CASE_BYTES = 944;
 export const CASE = {
   registers: 0,
   rip: 128,
@@ -52,9 +52,11 @@ export const CASE = {
   gsBase: 168,
   /** An FXSAVE image (64-bit form), of which the first 416 bytes count. */
   vectorState: 176,
+  /** The upper halves of YMM0..15. */
+  upper: 688,
 } as const;
 
-export const RESULT_BYTES = 712;
+export const RESULT_BYTES = 968;
 export const RESULT = {
   registers: 0,
   rip: 128,
@@ -73,6 +75,7 @@ export const RESULT = {
   vectorState: 192,
   changeOffset: 704,
   changeCount: 708,
+  upper: 712,
 } as const;
 
 /** Fields of an FXSAVE image. */
@@ -110,6 +113,8 @@ export interface MachineState {
   readonly fsBase: bigint;
   readonly gsBase: bigint;
   readonly vectorState: Uint8Array;
+  /** 16 bytes for each register: the upper halves of the YMM registers. */
+  readonly upper: Uint8Array;
   readonly patches: readonly Patch[];
   /** Address of the first instruction. */
   readonly rip: bigint;
@@ -140,6 +145,7 @@ export function encodeCase(view: DataView, at: number, state: MachineState, patc
   new Uint8Array(view.buffer, view.byteOffset + at + CASE.vectorState, FXSAVE.end).set(
     state.vectorState.subarray(0, FXSAVE.end),
   );
+  new Uint8Array(view.buffer, view.byteOffset + at + CASE.upper, 256).set(state.upper);
 }
 
 /** The file that the native runner reads: header, template, code, cases, patches. */
@@ -189,7 +195,22 @@ export interface NativeResults {
 }
 
 /** What the runner tells about the host's processor, in the order of its bits. */
-export const HOST_FEATURES = ['POPCNT', 'CX16', 'OSXSAVE', 'FSGSBASE', 'AMD'] as const;
+export const HOST_FEATURES = [
+  'POPCNT',
+  'CX16',
+  'OSXSAVE',
+  'FSGSBASE',
+  'AMD',
+  'FMA',
+  'MOVBE',
+  'AES',
+  'F16C',
+  'BMI1',
+  'AVX2',
+  'BMI2',
+  'ADX',
+  'SHA',
+] as const;
 
 /** @throws RangeError when the file is not complete */
 export function decodeResultFile(file: Uint8Array): NativeResults {
