@@ -11,7 +11,6 @@ import { vp, forcePoll, getRegister, setRegister, segment, MODE_64, FLAG_DF, RAX
 import { readPointer, writePointer, commitIfPending, writeScratch, segmentLinear } from './memory';
 import { setLazy, zero, CC_SUB } from './flags';
 import { sizeOf, fault, loadSigned, loadUnsigned, storeSized, extend, go, startRip, putRegister } from './operands';
-import { LEAVE_RESYNC } from './blocks';
 import { ioAllowed } from './ports';
 import { notePort } from './debug';
 import { hostPortRead, hostPortWrite } from './host';
@@ -46,7 +45,10 @@ function plain(mask: u64, addresses: u64): bool {
   return mask == 0xffffffffffffffff || addresses >> 32 == 0;
 }
 
-/** Runs the string operation. Resumes at the instruction itself when there is more to do than a slice. */
+/**
+ * Runs the string operation. Resumes at the instruction itself when there is more to do than a slice. What it makes of its own bytes is
+ * not looked at before that or its end, as on silicon.
+ */
 export function executeString(u: usize, operation: u32): usize {
   const size = sizeOf(u) == 3 && (operation == Operation.INS || operation == Operation.OUTS) ? 2 : sizeOf(u);
   const bytes: u64 = (<u64>1) << size;
@@ -175,8 +177,6 @@ export function executeString(u: usize, operation: u32): usize {
       forcePoll();
       return go(startRip(u));
     }
-    // What a store to decoded code made of this operation is seen before it goes on.
-    if (load<u16>(u) == LEAVE_RESYNC) return go(startRip(u));
   }
 }
 

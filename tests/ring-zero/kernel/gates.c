@@ -8,7 +8,7 @@ static struct {
   u32 link, esp0, ss0, esp1, ss1, esp2, ss2, rest[19];
 } __attribute__((packed)) tss;
 
-static u8 user_stack[4096] __attribute__((aligned(16)));
+u8 user_stack[4096] __attribute__((aligned(4096)));
 u32 seen[16];
 u32 user_stack_top;
 
@@ -19,15 +19,14 @@ __asm__(
     "mov $0x33, %eax; mov %eax, %ds; mov %eax, %es\n iret\n"
     ".data\n.globl user_flags\nuser_flags: .long 2\n.globl user_code\nuser_code: .long 0\n.text\n");
 void to_user(void);
-extern u32 user_flags;
 extern void *user_code;
 
-static u32 in_user(void (*code)(void)) {
+u32 in_user(void (*code)(void)) {
   user_code = (void *)code;
   user_stack_top = (u32)(user_stack + sizeof user_stack);
   return try_code(to_user);
 }
-static void expect_user(const char *name, void (*code)(void), u32 vector, u32 error, u32 offset) {
+void expect_user(const char *name, void (*code)(void), u32 vector, u32 error, u32 offset) {
   in_user(code);
   check(name, fault.vector, vector);
   check(name, fault.error, error);
@@ -64,7 +63,7 @@ __asm__(
     "lret $8\n");
 void behind_gate(void);
 
-static void build(void) {
+void build_levels(void) {
   gdt[CODE3 / 8] = descriptor(0, 0xfffff, 0xfb, 0xc);
   gdt[DATA3 / 8] = descriptor(0, 0xfffff, 0xf3, 0xc);
   gdt[CODE16 / 8] = descriptor(0, 0xffff, 0x9b, 0);
@@ -273,15 +272,19 @@ static void interrupt_gates(void) {
   expect_fault("an interrupt to data", interrupt_data, 13, DATA0, 0);
 }
 
+void drop_levels(void) {
+  for (int entry = 3; entry < 64; entry++)
+    if (entry * 8 != TSS) gdt[entry] = 0;
+  reset_tables();
+}
+
 void test_gates(void) {
-  build();
+  build_levels();
   user_mode();
   call_gates();
   same_level();
   sixteen_bits();
   narrow_gates();
   interrupt_gates();
-  for (int entry = 3; entry < 64; entry++)
-    if (entry * 8 != TSS) gdt[entry] = 0;
-  reset_tables();
+  drop_levels();
 }

@@ -51,6 +51,14 @@ u64 descriptor(u32 base, u32 limit, u32 access, u32 flags);
 u64 gate(u32 selector, u32 offset, u32 access);
 void reset_tables(void);
 
+/* User mode: levels, gates and a TSS are in the tables between these; code comes back by INT 0x40. */
+void build_levels(void);
+void drop_levels(void);
+u32 in_user(void (*code)(void));
+void expect_user(const char *name, void (*code)(void), u32 vector, u32 error, u32 offset);
+extern u32 user_flags;
+extern u8 user_stack[4096];
+
 /* The parts. */
 void test_exceptions(void);
 void test_segments(void);
@@ -59,7 +67,29 @@ void test_debug(void);
 void test_real_mode(void);
 void test_prefixes(void);
 void test_paging(void);
-void test_long_mode(void);
+void test_user_mode(void);
+void test_apic(void);
+void test_changing_code(void);
+
+static inline u32 read_cr0(void) {
+  u32 value;
+  __asm__ volatile("mov %%cr0, %0" : "=r"(value));
+  return value;
+}
+static inline u32 read_cr4(void) {
+  u32 value;
+  __asm__ volatile("mov %%cr4, %0" : "=r"(value));
+  return value;
+}
+static inline void write_cr0(u32 value) { __asm__ volatile("mov %0, %%cr0" : : "r"(value) : "memory"); }
+static inline void write_cr3(u32 value) { __asm__ volatile("mov %0, %%cr3" : : "r"(value) : "memory"); }
+static inline void write_cr4(u32 value) { __asm__ volatile("mov %0, %%cr4" : : "r"(value) : "memory"); }
+static inline u64 read_msr(u32 index) {
+  u64 value;
+  __asm__ volatile("rdmsr" : "=A"(value) : "c"(index));
+  return value;
+}
+static inline void write_msr(u32 index, u64 value) { __asm__ volatile("wrmsr" : : "c"(index), "A"(value) : "memory"); }
 
 static inline void out8(u16 port, u8 value) { __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
 static inline u8 in8(u16 port) {

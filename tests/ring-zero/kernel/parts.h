@@ -5,3 +5,7 @@
     {"debug", test_debug},
     {"prefixes", test_prefixes},
     {"real-mode", test_real_mode},
+    {"user-mode", test_user_mode},
+    {"paging", test_paging},
+    {"changing-code", test_changing_code},
+    {"apic", test_apic},
