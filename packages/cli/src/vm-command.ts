@@ -117,7 +117,7 @@ export async function vmStopCommand(home: string, name: string, options: StopOpt
   const progress = startProgress();
   try {
     progress.stage(`asking ${machine.name} to ${reboot ? 'restart' : 'stop'}`);
-    await ask(machine, 'stop', { force, reboot }, GUEST_PATIENCE);
+    const { by } = asRecord(await ask(machine, 'stop', { force, reboot }, GUEST_PATIENCE));
     if (reboot) return;
     progress.stage(`waiting until ${machine.name} is off`);
     const deadline = performance.now() + timeoutSeconds * 1000;
@@ -125,7 +125,7 @@ export async function vmStopCommand(home: string, name: string, options: StopOpt
       socket === machine.socket && (pid === machine.pid || pid === null || machine.pid === null);
     while ((await runningMachines(home)).some(isThere)) {
       if (performance.now() > deadline)
-        throw new PlinthError('PL-1023', { name: machine.name, seconds: timeoutSeconds });
+        throw new PlinthError('PL-1023', { name: machine.name, seconds: timeoutSeconds, by: String(by ?? 'host') });
       await new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS));
     }
   } finally {

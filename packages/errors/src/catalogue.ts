@@ -156,7 +156,7 @@ export const catalogue = {
   },
   'PL-1023': {
     what: "'{name}' is still running after {seconds} seconds",
-    why: 'The guest was asked to stop, and has not yet; it may be busy, or waiting for somebody',
+    why: 'The guest was asked by its {by}, and has not stopped yet; it may be busy, waiting for somebody, or not listening',
     tryNext: 'plinth vm turn-off {name}, which is like pulling the plug',
     exitStatus: 1,
   },

@@ -56,6 +56,8 @@ const otherModules = [
   'udf',
   'af_packet',
   'ata_piix',
+  // The power button, where no shutdown service can be asked.
+  'button',
   'evdev',
   'uio_hv_generic',
 ];
@@ -94,7 +96,7 @@ export function findRecipe(name: string): ImageRecipe | undefined {
 }
 
 /** The text of a file of the folder `guest`. */
-export function guestText(name: 'init' | 'console' | 'agent' | 'keep'): string {
+export function guestText(name: 'init' | 'console' | 'agent' | 'keep' | 'lsvmbus'): string {
   return readFileSync(fileURLToPath(new URL(`../guest/${name}`, import.meta.url)), 'utf8');
 }
 
@@ -120,6 +122,9 @@ export function recipeFiles(recipe: ImageRecipe): GuestFile[] {
     },
     // Where hv_kvp_daemon keeps its pools.
     { path: 'var/lib/hyperv', directory: true },
+    { path: 'sbin/lsvmbus', contents: guestText('lsvmbus'), mode: 0o755 },
+    // What busybox's acpid runs when the power button is pressed.
+    { path: 'etc/acpi/PWRF/00000080', contents: '#!/bin/sh\nexec /sbin/poweroff\n', mode: 0o755 },
   ];
   const programs = recipe.hasAgent ? (['console', 'agent', 'keep'] as const) : (['console'] as const);
   for (const name of programs) files.push({ path: `lib/plinth/${name}`, contents: guestText(name), mode: 0o755 });

@@ -15,7 +15,7 @@ import {
   SERVICE_NAMES,
 } from '@plinth/vsp-integration';
 import { fileReason } from './console-pump.ts';
-import type { ControlRequest } from './control-socket.ts';
+import type { ControlCommand, ControlRequest } from './control-socket.ts';
 
 /** Bytes that are read from the host's file at once: whole pieces of the protocol. */
 const READ_BYTES = FRAGMENT_BYTES * 128;
@@ -50,10 +50,37 @@ export async function answerServiceRequest(services: IntegrationServices, reques
   }
 }
 
+/** By command: the service that it goes through, in the words of a refusal. */
+const SERVICE_OF: Readonly<Partial<Record<ControlCommand, string>>> = {
+  kvp: 'data exchange',
+  'copy-file': 'file copy',
+  freeze: 'backup',
+  thaw: 'backup',
+  stop: 'shutdown',
+};
+
+/** Why a command does nothing for a guest that is not told of the hypervisor, and so has no synthetic device. */
+export function refusalWithoutHypervisor(command: ControlCommand, name: string): PlinthError {
+  const other = command === 'stop' ? `, or plinth vm exec ${name} -- reboot` : '';
+  return new PlinthError('PL-3201', {
+    service: SERVICE_OF[command] ?? 'integration',
+    reason: 'The guest is not told of the hypervisor (--cpu-features=-hypervisor), so it has none of its devices',
+    remedy: `plinth run without that option${other}`,
+  });
+}
+
 /** Asks the guest to stop through its shutdown service. @returns false when the guest has none, and another way is to be tried */
-export async function shutDownByService(services: IntegrationServices, request: ControlRequest): Promise<boolean> {
-  const { condition } = services.shutdown.status();
+export async function shutDownByService(
+  services: IntegrationServices | undefined,
+  request: ControlRequest,
+  name: string,
+): Promise<boolean> {
   const parameters = new Parameters(request);
+  if (services === undefined) {
+    if (parameters.has('reboot')) throw refusalWithoutHypervisor('stop', name);
+    return false;
+  }
+  const { condition } = services.shutdown.status();
   const usable = condition !== 'no-contact' && condition !== 'incompatible' && condition !== 'disabled';
   // The power button cannot say that a restart is meant, so a restart fails where the service does.
   if (!usable && !parameters.has('reboot')) return false;

@@ -37,7 +37,7 @@ import { crashReason, isCrash, readErrorRecord } from './error-record.ts';
 import { ExecSession } from './exec-session.ts';
 import { GdbServer } from './gdb/gdb-server.ts';
 import { guestCrashReason } from './guest-crash-reason.ts';
-import { answerServiceRequest, shutDownByService } from './guest-services.ts';
+import { answerServiceRequest, refusalWithoutHypervisor, shutDownByService } from './guest-services.ts';
 import { MarkWatcher } from './marks.ts';
 import { monotonicNanoseconds, peakResidentBytes, processTimes } from './process-times.ts';
 import { ProcessorHost } from './processor-host.ts';
@@ -698,19 +698,14 @@ class MachineRun {
       default: {
         const services = this.#devices?.integration;
         if (services !== undefined) return answerServiceRequest(services, request);
-        throw new PlinthError('PL-3201', {
-          service: 'integration',
-          reason: 'The guest is not told of the hypervisor (--cpu-features -hypervisor)',
-          remedy: 'running it without that option',
-        });
+        throw refusalWithoutHypervisor(request.command, this.#configuration.name);
       }
     }
   }
 
   /** By its shutdown service where it has one; its power button works in any guest, but cannot ask for a restart. */
   async #stop(request: ControlRequest): Promise<unknown> {
-    const services = this.#devices?.integration;
-    if (services !== undefined && (await shutDownByService(services, request))) {
+    if (await shutDownByService(this.#devices?.integration, request, this.#configuration.name)) {
       return { state: 'stopping', by: 'shutdown service' };
     }
     this.#chipset.pm.pressPowerButton();
