@@ -1,9 +1,6 @@
 /**
  * stress-ng with `--verify` in a guest: its methods compute, and compare with what is right. Interpreted, translated when hot, and
- * translated before anything runs.
- *
- * x87 arithmetic ends a run with an error of its own, so what needs it is left out by name: methods of `cpu` (below) and the whole stressor
- * `fp`, which prepares its operands with long double whatever its method.
+ * translated before anything runs. Its long double methods are the x87's.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,11 +19,10 @@ const CPU = `ackermann bitops callfunc cdouble cfloat collatz correlate crc16 de
   double explog fibonacci fft fletcher16 float float32 float64 gcd gray hamming hanoi idct int128 int64 int32 int16 int8 int128float
   int128double int128decimal32 int128decimal64 int64float int64double int32float int32double intconversion ipv4checksum jmp lfsr32 logmap
   loop parity prime queens rand rand48 rgb sieve stats union`;
-/**
- * Those that are left out: all compute with long double, or with __float128 and decimal128 by way of it:
- * apery clongdouble decimal128 euler factorial float80 float128 floatconversion gamma hyperbolic int128decimal128
- * int128longdouble int32longdouble int64longdouble ln2 longdouble matrixprod nsqrt omega phi pi psi sqrt trig zeta.
- */
+/** Those that compute with long double, or with __float128 and decimal128 by way of it. */
+const CPU_LONG_DOUBLE = `apery clongdouble decimal128 euler factorial float80 float128 floatconversion gamma hyperbolic int128decimal128
+  int128longdouble int32longdouble int64longdouble ln2 longdouble matrixprod nsqrt omega phi pi psi sqrt trig zeta`;
+const FLOAT = `floatadd doubleadd ldoubleadd float128add floatmul doublemul ldoublemul floatdiv doublediv ldoublediv`;
 
 const VM = `flip fwdrev galpat-0 galpat-1 gray incdec inc-nybble lfsr32 rand-set rand-sum read64 ror swap move-inv modulo-x mscan prime-0
   prime-gray-1 walk-0d walk-1a write64 write64nt zero-one`;
@@ -40,6 +36,8 @@ const SHUFFLE = 'u8x64 u16x32 u32x16 u64x8 u128x4';
 /** Every method once: some seconds in translated code. */
 const ARITHMETIC = [
   ...each(CPU, (name) => `--cpu 1 --cpu-method ${name} --cpu-ops 1`),
+  ...each(CPU_LONG_DOUBLE, (name) => `--cpu 1 --cpu-method ${name} --cpu-ops 1`),
+  ...each(FLOAT, (name) => `--fp 1 --fp-method ${name} --fp-ops 1`),
   ...each(MATRIX, (name) => `--matrix 1 --matrix-method ${name} --matrix-size 64 --matrix-ops 4`),
   ...each(VECTOR_FLOAT, (name) => `--vecfp 1 --vecfp-method ${name} --vecfp-ops 1`),
   ...each(SHUFFLE, (name) => `--vecshuf 1 --vecshuf-method ${name} --vecshuf-ops 1`),
