@@ -19,6 +19,7 @@ import { beginStep, endStep, settle } from './run';
 import { decodeAt, describeCode, dropRegion, execute, findBlock, installRegion, rearm, regionUsed, restRegion, arenaFlushCount } from './translation';
 
 export { decodeAt, describeCode, dropRegion, execute, findBlock, installRegion, rearm, regionUsed, restRegion, arenaFlushCount };
+export * from './code-writer';
 
 /** Makes this instance the processor whose block is at `address`. */
 export function attach(address: usize): void {

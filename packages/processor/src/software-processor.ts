@@ -33,7 +33,7 @@ import { kickProcessor, requestInterrupt } from './interrupt-request.ts';
 import { PROCESSOR_FIELD_PLACES } from './saved-processor.ts';
 import { SEGMENT, SEGMENT_BYTES, STATE } from './state-layout.ts';
 import { DEFAULT_TRANSLATE_AFTER, TRANSLATE_AT_ONCE } from './translate-after.ts';
-import type { DecoderExports, TranslationFactory } from './translator/translation-messages.ts';
+import type { TranslationFactory, TranslatorCore } from './translator/translation-messages.ts';
 import { type LeaveCounts, leaveCountsText, type TraceListener } from './translator/translation-trace.ts';
 import { TABLE_SLOTS, type TranslationExports, Translator } from './translator/translator.ts';
 
@@ -51,7 +51,7 @@ export interface SoftwareProcessorOptions {
   readonly trace?: TraceListener;
 }
 
-interface EngineExports extends TranslationExports, DecoderExports {
+interface EngineExports extends TranslationExports, TranslatorCore {
   attach(address: number): void;
   reset(index: number): void;
   run(instructions: number): number;

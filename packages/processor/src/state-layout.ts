@@ -190,7 +190,10 @@ export const STATE = {
   ARENA_END: 0x1600000,
   /** Operations by which translated regions leave; the translator's. */
   REGION_EXITS: 0x1600000,
-  REGION_EXITS_END: 0x1800000,
+  REGION_EXITS_END: 0x17c0000,
+  /** Where the translator writes a region's WebAssembly (assembly/code-writer.ts). */
+  REGION_CODE: 0x17c0000,
+  REGION_CODE_END: 0x1800000,
 } as const;
 
 /**

@@ -13,6 +13,7 @@ import {
   SLOT_BYTES,
 } from '@plinth/hypervisor';
 import { BLOCK, JUMP_ENTRIES, PAGE_BLOCKS_OFFSET, SEGMENT, SEGMENT_BYTES, STATE } from '../state-layout.ts';
+import { LOCAL } from '../translator/region-locals.ts';
 import { decoderTables } from './decoder-tables.ts';
 import { LEAVE_OPERATIONS } from './leave-operations.ts';
 import { operationNames } from './operation-names.ts';
@@ -51,6 +52,7 @@ export function generateAssembly(): ReadonlyMap<string, string> {
       PAGE_BLOCKS_OFFSET,
       JUMP_ENTRIES,
     }),
+    constants('LOCAL_', snakeKeys(LOCAL)),
     constants('LEAVE_', Object.fromEntries(LEAVE_OPERATIONS.map((name, index) => [name, FIRST_LEAVE + index]))),
   ].join('\n');
   const operations = `${header}export const enum Operation {\n${OPERATIONS.map((name, index) => `  ${name} = ${index},`).join('\n')}\n}\n`;

@@ -7,8 +7,8 @@
  */
 import { INSTRUCTIONS, type InstructionRow, type Operand } from '../table/index.ts';
 import { type AddressEncoding, encodeAddress, encodeAddress16 } from './differential-address.ts';
-import { FXSAVE } from './differential-layout.ts';
 import { ARITHMETIC_FLAGS, type CaseBuilder, type Form, type Item, RSP } from './differential-builder.ts';
+import { FXSAVE } from './differential-layout.ts';
 
 /** What a caller decides itself; the rest is random. */
 export interface EncodingWishes {

@@ -10,7 +10,7 @@
  * Answers to: the layout of blocks and exits in assembly/blocks.ts. Called by: translator.ts.
  */
 import { BLOCK, JUMP_ENTRIES, STATE } from '../state-layout.ts';
-import { FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
+import { type FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
 
 /** Numbers and addresses of the run loop that the chain compares with. */
 export interface ChainHost {
@@ -25,16 +25,16 @@ export interface ChainHost {
 const LINK = { displacement: 8, target: 12 } as const;
 const INDEX = BLOCK.FIRST_OPERATION + 8;
 
-/** @returns the function (i32 processor, i32 operation) -> i32 operation */
-export function chainFunction(host: ChainHost): FunctionWriter {
-  const code = new FunctionWriter(2);
+/** Writes the function (i32 processor, i32 operation) -> i32 operation. */
+export function writeChain(code: FunctionWriter, host: ChainHost): void {
+  code.begin(2);
   const processor = 0;
   const operation = 1;
   const block = code.local(I32);
   const generation = code.local(I32);
   const target = code.local(I64);
   const kind = code.local(I64);
-  code.op(OP.block, VOID);
+  code.op2(OP.block, VOID);
   code.get(processor);
   code.memory(OP.i32_load, STATE.BUDGET);
   code.get(processor);
@@ -44,8 +44,8 @@ export function chainFunction(host: ChainHost): FunctionWriter {
   code.op(OP.i32_lt_s);
   code.branch(OP.br_if, 0);
 
-  code.op(OP.block, VOID);
-  code.op(OP.block, VOID);
+  code.op2(OP.block, VOID);
+  code.op2(OP.block, VOID);
   // Only exits have a link.
   code.get(operation);
   code.memory(OP.i32_load, LINK.target);
@@ -63,7 +63,7 @@ export function chainFunction(host: ChainHost): FunctionWriter {
   code.get(operation);
   code.get(processor);
   code.i32(host.leaveJump);
-  code.op(OP.i32_add, OP.i32_ne);
+  code.op2(OP.i32_add, OP.i32_ne);
   code.branch(OP.br_if, 1);
   code.get(processor);
   code.get(processor);
@@ -71,11 +71,11 @@ export function chainFunction(host: ChainHost): FunctionWriter {
   code.tee(target);
   code.get(target);
   code.i64(12);
-  code.op(OP.i64_shr_u, OP.i64_xor, OP.i32_wrap);
+  code.op3(OP.i64_shr_u, OP.i64_xor, OP.i32_wrap);
   code.i32(JUMP_ENTRIES - 1);
   code.op(OP.i32_and);
   code.i32(2);
-  code.op(OP.i32_shl, OP.i32_add);
+  code.op2(OP.i32_shl, OP.i32_add);
   code.memory(OP.i32_load, STATE.JUMP_CACHE);
   code.tee(block);
   code.op(OP.i32_eqz);
@@ -96,14 +96,14 @@ export function chainFunction(host: ChainHost): FunctionWriter {
   code.get(generation);
   code.get(processor);
   code.memory(OP.i32_load, STATE.GLOBAL_GENERATION);
-  code.op(OP.i32_ne, OP.i32_and);
+  code.op2(OP.i32_ne, OP.i32_and);
   code.branch(OP.br_if, 0);
   // The operation's number, two bytes that are zero, and the module.
   code.get(block);
   code.memory(OP.i64_load, BLOCK.FIRST_OPERATION);
   code.tee(kind);
   code.i64((BigInt(host.module) << 32n) | BigInt(host.translated));
-  code.op(OP.i64_eq, OP.if, VOID);
+  code.op3(OP.i64_eq, OP.if, VOID);
   code.get(processor);
   code.get(target);
   code.memory(OP.i64_store, STATE.RIP_BASE);
@@ -122,8 +122,7 @@ export function chainFunction(host: ChainHost): FunctionWriter {
   code.memory(OP.i64_store, STATE.RIP_BASE);
   code.get(block);
   code.i32(BLOCK.FIRST_OPERATION);
-  code.op(OP.i32_add, OP.return);
+  code.op2(OP.i32_add, OP.return);
   code.op(OP.end);
   code.get(operation);
-  return code;
 }

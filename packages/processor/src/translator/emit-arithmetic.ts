@@ -90,12 +90,12 @@ export function withCarry(subtract: boolean): Emit {
     const right = subtract ? b : a;
     code.get(left);
     code.get(right);
-    code.op(OP.i64_lt_u, OP.i64_extend_u);
+    code.op2(OP.i64_lt_u, OP.i64_extend_u);
     code.get(left);
     code.get(right);
-    code.op(OP.i64_eq, OP.i64_extend_u);
+    code.op2(OP.i64_eq, OP.i64_extend_u);
     code.get(c);
-    code.op(OP.i64_and, OP.i64_or);
+    code.op2(OP.i64_and, OP.i64_or);
     if ((live & FLAG.overflow) !== 0) {
       // The sign of the product of differences, into bit 11.
       code.get(a);
@@ -103,11 +103,11 @@ export function withCarry(subtract: boolean): Emit {
       code.op(OP.i64_xor);
       code.get(subtract ? a : b);
       code.get(r);
-      code.op(OP.i64_xor, OP.i64_and);
+      code.op2(OP.i64_xor, OP.i64_and);
       code.i64(63);
       code.op(OP.i64_shr_u);
       code.i64(11);
-      code.op(OP.i64_shl, OP.i64_or);
+      code.op2(OP.i64_shl, OP.i64_or);
     }
     if ((live & FLAG.auxiliary) !== 0) {
       code.get(a);
@@ -116,7 +116,7 @@ export function withCarry(subtract: boolean): Emit {
       code.get(r);
       code.op(OP.i64_xor);
       code.i64(0x10);
-      code.op(OP.i64_and, OP.i64_or);
+      code.op2(OP.i64_and, OP.i64_or);
     }
     orResultFlags(emitter, r);
     code.set(emitter.ccB);
@@ -129,27 +129,27 @@ export function withCarry(subtract: boolean): Emit {
 function orResultFlags({ code, live }: RegionEmitter, r: number): void {
   if ((live & FLAG.zero) !== 0) {
     code.get(r);
-    code.op(OP.i64_eqz, OP.i64_extend_u);
+    code.op2(OP.i64_eqz, OP.i64_extend_u);
     code.i64(6);
-    code.op(OP.i64_shl, OP.i64_or);
+    code.op2(OP.i64_shl, OP.i64_or);
   }
   if ((live & FLAG.sign) !== 0) {
     code.get(r);
     code.i64(56);
     code.op(OP.i64_shr_u);
     code.i64(0x80);
-    code.op(OP.i64_and, OP.i64_or);
+    code.op2(OP.i64_and, OP.i64_or);
   }
   if ((live & FLAG.parity) !== 0) {
     code.get(r);
     code.i64(0xff);
-    code.op(OP.i64_and, OP.i64_popcnt);
+    code.op2(OP.i64_and, OP.i64_popcnt);
     code.i64(1);
     code.op(OP.i64_and);
     code.i64(1);
     code.op(OP.i64_xor);
     code.i64(2);
-    code.op(OP.i64_shl, OP.i64_or);
+    code.op2(OP.i64_shl, OP.i64_or);
   }
 }
 

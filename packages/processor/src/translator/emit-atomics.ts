@@ -161,7 +161,7 @@ export const compareExchangeLocked: Emit = (emitter, instruction) => {
   code.op(OP.i64_sub);
   extend(emitter, size);
   code.tee(difference);
-  code.op(OP.i64_eqz, OP.i32_eqz, OP.if, VOID);
+  code.op4(OP.i64_eqz, OP.i32_eqz, OP.if, VOID);
   code.get(old);
   emitter.writeRegister(0, size);
   code.op(OP.end);
@@ -202,7 +202,7 @@ function compareExchange8(emitter: RegionEmitter, equal: number): void {
     emitter.readRegister(low, 2, false);
     emitter.readRegister(high, 3);
     code.i64(32);
-    code.op(OP.i64_shl, OP.i64_or);
+    code.op2(OP.i64_shl, OP.i64_or);
   };
   alignedPointer(emitter, 3);
   pair(0, 16);
@@ -213,7 +213,7 @@ function compareExchange8(emitter: RegionEmitter, equal: number): void {
   code.get(expected);
   code.op(OP.i64_eq);
   code.tee(equal);
-  code.op(OP.i32_eqz, OP.if, VOID);
+  code.op3(OP.i32_eqz, OP.if, VOID);
   code.get(old);
   emitter.writeRegister(0, 2);
   code.get(old);
@@ -246,9 +246,9 @@ function compareExchange16(emitter: RegionEmitter, equal: number): void {
   code.op(OP.i64_eq);
   code.get(high);
   emitter.readRegister(16, 3);
-  code.op(OP.i64_eq, OP.i32_and);
+  code.op2(OP.i64_eq, OP.i32_and);
   code.tee(equal);
-  code.op(OP.if, VOID);
+  code.op2(OP.if, VOID);
   for (const [register, offset] of [
     [24, 0],
     [8, 8],

@@ -66,7 +66,7 @@ function bitAddress(emitter: RegionEmitter, instruction: Instruction): void {
   code.i64(3 + size);
   code.op(OP.i64_shr_s);
   code.i64(size);
-  code.op(OP.i64_shl, OP.i64_add);
+  code.op2(OP.i64_shl, OP.i64_add);
 }
 
 /** Pushes the tested bit of a local as CF. */
@@ -139,16 +139,16 @@ export function bitScan(forward: boolean): Emit {
     if (instruction.form === 'RM') emitter.loadOperand(instruction, size, false);
     else emitter.readRegister(instruction.source, size, false);
     code.tee(a);
-    code.op(OP.i64_eqz, OP.i32_eqz, OP.if, VOID);
+    code.op4(OP.i64_eqz, OP.i32_eqz, OP.if, VOID);
     if (!forward) code.i64(63);
     code.get(a);
     if (forward) code.op(OP.i64_ctz);
-    else code.op(OP.i64_clz, OP.i64_sub);
+    else code.op2(OP.i64_clz, OP.i64_sub);
     emitter.writeRegister(instruction.destination, size);
     code.op(OP.end);
     if (!emitter.flagsNeeded) return;
     code.get(a);
-    code.op(OP.i64_eqz, OP.i64_extend_u);
+    code.op2(OP.i64_eqz, OP.i64_extend_u);
     code.i64(6);
     code.op(OP.i64_shl);
     setFlagsBesides(emitter, FLAG.zero, kept);
@@ -167,7 +167,7 @@ export const populationCount: Emit = (emitter, instruction) => {
   emitter.writeRegister(instruction.destination, size);
   if (!emitter.flagsNeeded) return;
   code.get(a);
-  code.op(OP.i64_eqz, OP.i64_extend_u);
+  code.op2(OP.i64_eqz, OP.i64_extend_u);
   code.i64(6);
   code.op(OP.i64_shl);
   setFlagsBesides(emitter, ALL_FLAGS, a);
@@ -199,7 +199,7 @@ export const byteSwap: Emit = (emitter, instruction) => {
     code.i64(mask);
     code.op(OP.i64_and);
     code.i64(distance);
-    code.op(OP.i64_shl, OP.i64_or);
+    code.op2(OP.i64_shl, OP.i64_or);
     code.set(a);
   }
   code.get(a);

@@ -5,18 +5,19 @@
 import { CONDITIONS } from '../table/conditions.ts';
 import { FLAG, KIND } from './flag-analysis.ts';
 import type { RegionEmitter } from './region-emitter.ts';
+import { LOCAL } from './region-locals.ts';
 import { OP } from './wasm-encoder.ts';
 
 type Emit = (emitter: RegionEmitter) => void;
 
 const compare =
-  (left: 'ccResult' | 'ccA', right: 'ccA' | 'ccB' | 0, opcode: number): Emit =>
-  (emitter) => {
-    emitter.code.get(emitter[left]);
-    if (right === 0) emitter.code.i64(0);
-    else emitter.code.get(emitter[right]);
-    emitter.code.op(opcode);
-  };
+  (left: number, right: number, opcode: number): Emit =>
+  ({ code }) =>
+    code.binary(left, right, opcode);
+const compareWithZero =
+  (left: number, opcode: number): Emit =>
+  ({ code }) =>
+    code.binaryConstant(left, 0, opcode);
 const bitOf =
   (bit: number): Emit =>
   ({ code, ccB }) => {
@@ -51,7 +52,7 @@ const overflowAdd: Emit = ({ code, ccA, ccB, ccResult }) => {
   code.op(OP.i64_xor);
   code.get(ccB);
   code.get(ccResult);
-  code.op(OP.i64_xor, OP.i64_and);
+  code.op2(OP.i64_xor, OP.i64_and);
   code.i64(0);
   code.op(OP.i64_lt_s);
 };
@@ -61,12 +62,12 @@ const overflowSub: Emit = ({ code, ccA, ccB, ccResult }) => {
   code.op(OP.i64_xor);
   code.get(ccA);
   code.get(ccResult);
-  code.op(OP.i64_xor, OP.i64_and);
+  code.op2(OP.i64_xor, OP.i64_and);
   code.i64(0);
   code.op(OP.i64_lt_s);
 };
-const zeroResult = compare('ccResult', 0, OP.i64_eq);
-const negativeResult = compare('ccResult', 0, OP.i64_lt_s);
+const zeroResult = compareWithZero(LOCAL.ccResult, OP.i64_eq);
+const negativeResult = compareWithZero(LOCAL.ccResult, OP.i64_lt_s);
 const keptCarry: Emit = ({ code, ccKind }) => {
   code.get(ccKind);
   code.i32(8);
@@ -77,9 +78,9 @@ const keptCarry: Emit = ({ code, ccKind }) => {
 const parityOfResult: Emit = ({ code, ccResult }) => {
   code.get(ccResult);
   code.i64(0xff);
-  code.op(OP.i64_and, OP.i64_popcnt, OP.i32_wrap);
+  code.op3(OP.i64_and, OP.i64_popcnt, OP.i32_wrap);
   code.i32(1);
-  code.op(OP.i32_and, OP.i32_eqz);
+  code.op2(OP.i32_and, OP.i32_eqz);
 };
 
 interface Flags {
@@ -131,15 +132,15 @@ const ofFloats = (bytes: 4 | 8, lt: number, gt: number, ge: number, ne: number):
 const ofResult = { zero: zeroResult, sign: negativeResult, parity: parityOfResult };
 const FLAGS: Readonly<Record<number, Flags>> = {
   [KIND.explicit]: { overflow: bitOf(11), carry: bitOf(0), zero: bitOf(6), sign: bitOf(7), parity: bitOf(2) },
-  [KIND.add]: { ...ofResult, overflow: overflowAdd, carry: compare('ccResult', 'ccA', OP.i64_lt_u) },
+  [KIND.add]: { ...ofResult, overflow: overflowAdd, carry: compare(LOCAL.ccResult, LOCAL.ccA, OP.i64_lt_u) },
   [KIND.sub]: {
     ...ofResult,
-    zero: compare('ccA', 'ccB', OP.i64_eq),
+    zero: compare(LOCAL.ccA, LOCAL.ccB, OP.i64_eq),
     overflow: overflowSub,
-    carry: compare('ccA', 'ccB', OP.i64_lt_u),
-    belowOrEqual: compare('ccA', 'ccB', OP.i64_le_u),
-    less: compare('ccA', 'ccB', OP.i64_lt_s),
-    lessOrEqual: compare('ccA', 'ccB', OP.i64_le_s),
+    carry: compare(LOCAL.ccA, LOCAL.ccB, OP.i64_lt_u),
+    belowOrEqual: compare(LOCAL.ccA, LOCAL.ccB, OP.i64_le_u),
+    less: compare(LOCAL.ccA, LOCAL.ccB, OP.i64_lt_s),
+    lessOrEqual: compare(LOCAL.ccA, LOCAL.ccB, OP.i64_le_s),
   },
   [KIND.inc]: { ...ofResult, overflow: overflowAdd, carry: keptCarry },
   [KIND.dec]: { ...ofResult, overflow: overflowSub, carry: keptCarry },
@@ -150,7 +151,7 @@ const FLAGS: Readonly<Record<number, Flags>> = {
     carry: never,
     belowOrEqual: zeroResult,
     less: negativeResult,
-    lessOrEqual: compare('ccResult', 0, OP.i64_le_s),
+    lessOrEqual: compareWithZero(LOCAL.ccResult, OP.i64_le_s),
   },
   [KIND.single]: ofFloats(4, OP.f32_lt, OP.f32_gt, OP.f32_ge, OP.f32_ne),
   [KIND.double]: ofFloats(8, OP.f64_lt, OP.f64_gt, OP.f64_ge, OP.f64_ne),
@@ -166,7 +167,7 @@ const kindIs =
     code.i32(kinds.reduce((mask, kind) => mask | (1 << kind), 0));
     code.get(ccKind);
     code.i32(7);
-    code.op(OP.i32_and, OP.i32_shr_u);
+    code.op2(OP.i32_and, OP.i32_shr_u);
     code.i32(1);
     code.op(OP.i32_and);
   };
@@ -191,8 +192,8 @@ const UNKNOWN: Flags = {
     keptCarry,
     choose(
       kindIs(KIND.add),
-      compare('ccResult', 'ccA', OP.i64_lt_u),
-      choose(kindIs(KIND.sub), compare('ccA', 'ccB', OP.i64_lt_u), bitOf(0)),
+      compare(LOCAL.ccResult, LOCAL.ccA, OP.i64_lt_u),
+      choose(kindIs(KIND.sub), compare(LOCAL.ccA, LOCAL.ccB, OP.i64_lt_u), bitOf(0)),
     ),
   ),
   overflow: choose(
@@ -219,7 +220,7 @@ export function makeFloatsExplicit(emitter: RegionEmitter): void {
       ] as const) {
         flag(emitter);
         code.i32(bit);
-        code.op(OP.i32_shl, OP.i32_or);
+        code.op2(OP.i32_shl, OP.i32_or);
       }
       code.op(OP.i64_extend_u);
       code.set(ccB);
@@ -239,12 +240,10 @@ function flagsOf(emitter: RegionEmitter): Flags {
   return flags;
 }
 
-/** Pushes a condition (i32, 0 or 1) by its suffix: 'NZ', 'LE' and so on. */
-export function emitCondition(emitter: RegionEmitter, suffix: string): void {
-  const flags = flagsOf(emitter);
-  const code = (CONDITIONS as readonly string[]).indexOf(suffix);
+/** The eight conditions of a kind, each of which two codes look at. */
+function formsOf(flags: Flags): readonly Emit[] {
   const less = flags.less ?? differ(flags.sign, flags.overflow);
-  const forms: readonly Emit[] = [
+  return [
     flags.overflow,
     flags.carry,
     flags.zero,
@@ -254,8 +253,24 @@ export function emitCondition(emitter: RegionEmitter, suffix: string): void {
     less,
     flags.lessOrEqual ?? either(flags.zero, less),
   ];
-  forms[code >> 1]?.(emitter);
-  if ((code & 1) === 1) emitter.code.op(OP.i32_eqz);
+}
+const CONDITION_FORMS = new Map<Flags, readonly Emit[]>();
+
+/** Code of a condition by its suffix: 'NZ', 'LE' and so on. */
+export function conditionCode(suffix: string): number {
+  return (CONDITIONS as readonly string[]).indexOf(suffix);
+}
+
+/** Pushes a condition (i32, 0 or 1) by its code. */
+export function emitCondition(emitter: RegionEmitter, condition: number): void {
+  const flags = flagsOf(emitter);
+  let forms = CONDITION_FORMS.get(flags);
+  if (forms === undefined) {
+    forms = formsOf(flags);
+    CONDITION_FORMS.set(flags, forms);
+  }
+  forms[condition >> 1]?.(emitter);
+  if ((condition & 1) === 1) emitter.code.op(OP.i32_eqz);
 }
 
 /** Pushes the carry flag (i64, 0 or 1). */

@@ -79,7 +79,7 @@ const toGeneral =
       code.get(value);
       code.op(format.abs);
       format.constant(emitter, isWide ? 2 ** 63 : 2 ** 31);
-      code.op(format.lt, OP.i32_eqz);
+      code.op2(format.lt, OP.i32_eqz);
       leaveIf();
       checkExact(emitter, leaveIf, () => {
         code.get(value);

@@ -26,7 +26,7 @@ function notOrdinaryDouble({ code }: RegionEmitter, value: number, least: Least)
   code.get(value);
   code.op(OP.i64_reinterpret);
   code.i64(52);
-  code.op(OP.i64_shr_u, OP.i32_wrap);
+  code.op2(OP.i64_shr_u, OP.i32_wrap);
   code.i32(0x7ff);
   code.op(OP.i32_and);
   code.i32(least);
@@ -128,7 +128,7 @@ export function checkExact(emitter: RegionEmitter, leaveIf: LeaveIf, inexact: ()
     if (!vectors.isAllowed(ALLOWED.exact)) {
       code.get(vectors.mode);
       code.i32(1);
-      code.op(OP.i32_ne, OP.i32_or);
+      code.op2(OP.i32_ne, OP.i32_or);
     }
     leaveIf();
   });
@@ -159,7 +159,7 @@ export function checkResult(
     code.get(value);
     code.op(format.abs);
     format.constant(emitter, Infinity);
-    code.op(format.lt, OP.i32_and, OP.i32_eqz, OP.i32_and);
+    code.op4(format.lt, OP.i32_and, OP.i32_eqz, OP.i32_and);
     leaveIf();
   });
 }
@@ -179,7 +179,7 @@ export function checkComparable(
     code.get(value);
     code.op(format.abs);
     format.constant(emitter, Infinity);
-    code.op(format.ne, OP.i32_and);
+    code.op2(format.ne, OP.i32_and);
     if (!quiet) return;
     code.get(value);
     if (format.bytes === 4) {

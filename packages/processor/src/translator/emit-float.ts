@@ -64,11 +64,11 @@ function pushInexactSum(emitter: RegionEmitter, format: Format, subtract: boolea
   code.get(left);
   code.get(result);
   code.get(part);
-  code.op(format.sub, format.sub);
+  code.op2(format.sub, format.sub);
   code.get(right);
   code.get(part);
-  if (subtract) code.op(format.add, format.sub);
-  else code.op(format.sub, format.add);
+  if (subtract) code.op2(format.add, format.sub);
+  else code.op2(format.sub, format.add);
   format.constant(emitter, 0);
   code.op(format.ne);
 }
@@ -78,7 +78,7 @@ function pushInexactProduct({ code }: RegionEmitter, left: number, right: number
     code.get(local);
     code.op(OP.i64_reinterpret);
     code.i64(1n << 52n);
-    code.op(OP.i64_or, OP.i64_ctz);
+    code.op2(OP.i64_or, OP.i64_ctz);
   }
   code.op(OP.i64_add);
   code.i64(53);

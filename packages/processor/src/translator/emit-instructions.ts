@@ -230,8 +230,8 @@ export function translatable(instruction: Instruction): boolean {
 /** Why an instruction is left to the interpreter, when that is on purpose (untranslated.ts). */
 export function untranslatedReason(instruction: Instruction): string | undefined {
   const { untranslatedForms, reason } = instruction.facts;
-  for (const form of untranslatedForms) if (form.when(instruction)) return form.reason;
-  return reason;
+  if (untranslatedForms.length === 0) return reason;
+  return untranslatedForms.find((form) => form.when(instruction))?.reason ?? reason;
 }
 
 /** Emits one instruction; its operation must be translatable and no transfer. */

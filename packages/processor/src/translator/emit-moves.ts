@@ -4,7 +4,7 @@
  * Answers to: AMD64 manual volume 3. The conventions of locals are those of emit-operands.ts. Called by: emit-instructions.ts.
  */
 import { SEGMENT_BYTES, STATE } from '../state-layout.ts';
-import { emitCondition } from './emit-conditions.ts';
+import { conditionCode, emitCondition } from './emit-conditions.ts';
 import { type Emit, extend, pushSource, pushUncut, readDestination, writeDestination } from './emit-operands.ts';
 import { KIND } from './flag-analysis.ts';
 import type { Instruction } from './instruction.ts';
@@ -64,29 +64,31 @@ export function moveOffset(store: boolean): Emit {
 }
 
 export function setCondition(suffix: string): Emit {
+  const condition = conditionCode(suffix);
   return (emitter, instruction) => {
     const { code } = emitter;
     if (instruction.form === 'M') {
       emitter.effectiveAddress(instruction);
       emitter.operandPointer('write', 1);
-      emitCondition(emitter, suffix);
+      emitCondition(emitter, condition);
       code.op(OP.i64_extend_u);
       emitter.storeSized(0);
       return;
     }
-    emitCondition(emitter, suffix);
+    emitCondition(emitter, condition);
     code.op(OP.i64_extend_u);
     emitter.writeRegister(instruction.destination, 0);
   };
 }
 
 export function conditionalMove(suffix: string): Emit {
+  const condition = conditionCode(suffix);
   return (emitter, instruction) => {
     const { code } = emitter;
     if (instruction.form === 'RM') emitter.loadOperand(instruction, instruction.size, false);
     else emitter.readRegister(instruction.source, instruction.size, false);
     emitter.readRegister(instruction.destination, instruction.size, false);
-    emitCondition(emitter, suffix);
+    emitCondition(emitter, condition);
     code.op(OP.select);
     emitter.writeRegister(instruction.destination, instruction.size);
   };
@@ -189,7 +191,7 @@ export const compareExchange: Emit = (emitter, instruction) => {
   emitter.readRegister(instruction.source, size);
   code.set(value);
   code.get(difference);
-  code.op(OP.i64_eqz, OP.if, VOID);
+  code.op3(OP.i64_eqz, OP.if, VOID);
   writeDestination(emitter, instruction, value);
   code.op(OP.else);
   if (instruction.form === 'MR') writeDestination(emitter, instruction, old);

@@ -32,7 +32,7 @@ function multiplyHigh(emitter: RegionEmitter, a: number, b: number, signed: bool
   low(b);
   code.op(OP.i64_mul);
   code.i64(32);
-  code.op(OP.i64_shr_u, OP.i64_add);
+  code.op2(OP.i64_shr_u, OP.i64_add);
   code.set(t);
   low(a);
   high(b);
@@ -56,7 +56,7 @@ function multiplyHigh(emitter: RegionEmitter, a: number, b: number, signed: bool
     code.i64(63);
     code.op(OP.i64_shr_s);
     code.get(other);
-    code.op(OP.i64_and, OP.i64_sub);
+    code.op2(OP.i64_and, OP.i64_sub);
   }
 }
 
@@ -96,7 +96,7 @@ export function multiplyTwo(three: boolean): Emit {
       multiplyHigh(emitter, a, b, true);
       code.get(r);
       code.i64(63);
-      code.op(OP.i64_shr_s, OP.i64_ne);
+      code.op2(OP.i64_shr_s, OP.i64_ne);
     } else {
       code.get(r);
       code.get(r);
@@ -242,7 +242,7 @@ export const divideSigned: Emit = (emitter, instruction) => {
   emitter.readRegister(16, size);
   code.get(a);
   code.i64(63);
-  code.op(OP.i64_shr_s, OP.i64_ne, OP.i32_or);
+  code.op3(OP.i64_shr_s, OP.i64_ne, OP.i32_or);
   emitter.sideExitIf();
   code.get(a);
   code.get(b);
@@ -267,7 +267,7 @@ export const divide: Emit = (emitter, instruction) => {
     code.op(OP.i64_eqz);
     emitter.readRegister(16, 3);
     code.i64(0);
-    code.op(OP.i64_ne, OP.i32_or);
+    code.op2(OP.i64_ne, OP.i32_or);
     emitter.sideExitIf();
     emitter.readRegister(0, 3);
     code.set(a);

@@ -49,7 +49,7 @@ function countOf(emitter: RegionEmitter, instruction: Instruction, local: number
     },
     whenNotZero: (emit) => {
       code.get(local);
-      code.op(OP.i64_eqz, OP.i32_eqz, OP.if, VOID);
+      code.op4(OP.i64_eqz, OP.i32_eqz, OP.if, VOID);
       emit();
       code.op(OP.end);
     },
@@ -148,7 +148,7 @@ function unlessZero({ code }: RegionEmitter, count: Count, local: number): void 
   if (count.constant !== undefined) return;
   code.get(local);
   count.push();
-  code.op(OP.i64_eqz, OP.i32_eqz, OP.select);
+  code.op3(OP.i64_eqz, OP.i32_eqz, OP.select);
 }
 
 /** SHLD and SHRD, by an immediate or by CL. */
@@ -174,7 +174,7 @@ export function doubleShift(left: boolean): Emit {
       code.op(left ? OP.i64_shl : OP.i64_shr_u);
       code.get(b);
       count.push(-1, 64);
-      code.op(left ? OP.i64_shr_u : OP.i64_shl, OP.i64_or);
+      code.op2(left ? OP.i64_shr_u : OP.i64_shl, OP.i64_or);
       unlessZero(emitter, count, a);
       code.set(r);
     } else {
@@ -185,7 +185,7 @@ export function doubleShift(left: boolean): Emit {
         code.op(OP.i64_shl);
         code.get(b);
         code.i64(16);
-        code.op(OP.i64_shl, OP.i64_or);
+        code.op2(OP.i64_shl, OP.i64_or);
         code.get(a);
         code.op(OP.i64_or);
       } else {
@@ -219,7 +219,7 @@ export function doubleShift(left: boolean): Emit {
         if (size === 1) {
           code.get(b);
           code.i64(16);
-          code.op(OP.i64_shl, OP.i64_or);
+          code.op2(OP.i64_shl, OP.i64_or);
         }
         count.push(1, -1);
       }
@@ -235,7 +235,7 @@ export function doubleShift(left: boolean): Emit {
       code.i64(1);
       code.op(OP.i64_and);
       code.i64(11);
-      code.op(OP.i64_shl, OP.i64_or);
+      code.op2(OP.i64_shl, OP.i64_or);
       code.set(emitter.ccB);
       setResultKind(emitter, r);
     });
@@ -260,7 +260,7 @@ function pushRotated(emitter: RegionEmitter, size: number, left: boolean, a: num
   code.get(a);
   code.i64(bits);
   distance();
-  code.op(OP.i64_sub, left ? OP.i64_shr_u : OP.i64_shl, OP.i64_or);
+  code.op3(OP.i64_sub, left ? OP.i64_shr_u : OP.i64_shl, OP.i64_or);
 }
 
 /** ROL and ROR; flags other than CF and OF stay. */
@@ -377,7 +377,7 @@ export function rotateThroughCarry(left: boolean): Emit {
         distance();
         code.op(OP.i64_sub);
       }
-      code.op(left ? OP.i64_shr_u : OP.i64_shl, OP.i64_or);
+      code.op2(left ? OP.i64_shr_u : OP.i64_shl, OP.i64_or);
       code.tee(r);
       code.i64(bits);
       code.op(OP.i64_shr_u);
@@ -402,13 +402,13 @@ function throughCarry64(emitter: RegionEmitter, count: Count, left: boolean, car
   emitCarry(emitter);
   if (left) count.push(1, -1);
   else count.push(-1, 64);
-  code.op(OP.i64_shl, OP.i64_or);
+  code.op2(OP.i64_shl, OP.i64_or);
   if (count.constant !== 1) {
     code.get(a);
     code.i64(1);
     code.op(left ? OP.i64_shr_u : OP.i64_shl);
     count.push(-1, 64);
-    code.op(left ? OP.i64_shr_u : OP.i64_shl, OP.i64_or);
+    code.op2(left ? OP.i64_shr_u : OP.i64_shl, OP.i64_or);
   }
   unlessZero(emitter, count, a);
   code.set(r);

@@ -48,7 +48,7 @@ function limitToPage(emitter: RegionEmitter, register: number, size: number, ele
   code.i64(PAGE);
   emitter.readRegister(register, 3);
   code.i64(PAGE - 1);
-  code.op(OP.i64_and, OP.i64_sub);
+  code.op2(OP.i64_and, OP.i64_sub);
   if (size > 0) {
     code.i64(size);
     code.op(OP.i64_shr_u);
@@ -57,7 +57,7 @@ function limitToPage(emitter: RegionEmitter, register: number, size: number, ele
   code.get(elements);
   code.get(room);
   code.get(elements);
-  code.op(OP.i64_lt_u, OP.select);
+  code.op2(OP.i64_lt_u, OP.select);
   code.set(elements);
 }
 
@@ -134,7 +134,7 @@ export const moveString: Emit = (emitter, instruction) => {
     code.get(from);
     code.op(OP.i32_sub);
     code.get(bytes);
-    code.op(OP.i32_wrap, OP.i32_lt_u);
+    code.op2(OP.i32_wrap, OP.i32_lt_u);
     emitter.sideExitIf();
     code.get(pointer);
     code.get(from);
@@ -163,7 +163,7 @@ export const storeString: Emit = (emitter, instruction) => {
     emitter.readRegister(RAX, size, false);
     emitter.readRegister(RAX, 0, false);
     code.i64(0x0101010101010101n & ((1n << BigInt(8 << size)) - 1n));
-    code.op(OP.i64_mul, OP.i64_ne);
+    code.op2(OP.i64_mul, OP.i64_ne);
     emitter.sideExitIf();
   }
   repeated(emitter, size, [RDI], (bytes) => {

@@ -56,7 +56,7 @@ export const pushFlags: Emit = (emitter, instruction) => {
   code.get(0);
   code.memory(OP.i64_load, STATE.FLAGS);
   code.i64(2);
-  code.op(OP.i64_or, OP.i64_or);
+  code.op2(OP.i64_or, OP.i64_or);
   code.i64(~RESUME_AND_VIRTUAL);
   code.op(OP.i64_and);
   code.set(wide[0]);
@@ -70,9 +70,9 @@ export const clearInterrupts: Emit = (emitter) => {
   code.get(0);
   code.memory(OP.i64_load, STATE.FLAGS);
   code.i64(12);
-  code.op(OP.i64_shr_u, OP.i32_wrap);
+  code.op2(OP.i64_shr_u, OP.i32_wrap);
   code.i32(3);
-  code.op(OP.i32_and, OP.i32_gt_u);
+  code.op2(OP.i32_and, OP.i32_gt_u);
   emitter.sideExitIf();
   changeFlags(emitter, INTERRUPT_FLAG, 0n);
 };
@@ -88,9 +88,9 @@ export function accessCheck(set: boolean): Emit {
     code.get(0);
     code.memory(OP.i64_load, STATE.FLAGS);
     code.i64(ACCESS_CHECK_FLAG);
-    code.op(OP.i64_and, OP.i64_eqz);
+    code.op2(OP.i64_and, OP.i64_eqz);
     if (!set) code.op(OP.i32_eqz);
-    code.op(OP.if, VOID);
+    code.op2(OP.if, VOID);
     changeFlags(emitter, set ? 0n : ACCESS_CHECK_FLAG, set ? ACCESS_CHECK_FLAG : 0n);
     emitter.switchTlb(set ? TLB_CONTEXT_BYTES : -TLB_CONTEXT_BYTES);
     code.op(OP.end);
@@ -118,7 +118,7 @@ function baseInstructions(emitter: RegionEmitter): void {
   code.get(0);
   code.memory(OP.i64_load, STATE.CR4);
   code.i64(CR4_FSGSBASE);
-  code.op(OP.i64_and, OP.i64_eqz);
+  code.op2(OP.i64_and, OP.i64_eqz);
   emitter.sideExitIf();
 }
 
@@ -144,7 +144,7 @@ export function writeBase(register: 'FS' | 'GS'): Emit {
     code.i64(16);
     code.op(OP.i64_shl);
     code.i64(16);
-    code.op(OP.i64_shr_s, OP.i64_ne);
+    code.op2(OP.i64_shr_s, OP.i64_ne);
     emitter.sideExitIf();
     code.get(0);
     code.get(value);
@@ -202,7 +202,7 @@ export function changeCarry(how: 'clear' | 'set' | 'complement'): Emit {
     if (how === 'complement') {
       emitCarry(emitter);
       code.i64(1);
-      code.op(OP.i64_xor, OP.i64_or);
+      code.op2(OP.i64_xor, OP.i64_or);
     } else if (how === 'set') {
       code.i64(1);
       code.op(OP.i64_or);
@@ -225,6 +225,6 @@ export const storeFlags: Emit = (emitter) => {
   emitFlags(emitter, live & FLAG.overflow);
   emitter.readRegister(AH, 0, false);
   code.i64(ALL_FLAGS & ~FLAG.overflow);
-  code.op(OP.i64_and, OP.i64_or);
+  code.op2(OP.i64_and, OP.i64_or);
   setExplicit(emitter);
 };

@@ -123,7 +123,7 @@ const shiftByRegister =
       code.i64(bits - 1);
       code.get(count);
       code.i64(bits);
-      code.op(OP.i64_lt_u, OP.select);
+      code.op2(OP.i64_lt_u, OP.select);
     }
     code.op(OP.i32_wrap);
     code.vector(opcode);

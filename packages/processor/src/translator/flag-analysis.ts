@@ -10,7 +10,7 @@ import { CONDITIONS } from '../table/conditions.ts';
 import { isCalled } from './emit-called.ts';
 import { mayRaise } from './float-analysis.ts';
 import type { Instruction } from './instruction.ts';
-import type { Region, RegionNode } from './region.ts';
+import { type Region, type RegionNode, successorAt } from './region.ts';
 
 export const KIND = {
   explicit: 0,
@@ -176,83 +176,80 @@ function flagsRead(operation: string): number {
   return READS[operation] ?? 0;
 }
 
-/** What is known of flags in a region, by the number that an instruction has in it (RegionNode.first); good until the next region is looked at. */
+/** What is known of flags in a region; good until the next region is looked at. */
 export interface RegionFlags {
-  /** Flags that can be seen behind the instruction. */
+  /** Flags that can be seen behind an instruction, by the number that it has in the region (RegionNode.first). */
   readonly live: Uint16Array;
-  /** Kind behind the instruction; UNKNOWN. */
-  readonly kinds: Uint8Array;
-  /** Kind at a block's entry, by its order. */
+  /** Kind at a block's entry, by its order; UNKNOWN. */
   readonly atEntry: Uint8Array;
 }
 
 /** One region is looked at at a time. */
-let found: RegionFlags = { live: new Uint16Array(512), kinds: new Uint8Array(512), atEntry: new Uint8Array(128) };
+let found: RegionFlags = { live: new Uint16Array(512), atEntry: new Uint8Array(128) };
 let liveAtEntry = new Uint16Array(128);
 let kindAtEnd = new Uint8Array(128);
 
-export function analyseFlags(region: Region): RegionFlags {
-  const { nodes, instructions } = region;
+export function analyseFlags({ nodes, instructions }: Region): RegionFlags {
   if (instructions > found.live.length || nodes.length > found.atEntry.length) {
     const blocks = Math.max(nodes.length, found.atEntry.length);
     const count = Math.max(instructions, found.live.length) * 2;
-    found = { live: new Uint16Array(count), kinds: new Uint8Array(count), atEntry: new Uint8Array(blocks) };
+    found = { live: new Uint16Array(count), atEntry: new Uint8Array(blocks) };
     liveAtEntry = new Uint16Array(blocks);
     kindAtEnd = new Uint8Array(blocks);
   }
-  findLive(nodes);
-  findKinds(nodes);
+  for (let order = nodes.length - 1; order >= 0; order--) {
+    const node = nodes[order];
+    if (node !== undefined) findLive(node);
+  }
+  for (let order = 0; order < nodes.length; order++) {
+    const node = nodes[order];
+    if (node === undefined) continue;
+    const kind = order > 0 && !node.loopHeader ? kindOfPredecessors(node) : UNKNOWN;
+    found.atEntry[order] = kind;
+    kindAtEnd[order] = kindBehind(node, kind);
+  }
   return found;
 }
 
 /** Flags that can be seen at an offset to which a node leads. An exit shows everything, and so does a back edge, by which the region may leave. */
 function liveAt(node: RegionNode, target: number): number {
-  for (const successor of node.successors) {
-    if (successor.block.start !== target) continue;
-    return successor.order <= node.order ? ALL_FLAGS : (liveAtEntry[successor.order] ?? ALL_FLAGS);
-  }
-  return ALL_FLAGS;
+  const successor = successorAt(node, target);
+  if (successor === undefined || successor.order <= node.order) return ALL_FLAGS;
+  return liveAtEntry[successor.order] ?? ALL_FLAGS;
 }
 
-/** Backwards; as nothing comes over back edges, once is enough. */
-function findLive(nodes: readonly RegionNode[]): void {
-  const list = found.live;
-  for (let order = nodes.length - 1; order >= 0; order--) {
-    const node = nodes[order];
-    if (node === undefined) continue;
-    const { instructions, terminator } = node.block;
-    let live = ALL_FLAGS;
-    if (terminator.kind === 'fall') live = liveAt(node, terminator.next);
-    else if (terminator.kind === 'jump') live = liveAt(node, terminator.target);
-    else if (terminator.kind === 'branch') live = liveAt(node, terminator.target) | liveAt(node, terminator.next);
-    const { first } = node;
-    for (let at = instructions.length - 1; at >= 0; at--) {
-      const facts = instructions[at]?.facts;
-      if (facts === undefined) continue;
-      list[first + at] = live;
-      live = (live & ~facts.overwritten) | facts.seen;
-    }
-    liveAtEntry[order] = live;
+/** Backwards, behind all nodes that this one leads to: as nothing comes over back edges, once is enough. */
+function findLive(node: RegionNode): void {
+  const { live: list } = found;
+  const { instructions, terminator } = node.block;
+  let live = ALL_FLAGS;
+  if (terminator.kind === 'branch') live = liveAt(node, terminator.target) | liveAt(node, terminator.next);
+  else if (terminator.kind === 'fall') live = liveAt(node, terminator.next);
+  else if (terminator.kind === 'jump') live = liveAt(node, terminator.target);
+  const { first } = node;
+  for (let at = instructions.length - 1; at >= 0; at--) {
+    const facts = instructions[at]?.facts;
+    if (facts === undefined) continue;
+    list[first + at] = live;
+    live = (live & ~facts.overwritten) | facts.seen;
   }
+  liveAtEntry[node.order] = live;
 }
 
-function findKinds(nodes: readonly RegionNode[]): void {
-  const { live, kinds, atEntry } = found;
-  for (const node of nodes) {
-    let kind = node.order > 0 && !node.loopHeader ? kindOfPredecessors(node) : UNKNOWN;
-    atEntry[node.order] = kind;
-    let at = node.first;
-    for (const { facts } of node.block.instructions) {
-      if (((live[at] ?? 0) & facts.written) !== 0) {
-        if (facts.kind !== KEPT) kind = facts.kind;
-      } else if (facts.forgets) kind = UNKNOWN;
-      kinds[at++] = kind;
-    }
-    kindAtEnd[node.order] = kind;
+/** Kind behind a block: that of the last instruction whose flags can be seen, or the one at its entry. */
+function kindBehind({ block, first }: RegionNode, atEntry: number): number {
+  const { instructions } = block;
+  for (let at = instructions.length - 1; at >= 0; at--) {
+    const facts = instructions[at]?.facts;
+    if (facts === undefined) continue;
+    if (((found.live[first + at] ?? 0) & facts.written) !== 0) {
+      if (facts.kind !== KEPT) return facts.kind;
+    } else if (facts.forgets) return UNKNOWN;
   }
+  return atEntry;
 }
 function kindOfPredecessors({ predecessors }: RegionNode): number {
   const kind = kindAtEnd[predecessors[0] ?? 0] ?? UNKNOWN;
-  for (const from of predecessors) if (kindAtEnd[from] !== kind) return UNKNOWN;
+  for (let at = 1; at < predecessors.length; at++) if (kindAtEnd[predecessors[at] ?? 0] !== kind) return UNKNOWN;
   return kind;
 }

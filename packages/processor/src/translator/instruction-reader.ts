@@ -1,11 +1,14 @@
 /** Reads the operations that assembly/decoder.ts writes. Called by: region-compiler.ts. */
 import { FORM, type FormName } from '../build/forms.ts';
 import type { OperationNames } from '../build/operation-names.ts';
+import { STATE } from '../state-layout.ts';
+import { extensionRegisters } from './emit-called.ts';
 import { shiftCountOf } from './flag-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import { factsOf, type OperationFacts } from './operation-facts.ts';
 
 const GENERAL_BASE = 1024;
+const { ZERO_SLOT } = STATE;
 const FORM_NAMES = Object.keys(FORM) as FormName[];
 
 export class InstructionReader {
@@ -33,7 +36,16 @@ export class InstructionReader {
     const size = (flags >> 2) & 3;
     const immediate = words[word + 3] ?? 0;
     if (facts.withoutCount !== undefined && shiftCountOf(immediate, size) === 0) facts = facts.withoutCount;
-    return {
+    const destination = (first >> 16) & 0xff;
+    const source = first >>> 24;
+    const base = second & 0xff;
+    const index = (second >> 8) & 0xff;
+    let registers = facts.registers;
+    if (base < ZERO_SLOT) registers |= 1 << (base >> 3);
+    if (index < ZERO_SLOT) registers |= 1 << (index >> 3);
+    if (facts.generalDestination && destination < ZERO_SLOT) registers |= 1 << (destination >> 3);
+    if (facts.generalSource && source < ZERO_SLOT) registers |= 1 << (source >> 3);
+    const instruction: Instruction = {
       offset,
       next: offset + length,
       operation: facts.operation,
@@ -42,17 +54,20 @@ export class InstructionReader {
       flow: facts.flow,
       vector: facts.vector,
       size,
-      destination: (first >> 16) & 0xff,
-      source: first >>> 24,
-      base: second & 0xff,
-      index: (second >> 8) & 0xff,
+      destination,
+      source,
+      base,
+      index,
       scale: flags & 3,
+      registers,
       segment: (flags >> 4) & 7,
       narrowAddress: (flags & 0x80) !== 0,
       displacement: words[word + 2] ?? 0,
       immediate,
       wide: facts.wide ? (this.#wide[(at >> 3) + 1] ?? 0n) : 0n,
     };
+    if (!facts.calledExtension) return instruction;
+    return { ...instruction, registers: registers | extensionRegisters(instruction) };
   }
 
   #learn(number: number): OperationFacts {

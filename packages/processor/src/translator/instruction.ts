@@ -29,6 +29,8 @@ export interface Instruction {
   readonly base: number;
   readonly index: number;
   readonly scale: number;
+  /** General registers that it reads or writes: bits by number. */
+  readonly registers: number;
   /** 0 none, 1..6 ES CS SS DS FS GS. */
   readonly segment: number;
   readonly narrowAddress: boolean;

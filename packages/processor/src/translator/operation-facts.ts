@@ -5,6 +5,7 @@
  */
 import type { FormName } from '../build/forms.ts';
 import { callsVectors, callsWithFlags, emitCalledExtension, extensionFlags } from './emit-called.ts';
+import { conditionCode } from './emit-conditions.ts';
 import { emitterOf, lockedEmitterOf, untranslatedFormsOf } from './emit-instructions.ts';
 import type { Emit } from './emit-operands.ts';
 import { isVectorOperation } from './emit-vector.ts';
@@ -31,6 +32,8 @@ export interface OperationFacts {
   readonly form: FormName;
   /** One of FLOW. */
   readonly flow: number;
+  /** Code of a branch's condition; -1: it is none. */
+  readonly condition: number;
   /** Its last eight bytes are one number. */
   readonly wide: boolean;
   readonly vector: boolean;
@@ -97,6 +100,7 @@ export function factsOf(operation: string, form: FormName, extension: boolean): 
     operation,
     form,
     flow,
+    condition: flow === FLOW.branch ? conditionCode(operation.slice(4)) : -1,
     wide: WIDE.has(operation),
     vector,
     traits,

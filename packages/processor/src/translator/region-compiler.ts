@@ -9,7 +9,7 @@ import { PlinthError } from '@plinth/errors';
 import { LEAVE_OPERATIONS as LEAVES, type LeaveName } from '../build/leave-operations.ts';
 import type { OperationNames } from '../build/operation-names.ts';
 import { BLOCK, STATE } from '../state-layout.ts';
-import { chainFunction } from './chain.ts';
+import { writeChain } from './chain.ts';
 import { translatable, untranslatedReason } from './emit-instructions.ts';
 import { ExitArea } from './exit-area.ts';
 import { formatInstruction } from './format-instruction.ts';
@@ -19,14 +19,14 @@ import { buildRegion, type Region, type RegionSource, WINDOW } from './region.ts
 import { RegionEmitter } from './region-emitter.ts';
 import type { ExaminedRegion, RegionMark } from './region-listing.ts';
 import type {
-  DecoderExports,
   HotBlock,
   TranslatedBatch,
   TranslatedRegion,
+  TranslatorCore,
   TranslatorMessage,
 } from './translation-messages.ts';
 import { endsOf } from './translation-trace.ts';
-import type { FunctionWriter } from './wasm-encoder.ts';
+import { FunctionWriter } from './wasm-encoder.ts';
 import { ModuleWriter } from './wasm-module.ts';
 
 const PAGE = 4096;
@@ -49,7 +49,7 @@ export class RegionCompiler {
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
   readonly #words: Int32Array;
-  readonly #decoder: DecoderExports;
+  readonly #core: TranslatorCore;
   readonly #reader: InstructionReader;
   readonly #operation: number;
   /** Numbers of the operation that calls a region, and of a region's linked exit. */
@@ -58,6 +58,7 @@ export class RegionCompiler {
   readonly #leaveNext: number;
   readonly #always: boolean;
   readonly #exits: ExitArea;
+  readonly #code: FunctionWriter;
   readonly #emitter: RegionEmitter;
   readonly #module = new ModuleWriter(MAXIMUM_PAGES);
   /** Places of the exits of the region that is being emitted, by how far they jump. */
@@ -69,15 +70,16 @@ export class RegionCompiler {
 
   /**
    * @param base address of the processor's block
-   * @param decoderBase address of the block that the decoder's instance is attached to
+   * @param core an instance of the engine core, which decodes and writes WebAssembly
+   * @param coreBase address of the block that it is attached to
    * @param names what the decoder's operation numbers mean
    * @param always blocks are translated before they were executed, so execution tells nothing of what is worth it
    */
   constructor(
     memory: WebAssembly.Memory,
     base: number,
-    decoder: DecoderExports,
-    decoderBase: number,
+    core: TranslatorCore,
+    coreBase: number,
     names: OperationNames,
     always: boolean,
   ) {
@@ -89,12 +91,13 @@ export class RegionCompiler {
     this.#base = base;
     this.#view = new DataView(memory.buffer);
     this.#bytes = new Uint8Array(memory.buffer);
-    this.#decoder = decoder;
-    this.#operation = decoderBase + STATE.LEAVE_OPERATIONS + 0x200;
+    this.#core = core;
+    this.#operation = coreBase + STATE.LEAVE_OPERATIONS + 0x200;
     this.#always = always;
     this.#exits = new ExitArea(base + STATE.REGION_EXITS, base + STATE.REGION_EXITS_END);
     this.#words = new Int32Array(memory.buffer);
-    this.#emitter = new RegionEmitter({
+    this.#code = new FunctionWriter(core, memory, base + STATE.REGION_CODE, base + STATE.REGION_CODE_END);
+    this.#emitter = new RegionEmitter(this.#code, {
       ...LEAVES_OF_REGIONS,
       operation: (instruction) => this.#operationFor(instruction),
       directExit: (delta) => this.#directExit(delta),
@@ -121,7 +124,8 @@ export class RegionCompiler {
     const left: { block: number; gpa: number }[] = [];
     const covered = new Set<number>();
     this.#exits.open(id);
-    writer.begin(chainFunction({ translated: this.#leaveTranslated, leaveJump: leaveOffset('JUMP'), module: id }));
+    writeChain(this.#code, { translated: this.#leaveTranslated, leaveJump: leaveOffset('JUMP'), module: id });
+    writer.begin(this.#code);
     for (const hot of blocks) {
       // What a region of this batch passes through is entered from elsewhere only if it gets hot once more.
       if (covered.has(hot.gpa)) {
@@ -168,7 +172,7 @@ export class RegionCompiler {
     this.#copyCode(hot);
     const region = this.#build(hot);
     const marks: RegionMark[] = [];
-    const emitter = new RegionEmitter({
+    const emitter = new RegionEmitter(this.#code, {
       ...LEAVES_OF_REGIONS,
       // Nobody leaves: any place will do.
       directExit: () => 0,
@@ -203,7 +207,7 @@ export class RegionCompiler {
     return {
       size,
       decode: (offset) => {
-        const length = this.#decoder.decodeAt(code + offset, Math.min(size - offset, 15));
+        const length = this.#core.decodeAt(code + offset, Math.min(size - offset, 15));
         return length === 0 ? undefined : this.#reader.read(this.#operation, offset, length);
       },
       executed: (offset) => this.#always || bit(executed, offset),
@@ -216,7 +220,7 @@ export class RegionCompiler {
     this.#directExits.clear();
     this.#full = false;
     const emitted = this.#emitter.emit(region);
-    return this.#full ? undefined : emitted;
+    return this.#full || emitted.full ? undefined : emitted;
   }
 
   /** Makes an operation for the core to execute; see RegionHost. */
@@ -228,7 +232,7 @@ export class RegionCompiler {
       return 0;
     }
     this.#bytes.fill(0, at, at + 48);
-    this.#decoder.decodeAt(this.#base + STATE.TRANSLATOR_CODE + instruction.offset, 15);
+    this.#core.decodeAt(this.#base + STATE.TRANSLATOR_CODE + instruction.offset, 15);
     this.#bytes.copyWithin(at + 16, this.#operation, this.#operation + 16);
     this.#view.setUint16(at + 32, this.#leaveNext, true);
     return at + 16 - this.#base;

@@ -14,13 +14,13 @@
 import { STATE } from '../state-layout.ts';
 import { emitCondition, makeFloatsExplicit } from './emit-conditions.ts';
 import { emitInstruction } from './emit-instructions.ts';
-import { ALL_FLAGS, analyseFlags, type RegionFlags, UNKNOWN } from './flag-analysis.ts';
+import { ALL_FLAGS, analyseFlags, KEPT, type RegionFlags, UNKNOWN } from './flag-analysis.ts';
 import { registerName } from './format-instruction.ts';
 import type { Instruction } from './instruction.ts';
 import { TRAIT } from './operation-facts.ts';
 import { type Region, type RegionNode, successorAt, type Terminator } from './region.ts';
-import { BLOCK_LABEL, LOCAL, LOOP_LABEL, PLAIN_LABEL, RegionOperands } from './region-operands.ts';
-import { surveyRegion } from './region-registers.ts';
+import { LOCAL, NARROW_LOCALS, WIDE_LOCALS } from './region-locals.ts';
+import { BLOCK_LABEL, LOOP_LABEL, PLAIN_LABEL, RegionOperands } from './region-operands.ts';
 import { CHAIN, EXECUTE, type FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
 
 /** What a region's code needs of the run loop: addresses relative to the processor's block, and exits to direct targets. */
@@ -45,8 +45,8 @@ export class RegionEmitter extends RegionOperands {
   /** Where the loads of the TLBs' addresses begin and end; what is not looked up in is not loaded. */
   readonly #tlbLoads = [0, 0, 0];
 
-  constructor(host: RegionHost) {
-    super();
+  constructor(code: FunctionWriter, host: RegionHost) {
+    super(code);
     this.#host = host;
   }
 
@@ -60,14 +60,13 @@ export class RegionEmitter extends RegionOperands {
     this.writes = false;
     this.left = 0;
     code.begin();
-    for (let index = 0; index < LOCAL.wideCount; index++) code.local(I64);
-    for (let index = 0; index < LOCAL.narrowCount; index++) code.local(I32);
-    const survey = surveyRegion(region);
-    this.#traits = survey.traits;
+    for (let index = 0; index < WIDE_LOCALS; index++) code.local(I64);
+    for (let index = 0; index < NARROW_LOCALS; index++) code.local(I32);
+    this.#traits = region.traits;
     for (let register = 0; register < 16; register++) {
-      registers[register] = (survey.registers & (1 << register)) === 0 ? 0 : code.local(I64);
+      registers[register] = (region.registers & (1 << register)) === 0 ? 0 : code.local(I64);
     }
-    this.vectors.begin(region, survey.traits);
+    this.vectors.begin(region);
     this.#flags = analyseFlags(region);
   }
 
@@ -77,9 +76,9 @@ export class RegionEmitter extends RegionOperands {
     const { code } = this;
     this.#host.mark?.(0, 'entry');
     this.#prologue();
-    code.op(OP.block, VOID);
+    code.op2(OP.block, VOID);
     this.labels.push(PLAIN_LABEL);
-    code.op(OP.block, VOID);
+    code.op2(OP.block, VOID);
     this.labels.push(PLAIN_LABEL);
     this.#checkVectors();
     const first = region.nodes[0];
@@ -92,7 +91,7 @@ export class RegionEmitter extends RegionOperands {
     code.get(LOCAL.ripBase);
     code.get(LOCAL.exit);
     code.i32(10);
-    code.op(OP.i32_shr_s, OP.i64_extend_s, OP.i64_add);
+    code.op3(OP.i32_shr_s, OP.i64_extend_s, OP.i64_add);
     code.memory(OP.i64_store, STATE.RIP);
     code.get(LOCAL.exit);
     code.i32(0x3ff);
@@ -108,7 +107,7 @@ export class RegionEmitter extends RegionOperands {
     code.get(LOCAL.result);
     code.op(OP.select);
     code.i32(this.#host.leaveInterpretOne);
-    code.op(OP.i32_add, OP.i32_add);
+    code.op2(OP.i32_add, OP.i32_add);
     code.set(LOCAL.result);
     this.labels.pop();
     code.op(OP.end);
@@ -119,42 +118,30 @@ export class RegionEmitter extends RegionOperands {
     return code;
   }
 
-  #load(opcode: number, offset: number, local: number): void {
-    const { code } = this;
-    code.get(0);
-    code.memory(opcode, offset);
-    code.set(local);
-  }
-  #store(opcode: number, offset: number, local: number): void {
-    const { code } = this;
-    code.get(0);
-    code.get(local);
-    code.memory(opcode, offset);
-  }
   #loadFlags(): void {
-    this.#load(OP.i32_load, STATE.CC_KIND, this.ccKind);
-    this.#load(OP.i64_load, STATE.CC_RESULT, this.ccResult);
-    this.#load(OP.i64_load, STATE.CC_A, this.ccA);
-    this.#load(OP.i64_load, STATE.CC_B, this.ccB);
+    this.code.loadField(OP.i32_load, STATE.CC_KIND, this.ccKind);
+    this.code.loadField(OP.i64_load, STATE.CC_RESULT, this.ccResult);
+    this.code.loadField(OP.i64_load, STATE.CC_A, this.ccA);
+    this.code.loadField(OP.i64_load, STATE.CC_B, this.ccB);
   }
   #storeFlags(): void {
-    this.#store(OP.i32_store, STATE.CC_KIND, this.ccKind);
-    this.#store(OP.i64_store, STATE.CC_RESULT, this.ccResult);
-    this.#store(OP.i64_store, STATE.CC_A, this.ccA);
-    this.#store(OP.i64_store, STATE.CC_B, this.ccB);
+    this.code.storeField(OP.i32_store, STATE.CC_KIND, this.ccKind);
+    this.code.storeField(OP.i64_store, STATE.CC_RESULT, this.ccResult);
+    this.code.storeField(OP.i64_store, STATE.CC_A, this.ccA);
+    this.code.storeField(OP.i64_store, STATE.CC_B, this.ccB);
   }
   /** Loads or stores the registers of a mask that have locals. */
   #loadRegisters(mask: number): void {
     const { registers } = this;
     for (let register = 0; register < 16; register++) {
       const local = registers[register] ?? 0;
-      if (local !== 0 && (mask & (1 << register)) !== 0) this.#load(OP.i64_load, register * 8, local);
+      if (local !== 0 && (mask & (1 << register)) !== 0) this.code.loadField(OP.i64_load, register * 8, local);
     }
   }
   #storeRegisters(mask: number): void {
     const { registers } = this;
     for (let register = 0; register < 16; register++) {
-      if ((mask & (1 << register)) !== 0) this.#store(OP.i64_store, register * 8, registers[register] ?? 0);
+      if ((mask & (1 << register)) !== 0) this.code.storeField(OP.i64_store, register * 8, registers[register] ?? 0);
     }
   }
 
@@ -162,12 +149,12 @@ export class RegionEmitter extends RegionOperands {
     const { code } = this;
     this.#loadRegisters(-1);
     if ((this.#traits & TRAIT.flags) !== 0) this.#loadFlags();
-    this.#load(OP.i64_load, STATE.RIP_BASE, LOCAL.ripBase);
-    this.#load(OP.i32_load, STATE.BUDGET, LOCAL.budget);
+    this.code.loadField(OP.i64_load, STATE.RIP_BASE, LOCAL.ripBase);
+    this.code.loadField(OP.i32_load, STATE.BUDGET, LOCAL.budget);
     this.#tlbLoads[0] = code.length;
-    this.#load(OP.i32_load, STATE.TLB_READ, LOCAL.tlbRead);
+    this.code.loadField(OP.i32_load, STATE.TLB_READ, LOCAL.tlbRead);
     this.#tlbLoads[1] = code.length;
-    this.#load(OP.i32_load, STATE.TLB_WRITE, LOCAL.tlbWrite);
+    this.code.loadField(OP.i32_load, STATE.TLB_WRITE, LOCAL.tlbWrite);
     this.#tlbLoads[2] = code.length;
     this.vectors.load();
   }
@@ -185,7 +172,7 @@ export class RegionEmitter extends RegionOperands {
     code.i64(0x200);
     code.op(OP.i64_and);
     code.i64(0x200);
-    code.op(OP.i64_xor, OP.i64_or);
+    code.op2(OP.i64_xor, OP.i64_or);
     code.i64(0);
     code.op(OP.i64_ne);
     this.left = 1;
@@ -199,7 +186,7 @@ export class RegionEmitter extends RegionOperands {
     makeFloatsExplicit(this);
     this.vectors.store();
     if ((this.#traits & TRAIT.flags) !== 0) this.#storeFlags();
-    this.#store(OP.i32_store, STATE.BUDGET, LOCAL.budget);
+    this.code.storeField(OP.i32_store, STATE.BUDGET, LOCAL.budget);
     code.get(0);
     code.get(LOCAL.result);
     code.tailCall(CHAIN);
@@ -211,7 +198,7 @@ export class RegionEmitter extends RegionOperands {
   #emitTree(node: RegionNode): void {
     const { code } = this;
     if (node.loopHeader) {
-      code.op(OP.loop, VOID);
+      code.op2(OP.loop, VOID);
       this.labels.push(LOOP_LABEL + node.order);
     }
     this.#emitWithin(node, 0);
@@ -228,7 +215,7 @@ export class RegionEmitter extends RegionOperands {
       this.#emitBlock(node);
       return;
     }
-    this.code.op(OP.block, VOID);
+    this.code.op2(OP.block, VOID);
     this.labels.push(BLOCK_LABEL - outer.order);
     this.#emitWithin(node, from + 1);
     this.labels.pop();
@@ -240,35 +227,39 @@ export class RegionEmitter extends RegionOperands {
     const { code } = this;
     const { instructions, start, terminator } = node.block;
     const flags = this.#flags;
+    const host = this.#host;
+    const marks = host.mark !== undefined;
     this.#setKind(flags?.atEntry[node.order]);
     this.vectors.enterBlock(node.order);
     const count = instructions.length;
     code.reserve();
-    this.#host.mark?.(code.length, `block 0x${start.toString(16)}`);
-    code.get(LOCAL.budget);
-    code.i32(count);
-    code.op(OP.i32_sub);
-    code.set(LOCAL.budget);
+    if (marks) host.mark?.(code.length, `block 0x${start.toString(16)}`);
+    code.step(LOCAL.budget, OP.i32_sub, count);
     const plain = terminator.kind === 'fall' || terminator.kind === 'interpret' ? count : count - 1;
     for (let at = 0; at < plain; at++) {
       const instruction = instructions[at];
       if (instruction === undefined) continue;
+      const { facts } = instruction;
       const live = flags?.live[node.first + at] ?? ALL_FLAGS;
+      const seen = (live & facts.written) !== 0;
       this.at = instruction.offset;
       this.left = count - at;
       this.live = live;
-      this.flagsNeeded = (live & instruction.facts.written) !== 0;
+      this.flagsNeeded = seen;
       code.reserve();
-      this.#host.mark?.(code.length, instruction);
+      if (marks) host.mark?.(code.length, instruction);
+      const before = this.kind;
       emitInstruction(this, instruction);
-      if (instruction.vector || instruction.facts.callsVectors) this.vectors.after(instruction);
-      this.#setKind(flags?.kinds[node.first + at]);
+      if (instruction.vector || facts.callsVectors) this.vectors.after(instruction);
+      if (!seen) this.kind = facts.forgets ? undefined : before;
+      else if (facts.kind === KEPT) this.kind = before;
+      else this.#setKind(facts.kind);
     }
     const last = instructions[count - 1];
     this.at = last?.offset ?? this.start;
     this.left = 1;
     code.reserve();
-    this.#markTerminator(terminator.kind, instructions[plain]);
+    if (marks) this.#markTerminator(terminator.kind, instructions[plain]);
     switch (terminator.kind) {
       case 'fall':
         this.#goTo(node, terminator.next);
@@ -309,7 +300,7 @@ export class RegionEmitter extends RegionOperands {
     this.#host.mark?.(this.code.length, instruction ?? (kind === 'fall' ? 'goes on' : 'the interpreter goes on'));
   }
 
-  #emitBranch(node: RegionNode, condition: string, target: number, next: number): void {
+  #emitBranch(node: RegionNode, condition: number, target: number, next: number): void {
     const { code } = this;
     const kind = this.kind;
     if (target === next) {
@@ -318,7 +309,7 @@ export class RegionEmitter extends RegionOperands {
       return;
     }
     emitCondition(this, condition);
-    code.op(OP.if, VOID);
+    code.op2(OP.if, VOID);
     this.labels.push(PLAIN_LABEL);
     this.#goTo(node, target);
     this.labels.pop();
@@ -342,7 +333,7 @@ export class RegionEmitter extends RegionOperands {
       code.memory(OP.i32_load, STATE.REQUEST);
       code.op(OP.i32_or);
       code.i32(0);
-      code.op(OP.i32_lt_s, OP.if, VOID);
+      code.op3(OP.i32_lt_s, OP.if, VOID);
       this.labels.push(PLAIN_LABEL);
       this.#directExit(offset);
       this.labels.pop();
@@ -428,7 +419,7 @@ export class RegionEmitter extends RegionOperands {
       if (successorAt(node, place) === undefined) continue;
       code.get(target);
       this.pushRip(place);
-      code.op(OP.i64_eq, OP.if, VOID);
+      code.op3(OP.i64_eq, OP.if, VOID);
       this.labels.push(PLAIN_LABEL);
       this.#goTo(node, place);
       this.labels.pop();
@@ -479,15 +470,12 @@ export class RegionEmitter extends RegionOperands {
     this.written |= used;
     this.#loadRegisters(used);
     if (flags) this.#loadFlags();
-    this.#load(OP.i32_load, STATE.BUDGET, LOCAL.budget);
+    this.code.loadField(OP.i32_load, STATE.BUDGET, LOCAL.budget);
     reload();
     code.get(LOCAL.result);
     code.branch(OP.br_if, this.depthOf(0));
     if (behind !== 0) {
-      code.get(LOCAL.budget);
-      code.i32(behind);
-      code.op(OP.i32_sub);
-      code.set(LOCAL.budget);
+      code.step(LOCAL.budget, OP.i32_sub, behind);
     }
     code.get(0);
     code.get(LOCAL.ripBase);

@@ -2,12 +2,28 @@ import { readFileSync } from 'node:fs';
 import { Partition } from '@plinth/hypervisor';
 import { describe, expect, it } from 'vitest';
 import { operationNames } from '../build/operation-names.ts';
-import { createRegionCompiler } from '../translator-thread.ts';
+import { STATE } from '../state-layout.ts';
+import { attachTranslatorCore, createRegionCompiler } from '../translator-thread.ts';
 import { listRegion } from './region-listing.ts';
 import { ATOMIC, FunctionWriter, I32, OP, VOID } from './wasm-encoder.ts';
 import { listCode } from './wasm-listing.ts';
 
 const engine = new WebAssembly.Module(readFileSync(new URL('../../dist/engine.wasm', import.meta.url)));
+
+/** A writer of one function. */
+function writer(): FunctionWriter {
+  const { memory, layout } = Partition.create({
+    ramBytes: 2 * 1024 * 1024,
+    processors: 1,
+    clock: { now: () => 0 },
+    tscPerNanosecond: 1,
+  });
+  const { processorsOffset: base } = layout;
+  const core = attachTranslatorCore(engine, memory, layout, 0);
+  const code = new FunctionWriter(core, memory, base + STATE.REGION_CODE, base + STATE.REGION_CODE_END);
+  code.begin();
+  return code;
+}
 
 /** The listing of the region that code at an offset of a page becomes. */
 function listing(code: readonly number[], at = 0): string {
@@ -33,11 +49,11 @@ function listing(code: readonly number[], at = 0): string {
 
 describe('a listing', () => {
   it('has a line for each statement, indented by blocks', () => {
-    const code = new FunctionWriter();
+    const code = writer();
     const local = code.local(I32);
     code.get(0);
     code.i32(-5);
-    code.op(OP.i32_add, OP.if, VOID);
+    code.op3(OP.i32_add, OP.if, VOID);
     code.i32(0x12345);
     code.set(local);
     code.op(OP.else);
@@ -57,7 +73,7 @@ describe('a listing', () => {
   });
 
   it('names atomic and vector instructions', () => {
-    const code = new FunctionWriter();
+    const code = writer();
     code.get(0);
     code.i64(1);
     code.atomic(ATOMIC.cmpxchg, 1);

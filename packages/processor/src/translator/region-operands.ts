@@ -4,87 +4,21 @@
  * A memory operand's TLB look-up is inline; a miss (fault, MMIO, page crossing, code page) leaves at that very instruction, and the
  * interpreter executes it. Called by: region-emitter.ts, which extends it by control flow; the emit-*.ts files.
  */
-import { STATE } from '../state-layout.ts';
+import { SEGMENT_BYTES, STATE } from '../state-layout.ts';
 import { ALL_FLAGS } from './flag-analysis.ts';
 import type { Instruction } from './instruction.ts';
+import { LOCAL } from './region-locals.ts';
 import { RegionVectors } from './region-vectors.ts';
-import { FunctionWriter, OP, VOID } from './wasm-encoder.ts';
+import { type FunctionWriter, OP, VOID } from './wasm-encoder.ts';
 
 /** What stands for an open block, loop or condition: that no node branches to, or those of the node with that order. */
 export const PLAIN_LABEL = 0;
 export const LOOP_LABEL = 1;
 export const BLOCK_LABEL = -1;
 
-const TLB_INDEX_MASK = 0x3ff0;
-
-/** Locals that every region has, so that what is emitted most is the same everywhere; general registers follow, then vectors. */
-export const LOCAL = {
-  ccResult: 1,
-  ccA: 2,
-  ccB: 3,
-  address: 4,
-  wide: [5, 6, 7, 8] as readonly [number, number, number, number],
-  ripBase: 9,
-  wideCount: 9,
-  ccKind: 10,
-  entry: 11,
-  pointer: 12,
-  narrow: [13, 14, 15] as readonly [number, number, number],
-  budget: 16,
-  /** Where a side exit is: offset from the entry times 1024, plus the charged instructions that did not run. */
-  exit: 17,
-  result: 18,
-  tlbRead: 19,
-  tlbWrite: 20,
-  narrowCount: 11,
-} as const;
-
-/** Code of a TLB look-up in two parts: before the exit of a miss, and behind it. By access and number of bytes. */
-const lookups = new Map<number, Uint8Array>();
-function lookupBefore(access: 'read' | 'write', bytes: number): Uint8Array {
-  const key = bytes * 2 + (access === 'read' ? 0 : 1);
-  let code = lookups.get(key);
-  if (code === undefined) {
-    const writer = new FunctionWriter(1, 64);
-    writer.tee(LOCAL.address);
-    writer.i64(8);
-    writer.op(OP.i64_shr_u, OP.i32_wrap);
-    writer.i32(TLB_INDEX_MASK);
-    writer.op(OP.i32_and);
-    writer.get(access === 'read' ? LOCAL.tlbRead : LOCAL.tlbWrite);
-    writer.op(OP.i32_add);
-    writer.tee(LOCAL.entry);
-    writer.memory(OP.i64_load, 0);
-    writer.get(LOCAL.address);
-    if (bytes > 1) {
-      writer.i64(bytes - 1);
-      writer.op(OP.i64_add);
-    }
-    writer.i64(-4096);
-    writer.op(OP.i64_and, OP.i64_ne, OP.if, VOID);
-    code = writer.view().slice();
-    lookups.set(key, code);
-  }
-  return code;
-}
-let lookupEnd: Uint8Array | undefined;
-function lookupBehind(): Uint8Array {
-  if (lookupEnd === undefined) {
-    const writer = new FunctionWriter(1, 64);
-    writer.op(OP.end);
-    writer.get(LOCAL.address);
-    writer.op(OP.i32_wrap);
-    writer.get(LOCAL.entry);
-    writer.memory(OP.i32_load, 8);
-    writer.op(OP.i32_add);
-    lookupEnd = writer.view().slice();
-  }
-  return lookupEnd;
-}
-
 export class RegionOperands {
-  readonly code = new FunctionWriter();
-  readonly vectors = new RegionVectors(this.code);
+  readonly code: FunctionWriter;
+  readonly vectors: RegionVectors;
   readonly ccKind = LOCAL.ccKind;
   readonly ccResult = LOCAL.ccResult;
   readonly ccA = LOCAL.ccA;
@@ -93,8 +27,13 @@ export class RegionOperands {
   readonly entry = LOCAL.entry;
   readonly pointer = LOCAL.pointer;
   /** Scratch locals for instructions. */
-  readonly wide = LOCAL.wide;
-  readonly narrow = LOCAL.narrow;
+  readonly wide: readonly [number, number, number, number] = [
+    LOCAL.wide,
+    LOCAL.wide + 1,
+    LOCAL.wide + 2,
+    LOCAL.wide + 3,
+  ];
+  readonly narrow: readonly [number, number, number] = [LOCAL.narrow, LOCAL.narrow + 1, LOCAL.narrow + 2];
 
   /** Static flags kind at the current point; undefined when it is only known at run time. */
   kind: number | undefined;
@@ -118,6 +57,11 @@ export class RegionOperands {
   protected reads = false;
   protected writes = false;
 
+  constructor(code: FunctionWriter) {
+    this.code = code;
+    this.vectors = new RegionVectors(code);
+  }
+
   // ---- leaving the region ----
 
   /** Depth of the label behind all blocks (0), or of that of side exits (1). */
@@ -137,7 +81,7 @@ export class RegionOperands {
   }
   /** Emits code within a block or a loop of its own, in which it may leave the region. */
   nest(opcode: number, emit: () => void): void {
-    this.code.op(opcode, VOID);
+    this.code.op2(opcode, VOID);
     this.labels.push(PLAIN_LABEL);
     emit();
     this.labels.pop();
@@ -149,7 +93,7 @@ export class RegionOperands {
   }
   /** Takes the i32 on the stack: when it is not zero, what `body` emits runs. */
   when(body: () => void): void {
-    this.code.op(OP.if, VOID);
+    this.code.op2(OP.if, VOID);
     this.labels.push(PLAIN_LABEL);
     body();
     this.labels.pop();
@@ -158,9 +102,9 @@ export class RegionOperands {
   /** What `body` emits has one side exit for all its conditions: `leaveIf` takes an i32 and leaves when it is not zero. */
   withSideExit(body: (leaveIf: () => void) => void): void {
     const { code } = this;
-    code.op(OP.block, VOID);
+    code.op2(OP.block, VOID);
     this.labels.push(PLAIN_LABEL);
-    code.op(OP.block, VOID);
+    code.op2(OP.block, VOID);
     this.labels.push(PLAIN_LABEL);
     const depth = this.labels.length;
     body(() => code.branch(OP.br_if, this.labels.length - depth));
@@ -176,9 +120,7 @@ export class RegionOperands {
 
   /** Pushes the RIP of an offset in the page (i64). */
   pushRip(offset: number): void {
-    this.code.get(LOCAL.ripBase);
-    this.code.i64(offset - this.start);
-    this.code.op(OP.i64_add);
+    this.code.binaryConstant(LOCAL.ripBase, offset - this.start, OP.i64_add);
   }
 
   local(offset: number): number {
@@ -189,97 +131,56 @@ export class RegionOperands {
 
   /** Pushes a register's value, sign-extended (or zero-extended) to i64. */
   readRegister(offset: number, size: number, signed = true): void {
-    const { code } = this;
-    code.get(this.local(offset));
-    if (size === 0 && (offset & 7) !== 0) {
-      code.i64(8);
-      code.op(OP.i64_shr_u);
-    }
-    if (size === 3) return;
-    if (signed) code.op([OP.i64_extend8, OP.i64_extend16, OP.i64_extend32][size] ?? 0);
-    else if (size === 2) code.op(OP.i32_wrap, OP.i64_extend_u);
-    else {
-      code.i64(size === 0 ? 0xff : 0xffff);
-      code.op(OP.i64_and);
-    }
+    const high = size === 0 ? offset & 7 : 0;
+    this.code.readRegister(this.local(offset), size, high, signed ? 1 : 0);
   }
 
   /** Takes an i64 and writes the register as the architecture does: 32 bits clear the upper half, 8 and 16 keep the rest. */
   writeRegister(offset: number, size: number): void {
-    const { code } = this;
     const local = this.local(offset);
     this.written |= 1 << (offset >> 3);
-    if (size === 3) {
-      code.set(local);
-      return;
-    }
-    if (size === 2) {
-      code.op(OP.i32_wrap, OP.i64_extend_u);
-      code.set(local);
-      return;
-    }
-    const high = size === 0 && (offset & 7) !== 0;
-    const mask = size === 1 ? 0xffff : high ? 0xff00 : 0xff;
-    if (high) {
-      code.i64(8);
-      code.op(OP.i64_shl);
-    }
-    code.i64(mask);
-    code.op(OP.i64_and);
-    code.get(local);
-    code.i64(~mask);
-    code.op(OP.i64_and, OP.i64_or);
-    code.set(local);
+    if (size === 3) this.code.set(local);
+    else this.code.writeRegister(local, size, offset & 7);
   }
 
   /** Pushes the linear address of the memory operand. */
   effectiveAddress(instruction: Instruction, withSegment = true): void {
-    const { code } = this;
-    const { base, index, scale, displacement } = instruction;
-    let pushed = false;
+    const { base, index, displacement, segment } = instruction;
+    const narrow = instruction.narrowAddress ? 1 : 0;
+    const segmentBase = withSegment && segment !== 0 ? STATE.SEGMENTS + (segment - 1) * SEGMENT_BYTES : 0;
     if (base === STATE.RIP_BASE) {
       // Relative to the instruction's start.
-      code.get(LOCAL.ripBase);
-      code.i64(instruction.offset - this.start + displacement);
-      code.op(OP.i64_add);
-      pushed = true;
-    } else {
-      if (base !== STATE.ZERO_SLOT) {
-        code.get(this.local(base));
-        pushed = true;
-      }
-      if (index !== STATE.ZERO_SLOT) {
-        code.get(this.local(index));
-        if (scale !== 0) {
-          code.i64(scale);
-          code.op(OP.i64_shl);
-        }
-        if (pushed) code.op(OP.i64_add);
-        pushed = true;
-      }
-      if (displacement !== 0 || !pushed) {
-        code.i64(displacement);
-        if (pushed) code.op(OP.i64_add);
-      }
+      const distance = instruction.offset - this.start + displacement;
+      if (distance === (distance | 0)) this.code.addressOf(LOCAL.ripBase, 0, 0, distance, narrow, segmentBase);
+      else this.#distantAddress(distance, narrow, segmentBase);
+      return;
     }
-    if (instruction.narrowAddress) code.op(OP.i32_wrap, OP.i64_extend_u);
-    if (withSegment && instruction.segment !== 0) {
-      code.get(0);
-      code.memory(OP.i64_load, STATE.SEGMENTS + (instruction.segment - 1) * 32);
-      code.op(OP.i64_add);
-    }
+    this.code.addressOf(
+      base === STATE.ZERO_SLOT ? 0 : this.local(base),
+      index === STATE.ZERO_SLOT ? 0 : this.local(index),
+      instruction.scale,
+      displacement,
+      narrow,
+      segmentBase,
+    );
+  }
+  /** A displacement that has become one of more than 32 bits. */
+  #distantAddress(distance: number, narrow: number, segmentBase: number): void {
+    const { code } = this;
+    code.get(LOCAL.ripBase);
+    code.i64(distance);
+    code.op(OP.i64_add);
+    code.set(this.address);
+    code.addressOf(this.address, 0, 0, 0, narrow, segmentBase);
   }
 
   /** Takes a linear address (i64), pushes the host pointer (i32) of `bytes` bytes, or leaves at the current instruction. */
   operandPointer(access: 'read' | 'write', bytes: number): void {
-    const { code } = this;
-    if (access === 'read') this.reads = true;
+    const reads = access === 'read';
+    if (reads) this.reads = true;
     else this.writes = true;
-    code.append(lookupBefore(access, bytes));
-    this.labels.push(PLAIN_LABEL);
-    this.sideExit();
-    this.labels.pop();
-    code.append(lookupBehind());
+    const exit = (this.at - this.start) * 1024 + this.left;
+    this.code.lookUp(reads ? LOCAL.tlbRead : LOCAL.tlbWrite, bytes, exit, this.labels.length - 2);
   }
 
   /** Goes over to the TLB of another context, `delta` bytes behind the current one's. */
@@ -308,14 +209,11 @@ export class RegionOperands {
     this.loadSized(size, signed);
   }
   loadSized(size: number, signed: boolean): void {
-    const opcodes = signed
-      ? [OP.i64_load8_s, OP.i64_load16_s, OP.i64_load32_s, OP.i64_load]
-      : [OP.i64_load8_u, OP.i64_load16_u, OP.i64_load32_u, OP.i64_load];
-    this.code.memory(opcodes[size] ?? OP.i64_load, 0);
+    this.code.load(size, signed ? 1 : 0);
   }
   /** Takes pointer and i64. */
   storeSized(size: number): void {
-    this.code.memory([OP.i64_store8, OP.i64_store16, OP.i64_store32, OP.i64_store][size] ?? OP.i64_store, 0);
+    this.code.store(size);
   }
 
   /** Pushes what `value` pushes onto the guest's stack, 64 bits. */
@@ -333,20 +231,6 @@ export class RegionOperands {
 
   /** Sets the lazy flags from locals; `b` may be left out for logic results. */
   setFlags(kind: number, result: number, a: number, b: number | undefined): void {
-    if (!this.flagsNeeded) return;
-    const { code } = this;
-    const copy = (from: number, to: number): void => {
-      if (from === to) return;
-      code.get(from);
-      code.set(to);
-    };
-    code.i32(kind);
-    code.set(this.ccKind);
-    copy(result, this.ccResult);
-    copy(a, this.ccA);
-    if (b === undefined) {
-      code.i64(0);
-      code.set(this.ccB);
-    } else copy(b, this.ccB);
+    if (this.flagsNeeded) this.code.setFlags(kind, result, a, b ?? 0);
   }
 }

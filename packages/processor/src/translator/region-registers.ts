@@ -1,13 +1,11 @@
 /**
- * Which registers a region needs locals for, and which operands of vector operations are general registers.
- * Called by: operation-facts.ts, region-emitter.ts, region-vectors.ts.
+ * Which registers operations use without naming them, and which operands of vector operations are general registers.
+ * Called by: operation-facts.ts, region-vectors.ts, format-instruction.ts.
  */
 
 import type { FormName } from '../build/forms.ts';
-import { STATE } from '../state-layout.ts';
-import { calledRegisters, extensionRegisters } from './emit-called.ts';
+import { calledRegisters } from './emit-called.ts';
 import type { Instruction } from './instruction.ts';
-import type { Region } from './region.ts';
 
 /** Vector operations with a general register as destination, or as source. */
 const GENERAL_DESTINATION = new Set([
@@ -41,32 +39,6 @@ export function implicitRegisters(operation: string): number {
   let used = calledRegisters(operation);
   for (const register of IMPLICIT[operation] ?? []) used |= 1 << register;
   return used;
-}
-
-/** What a region's instructions have in common. */
-export interface RegionSurvey {
-  /** General registers that it reads or writes: bits by number. */
-  readonly registers: number;
-  /** Bits of TRAIT. */
-  readonly traits: number;
-}
-
-export function surveyRegion({ nodes }: Region): RegionSurvey {
-  let registers = 0;
-  let traits = 0;
-  for (const { block } of nodes) {
-    for (const instruction of block.instructions) {
-      const { base, index, destination, source, facts } = instruction;
-      traits |= facts.traits;
-      registers |= facts.registers;
-      if (facts.calledExtension) registers |= extensionRegisters(instruction);
-      if (base < STATE.ZERO_SLOT) registers |= 1 << (base >> 3);
-      if (index < STATE.ZERO_SLOT) registers |= 1 << (index >> 3);
-      if (facts.generalDestination && destination < STATE.ZERO_SLOT) registers |= 1 << (destination >> 3);
-      if (facts.generalSource && source < STATE.ZERO_SLOT) registers |= 1 << (source >> 3);
-    }
-  }
-  return { registers, traits };
 }
 
 const NONE: readonly number[] = [];

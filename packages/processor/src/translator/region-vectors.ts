@@ -52,8 +52,9 @@ export class RegionVectors {
     this.#code = code;
   }
 
-  /** Another region begins. @param traits of TRAIT, of all its instructions */
-  begin(region: Region, traits: number): void {
+  /** Another region begins. */
+  begin(region: Region): void {
+    const { traits } = region;
     this.#places.length = 0;
     this.#relaxed = 0;
     this.#mode = 0;
@@ -150,7 +151,7 @@ export class RegionVectors {
     code.i32(~PRECISION);
     code.op(OP.i32_and);
     code.i32(0);
-    code.op(OP.i32_ne, OP.i32_add);
+    code.op2(OP.i32_ne, OP.i32_add);
     code.set(this.#mode);
   }
   /** Before a call of the core: all that the region has. */

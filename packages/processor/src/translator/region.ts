@@ -16,7 +16,7 @@ export const WINDOW = 8192;
 export type Terminator =
   | { readonly kind: 'fall'; readonly next: number }
   | { readonly kind: 'jump'; readonly target: number }
-  | { readonly kind: 'branch'; readonly condition: string; readonly target: number; readonly next: number }
+  | { readonly kind: 'branch'; readonly condition: number; readonly target: number; readonly next: number }
   | { readonly kind: 'call'; readonly target: number; readonly followed: boolean }
   /** A return; `places` are those behind the region's own calls, where it may go on. */
   | { readonly kind: 'return'; readonly instruction: Instruction; readonly places: readonly number[] }
@@ -54,11 +54,18 @@ export interface Region {
   readonly entry: number;
   readonly nodes: readonly RegionNode[];
   readonly instructions: number;
+  /** General registers that its instructions read or write: bits by number; and their traits, bits of TRAIT. */
+  readonly registers: number;
+  readonly traits: number;
 }
 
 /** The node inside the region to which another one leads at an offset; undefined: that is an exit. */
 export function successorAt(node: RegionNode, offset: number): RegionNode | undefined {
-  for (const successor of node.successors) if (successor.block.start === offset) return successor;
+  const { successors } = node;
+  for (let at = 0; at < successors.length; at++) {
+    const successor = successors[at];
+    if (successor !== undefined && successor.block.start === offset) return successor;
+  }
   return undefined;
 }
 
@@ -86,20 +93,24 @@ class Discovery {
   readonly leaders: number[] = [];
   /** Offsets behind calls that are followed. */
   readonly places: number[] = [];
+  /** Or'ed over the instructions of the blocks that were asked for; see Region. */
+  registers = 0;
+  traits = 0;
   readonly #touched: number[] = [];
   readonly #work: number[] = [];
-  #count = 0;
   /** Bytes of the window that the code is known of. */
   #size = WINDOW;
 
   reset(): void {
-    for (const offset of this.#touched) this.instructions[offset] = undefined;
-    this.#touched.length = 0;
+    const touched = this.#touched;
+    for (let at = 0; at < touched.length; at++) this.instructions[touched[at] ?? 0] = undefined;
+    touched.length = 0;
+    this.registers = 0;
+    this.traits = 0;
     this.marks.fill(0);
     this.leaders.length = 0;
     this.places.length = 0;
     this.#work.length = 0;
-    this.#count = 0;
   }
 
   #lead(offset: number): boolean {
@@ -120,10 +131,12 @@ class Discovery {
 
   #straight(start: number, entry: number, source: RegionSource): void {
     const { size } = source;
+    const { marks, instructions } = this;
+    const touched = this.#touched;
     let offset = start;
-    while (offset >= 0 && offset < size && ((this.marks[offset] ?? 0) & SEEN) === 0) {
+    while (offset >= 0 && offset < size && ((marks[offset] ?? 0) & SEEN) === 0) {
       if (offset !== entry) {
-        const full = this.#count >= LIMITS.instructions || this.leaders.length > LIMITS.blocks;
+        const full = touched.length >= LIMITS.instructions || this.leaders.length > LIMITS.blocks;
         if (full || source.region(offset)) {
           // Whatever is there goes on as a region or block of its own.
           this.#lead(offset);
@@ -132,10 +145,9 @@ class Discovery {
       }
       const instruction = source.decode(offset);
       if (instruction === undefined || !source.translatable(instruction)) return;
-      this.instructions[offset] = instruction;
-      this.#touched.push(offset);
-      this.marks[offset] = (this.marks[offset] ?? 0) | SEEN;
-      this.#count++;
+      instructions[offset] = instruction;
+      touched.push(offset);
+      marks[offset] = (marks[offset] ?? 0) | SEEN;
       const { flow, next } = instruction;
       if (flow !== FLOW.plain) {
         const target = offset + instruction.displacement;
@@ -166,30 +178,36 @@ class Discovery {
 
   blockAt(start: number): BasicBlock {
     const list: Instruction[] = [];
+    const { instructions, marks } = this;
+    let { registers, traits } = this;
     let offset = start;
-    for (;;) {
-      const instruction = offset < WINDOW ? this.instructions[offset] : undefined;
+    let terminator: Terminator | undefined;
+    do {
+      const instruction = offset < WINDOW ? instructions[offset] : undefined;
       if (instruction === undefined) {
-        return { start, instructions: list, terminator: { kind: 'interpret', at: offset } };
+        terminator = { kind: 'interpret', at: offset };
+        break;
       }
       list.push(instruction);
+      registers |= instruction.registers;
+      traits |= instruction.facts.traits;
       const { next } = instruction;
-      const terminator = this.#terminator(instruction);
-      if (terminator !== undefined) return { start, instructions: list, terminator };
+      if (instruction.flow !== FLOW.plain) terminator = this.#terminator(instruction);
       // Beyond the window's end a region or block of its own goes on.
-      if (next >= this.#size || ((this.marks[next] ?? 0) & LEADER) !== 0) {
-        return { start, instructions: list, terminator: { kind: 'fall', next } };
-      }
+      else if (next >= this.#size || ((marks[next] ?? 0) & LEADER) !== 0) terminator = { kind: 'fall', next };
       offset = next;
-    }
+    } while (terminator === undefined);
+    this.registers = registers;
+    this.traits = traits;
+    return { start, instructions: list, terminator };
   }
 
-  #terminator(instruction: Instruction): Terminator | undefined {
-    const { next, operation } = instruction;
+  #terminator(instruction: Instruction): Terminator {
+    const { next } = instruction;
     const target = instruction.offset + instruction.displacement;
     switch (instruction.flow) {
       case FLOW.branch:
-        return { kind: 'branch', condition: operation.slice(4), target, next };
+        return { kind: 'branch', condition: instruction.facts.condition, target, next };
       case FLOW.jump:
         return { kind: 'jump', target };
       case FLOW.call:
@@ -198,10 +216,8 @@ class Discovery {
         return { kind: 'return', instruction, places: [...this.places] };
       case FLOW.computed:
         return { kind: 'computed', instruction };
-      case FLOW.system:
-        return { kind: 'system', instruction };
       default:
-        return undefined;
+        return { kind: 'system', instruction };
     }
   }
 }
@@ -248,7 +264,8 @@ function visit(block: BasicBlock, postorder: RegionNode[]): RegionNode {
     const target = targets[at] ?? 0;
     if (isBlock(target) && nodeAt[target] === undefined) visit(discovery.blockAt(target), postorder);
   }
-  for (const target of targets) {
+  for (let at = 0; at < targets.length; at++) {
+    const target = targets[at] ?? 0;
     const to = isBlock(target) ? nodeAt[target] : undefined;
     if (to !== undefined && !node.successors.includes(to)) node.successors.push(to);
   }
@@ -285,7 +302,8 @@ export function buildRegion(entry: number, source: RegionSource): Region {
   }
   // One block alone may still be a loop.
   if (nodes.length > 1 || nodes[0]?.successors.length !== 0) structure(nodes);
-  return { entry, nodes, instructions };
+  const { registers, traits } = discovery;
+  return { entry, nodes, instructions, registers, traits };
 }
 
 /** Finds predecessors and dominators, cuts the edges that would make the graph irreducible, and marks loops and merges. */
@@ -299,10 +317,13 @@ function structure(nodes: readonly RegionNode[]): void {
   };
   // A retreating edge to a block that does not dominate its source becomes an exit.
   let cut = false;
-  for (const node of nodes) {
-    for (const to of node.successors) {
-      if (to.order > node.order) continue;
-      if (dominates(to.order, node.order)) to.loopHeader = true;
+  for (let order = 0; order < nodes.length; order++) {
+    const node = nodes[order] as RegionNode;
+    const { successors } = node;
+    for (let at = 0; at < successors.length; at++) {
+      const to = successors[at] as RegionNode;
+      if (to.order > order) continue;
+      if (dominates(to.order, order)) to.loopHeader = true;
       else {
         node.successors = node.successors.filter((successor) => successor !== to);
         cut = true;
@@ -313,17 +334,22 @@ function structure(nodes: readonly RegionNode[]): void {
     for (const node of nodes) node.predecessors = [];
     findPredecessors(nodes);
   }
-  for (const node of nodes) {
-    if (node.predecessors.length < 2) continue;
+  for (let order = 0; order < nodes.length; order++) {
+    const node = nodes[order] as RegionNode;
+    const { predecessors } = node;
+    if (predecessors.length < 2) continue;
     let forward = 0;
-    for (const from of node.predecessors) if (from < node.order) forward++;
+    for (let at = 0; at < predecessors.length; at++) if ((predecessors[at] ?? 0) < order) forward++;
     node.merge = forward > 1;
-    if (node.merge && node.immediateDominator !== node.order) nodes[node.immediateDominator]?.merges.unshift(node);
+    if (node.merge && node.immediateDominator !== order) nodes[node.immediateDominator]?.merges.unshift(node);
   }
 }
 
 function findPredecessors(nodes: readonly RegionNode[]): void {
-  for (const { order, successors } of nodes) for (const to of successors) to.predecessors.push(order);
+  for (let order = 0; order < nodes.length; order++) {
+    const { successors } = nodes[order] as RegionNode;
+    for (let at = 0; at < successors.length; at++) successors[at]?.predecessors.push(order);
+  }
 }
 
 function findDominators(nodes: readonly RegionNode[]): void {
@@ -337,14 +363,16 @@ function findDominators(nodes: readonly RegionNode[]): void {
     return a;
   };
   let retreating = false;
-  for (const node of nodes) node.immediateDominator = node.order === 0 ? 0 : -1;
+  for (let order = 1; order < nodes.length; order++) (nodes[order] as RegionNode).immediateDominator = -1;
   for (let changed = true; changed; ) {
     changed = false;
-    for (const node of nodes) {
-      if (node.order === 0) continue;
+    for (let order = 1; order < nodes.length; order++) {
+      const node = nodes[order] as RegionNode;
+      const { predecessors } = node;
       let dominator = -1;
-      for (const from of node.predecessors) {
-        if (from >= node.order) retreating = true;
+      for (let at = 0; at < predecessors.length; at++) {
+        const from = predecessors[at] ?? 0;
+        if (from >= order) retreating = true;
         if ((nodes[from]?.immediateDominator ?? -1) < 0) continue;
         dominator = dominator < 0 ? from : intersect(from, dominator);
       }

@@ -3,6 +3,8 @@
  * Called by: translator.ts (the processor's side) and region-compiler.ts (the translator's).
  */
 
+import type { CodeWriterExports } from './wasm-encoder.ts';
+
 /** A hot block and the code around it, as it was when the processor asked. */
 export interface HotBlock {
   /** Address of the block in the shared memory. */
@@ -70,7 +72,7 @@ export interface TranslationService {
 }
 
 /** What a translator needs of the engine core. */
-export interface DecoderExports {
+export interface TranslatorCore extends CodeWriterExports {
   decodeAt(host: number, room: number): number;
 }
 
@@ -79,7 +81,7 @@ export interface TranslationHost {
   readonly memory: WebAssembly.Memory;
   /** Address of the processor's block. */
   readonly base: number;
-  readonly decoder: DecoderExports;
+  readonly decoder: TranslatorCore;
   /** Blocks are translated before they were executed. */
   readonly always: boolean;
 }

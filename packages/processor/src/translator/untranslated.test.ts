@@ -29,6 +29,7 @@ function instruction(row: InstructionRow, form: FormName, size: number, locked =
     base: 24,
     index: STATE.ZERO_SLOT,
     scale: 0,
+    registers: facts.registers,
     segment: 0,
     narrowAddress: false,
     displacement: 16,

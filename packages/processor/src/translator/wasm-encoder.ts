@@ -1,8 +1,8 @@
 /**
  * A small WebAssembly encoder: the bytes of instructions. Modules are put together in wasm-module.ts.
  *
- * Most of what a cold translator executes are the methods of FunctionWriter, in V8's baseline code. So they are short, call nothing, and
- * do not look whether there is room: `reserve` does, once for each guest instruction.
+ * Functions are written by the core (assembly/code-writer.ts): most of what a cold translator does is this. It does not look whether there
+ * is room: `reserve` does, once for each guest instruction.
  * Answers to: WebAssembly core specification 2.0, section 5. Called by: region-emitter.ts and the emitters.
  */
 import { V } from './vector-opcodes.ts';
@@ -161,10 +161,7 @@ export const ATOMIC = {
 /** Where the i64 forms of 8, 16, 32 and 64 bits stand behind the i32 form. */
 export const ATOMIC_WIDTH = [4, 5, 6, 1] as const;
 
-/** Room that `reserve` leaves: more than what is written for one guest instruction, or for what stands around them. */
-const ROOM = 8192;
-
-/** Growing bytes with LEB128 numbers. */
+/** Growing bytes with LEB128 numbers, for what stands around the functions. Whoever writes makes room before. */
 export class ByteWriter {
   bytes: Uint8Array;
   length = 0;
@@ -172,14 +169,14 @@ export class ByteWriter {
   constructor(capacity: number) {
     this.bytes = new Uint8Array(capacity);
   }
-  /** @throws RangeError when more was written since the last call than it had made room for, which is lost */
-  reserve(count = ROOM): void {
+  reserve(count: number): void {
     const { bytes, length } = this;
     if (length + count <= bytes.length) return;
     this.check();
     this.bytes = new Uint8Array(Math.max(length + count, bytes.length * 2));
     this.bytes.set(bytes);
   }
+  /** @throws RangeError when more was written than there was room for, which is lost */
   check(): void {
     if (this.length > this.bytes.length) throw new RangeError('more WebAssembly was written than there was room for');
   }
@@ -188,15 +185,12 @@ export class ByteWriter {
     this.bytes[this.length++] = value;
   }
   unsigned(value: number): void {
-    const { bytes } = this;
-    let at = this.length;
     let left = value >>> 0;
     while (left >= 0x80) {
-      bytes[at++] = (left & 0x7f) | 0x80;
+      this.byte((left & 0x7f) | 0x80);
       left >>>= 7;
     }
-    bytes[at++] = left;
-    this.length = at;
+    this.byte(left);
   }
   append(bytes: Uint8Array): void {
     this.bytes.set(bytes, this.length);
@@ -212,77 +206,148 @@ export class ByteWriter {
   }
 }
 
-const LOCAL_GET = OP.local_get;
-const LOCAL_SET = OP.local_set;
-const LOCAL_TEE = OP.local_tee;
-const I32_CONST = OP.i32_const;
-const I64_CONST = OP.i64_const;
+/** Functions of assembly/code-writer.ts, which see; flags are 0 or 1. */
+export interface CodeWriterExports {
+  codeBegin(address: number, end: number): void;
+  codeReserve(): void;
+  codeFull(): number;
+  codeLength(): number;
+  codeBlank(from: number, to: number): void;
+  codeOp(first: number): void;
+  codeOp2(first: number, second: number): void;
+  codeOp3(first: number, second: number, third: number): void;
+  codeOp4(first: number, second: number, third: number, fourth: number): void;
+  codeUnsigned(value: number): void;
+  codeWithUnsigned(opcode: number, value: number): void;
+  codeGet(local: number): void;
+  codeSet(local: number): void;
+  codeTee(local: number): void;
+  codeI32(value: number): void;
+  codeI64(value: number): void;
+  codeI64Wide(low: number, high: number): void;
+  codeMemory(opcode: number, offset: number): void;
+  codeStep(local: number, opcode: number, value: number): void;
+  codeLoadField(opcode: number, offset: number, local: number): void;
+  codeStoreField(opcode: number, offset: number, local: number): void;
+  codeBinary(left: number, right: number, opcode: number): void;
+  codeBinaryConstant(left: number, value: number, opcode: number): void;
+  codeExtend(size: number): void;
+  codeReadRegister(local: number, size: number, high: number, signed: number): void;
+  codeWriteRegister(local: number, size: number, high: number): void;
+  codeAddress(base: number, index: number, scale: number, displacement: number, narrow: number, segment: number): void;
+  codeLookUp(tlb: number, bytes: number, exit: number, depth: number): void;
+  codeLoad(size: number, signed: number): void;
+  codeStore(size: number): void;
+  codeSetFlags(kind: number, result: number, a: number, b: number): void;
+}
 
-/** A function's code while it is written. Its parameters (i32) are the first locals. */
-export class FunctionWriter extends ByteWriter {
+/** A function's code while it is written, by the core. Its parameters (i32) are the first locals. */
+export class FunctionWriter {
+  readonly #core: CodeWriterExports;
+  readonly #bytes: Uint8Array;
+  readonly #address: number;
+  readonly #end: number;
   readonly #locals: number[] = [];
-  readonly #parameters: number;
+  #parameters = 1;
 
-  constructor(parameters = 1, capacity = 2 * ROOM) {
-    super(capacity);
-    this.#parameters = parameters;
+  // The core's functions themselves: a method around each would cost several times what they do.
+  readonly op: CodeWriterExports['codeOp'];
+  readonly op2: CodeWriterExports['codeOp2'];
+  readonly op3: CodeWriterExports['codeOp3'];
+  readonly op4: CodeWriterExports['codeOp4'];
+  readonly byte: CodeWriterExports['codeOp'];
+  readonly unsigned: CodeWriterExports['codeUnsigned'];
+  readonly get: CodeWriterExports['codeGet'];
+  readonly set: CodeWriterExports['codeSet'];
+  readonly tee: CodeWriterExports['codeTee'];
+  readonly i32: CodeWriterExports['codeI32'];
+  /** An i64 constant that is a signed number of 32 bits. */
+  readonly small: CodeWriterExports['codeI64'];
+  /** A load or store; alignment is only a hint, so none is claimed. */
+  readonly memory: CodeWriterExports['codeMemory'];
+  /** br, br_if. */
+  readonly branch: CodeWriterExports['codeWithUnsigned'];
+  readonly reserve: CodeWriterExports['codeReserve'];
+  /** Makes nothing of what was written from one place to another; it must be whole instructions. */
+  readonly blank: CodeWriterExports['codeBlank'];
+  readonly step: CodeWriterExports['codeStep'];
+  readonly loadField: CodeWriterExports['codeLoadField'];
+  readonly storeField: CodeWriterExports['codeStoreField'];
+  readonly binary: CodeWriterExports['codeBinary'];
+  readonly binaryConstant: CodeWriterExports['codeBinaryConstant'];
+  readonly extend: CodeWriterExports['codeExtend'];
+  readonly readRegister: CodeWriterExports['codeReadRegister'];
+  readonly writeRegister: CodeWriterExports['codeWriteRegister'];
+  readonly addressOf: CodeWriterExports['codeAddress'];
+  readonly lookUp: CodeWriterExports['codeLookUp'];
+  readonly load: CodeWriterExports['codeLoad'];
+  readonly store: CodeWriterExports['codeStore'];
+  readonly setFlags: CodeWriterExports['codeSetFlags'];
+
+  /** @param area from `address` to `end`, where the core writes one function at a time */
+  constructor(core: CodeWriterExports, memory: WebAssembly.Memory, address: number, end: number) {
+    this.#core = core;
+    this.#bytes = new Uint8Array(memory.buffer);
+    this.#address = address;
+    this.#end = end;
+    this.op = core.codeOp;
+    this.op2 = core.codeOp2;
+    this.op3 = core.codeOp3;
+    this.op4 = core.codeOp4;
+    this.byte = core.codeOp;
+    this.unsigned = core.codeUnsigned;
+    this.get = core.codeGet;
+    this.set = core.codeSet;
+    this.tee = core.codeTee;
+    this.i32 = core.codeI32;
+    this.small = core.codeI64;
+    this.memory = core.codeMemory;
+    this.branch = core.codeWithUnsigned;
+    this.reserve = core.codeReserve;
+    this.blank = core.codeBlank;
+    this.step = core.codeStep;
+    this.loadField = core.codeLoadField;
+    this.storeField = core.codeStoreField;
+    this.binary = core.codeBinary;
+    this.binaryConstant = core.codeBinaryConstant;
+    this.extend = core.codeExtend;
+    this.readRegister = core.codeReadRegister;
+    this.writeRegister = core.codeWriteRegister;
+    this.addressOf = core.codeAddress;
+    this.lookUp = core.codeLookUp;
+    this.load = core.codeLoad;
+    this.store = core.codeStore;
+    this.setFlags = core.codeSetFlags;
   }
+
   /** Another function begins. */
-  begin(): void {
-    this.length = 0;
+  begin(parameters = 1): void {
+    this.#parameters = parameters;
     this.#locals.length = 0;
-    this.reserve();
+    this.#core.codeBegin(this.#address, this.#end);
+  }
+  /** Bytes that were written. */
+  get length(): number {
+    return this.#core.codeLength();
+  }
+  /** There was no room for all of it. */
+  get full(): boolean {
+    return this.#core.codeFull() !== 0;
   }
   /** @returns the index of a new local of the type */
   local(type: number): number {
     this.#locals.push(type);
     return this.#locals.length + this.#parameters - 1;
   }
-  /** Writes an opcode and an unsigned number. */
-  withUnsigned(opcode: number, value: number): void {
-    this.bytes[this.length++] = opcode;
-    this.unsigned(value);
-  }
-  withSigned(opcode: number, value: number): void {
-    const { bytes } = this;
-    let at = this.length;
-    bytes[at++] = opcode;
-    let left = value | 0;
-    while (left > 63 || left < -64) {
-      bytes[at++] = (left & 0x7f) | 0x80;
-      left >>= 7;
+  i64(value: number | bigint): void {
+    if (typeof value === 'number' && value === (value | 0)) this.small(value);
+    else {
+      const wide = BigInt(value);
+      this.#core.codeI64Wide(Number(wide & 0xffffffffn), Number((wide >> 32n) & 0xffffffffn));
     }
-    bytes[at++] = left & 0x7f;
-    this.length = at;
-  }
-  signed64(value: bigint): void {
-    let left = BigInt.asIntN(64, value);
-    for (;;) {
-      const low = Number(left & 0x7fn);
-      left >>= 7n;
-      if ((left === 0n && (low & 0x40) === 0) || (left === -1n && (low & 0x40) !== 0)) {
-        this.byte(low);
-        return;
-      }
-      this.byte(low | 0x80);
-    }
-  }
-  /** Up to four opcodes. */
-  op(first: number, second?: number, third?: number, fourth?: number): void {
-    const { bytes } = this;
-    let at = this.length;
-    bytes[at++] = first;
-    if (second !== undefined) {
-      bytes[at++] = second;
-      if (third !== undefined) {
-        bytes[at++] = third;
-        if (fourth !== undefined) bytes[at++] = fourth;
-      }
-    }
-    this.length = at;
   }
   call(number: number): void {
-    this.withUnsigned(OP.call, number);
+    this.branch(OP.call, number);
   }
   /** A tail call of another function of the module; its arguments are on the stack. */
   tailCall(number: number): void {
@@ -292,48 +357,6 @@ export class FunctionWriter extends ByteWriter {
   /** A tail call of a region through the module's table, by the index on the stack. */
   tailCallRegion(): void {
     for (const byte of [OP.return_call_indirect, REGION_TYPE, 0]) this.byte(byte);
-  }
-  get(local: number): void {
-    if (local >= 0x80) {
-      this.withUnsigned(LOCAL_GET, local);
-      return;
-    }
-    const { bytes, length } = this;
-    bytes[length] = LOCAL_GET;
-    bytes[length + 1] = local;
-    this.length = length + 2;
-  }
-  set(local: number): void {
-    if (local >= 0x80) {
-      this.withUnsigned(LOCAL_SET, local);
-      return;
-    }
-    const { bytes, length } = this;
-    bytes[length] = LOCAL_SET;
-    bytes[length + 1] = local;
-    this.length = length + 2;
-  }
-  tee(local: number): void {
-    this.withUnsigned(LOCAL_TEE, local);
-  }
-  i32(value: number): void {
-    this.withSigned(I32_CONST, value);
-  }
-  i64(value: number | bigint): void {
-    if (typeof value === 'number' && value === (value | 0)) {
-      this.withSigned(I64_CONST, value);
-      return;
-    }
-    this.byte(I64_CONST);
-    this.signed64(BigInt(value));
-  }
-  /** A load or store; alignment is only a hint, so none is claimed. */
-  memory(opcode: number, offset: number): void {
-    const { bytes, length } = this;
-    bytes[length] = opcode;
-    bytes[length + 1] = 0;
-    this.length = length + 2;
-    this.unsigned(offset);
   }
   /** An atomic i64 operation on 2^size bytes; the address must be aligned. */
   atomic(operation: number, size: number): void {
@@ -393,16 +416,13 @@ export class FunctionWriter extends ByteWriter {
       Array.from({ length: 16 }, (_, at) => Number((value >> BigInt((at & 7) * 8)) & 0xffn)),
     );
   }
-  branch(opcode: number, depth: number): void {
-    this.withUnsigned(opcode, depth);
-  }
-  /** Makes nothing of what was written from one place to another; it must be whole instructions. */
-  blank(from: number, to: number): void {
-    this.bytes.fill(OP.nop, from, to);
+  /** What was written, until the next function begins. */
+  view(): Uint8Array {
+    return this.#bytes.subarray(this.#address, this.#address + this.length);
   }
   /** Writes the function to a code section: size, locals in runs, instructions, end. */
   writeTo(section: ByteWriter): void {
-    this.check();
+    const code = this.view();
     const types = this.#locals;
     // Types in runs; their numbers come before them, so they are counted first.
     let runs = 0;
@@ -414,8 +434,8 @@ export class FunctionWriter extends ByteWriter {
       at = end;
     }
     if (runs >= 0x80 || types.length >= 0x4000) throw new RangeError(`a function with ${types.length} locals`);
-    section.reserve(bytes + this.length + 16);
-    section.unsigned(bytes + this.length + 1);
+    section.reserve(bytes + code.length + 16);
+    section.unsigned(bytes + code.length + 1);
     section.unsigned(runs);
     for (let at = 0; at < types.length; ) {
       const end = endOfRun(types, at);
@@ -423,7 +443,7 @@ export class FunctionWriter extends ByteWriter {
       section.byte(types[at] ?? 0);
       at = end;
     }
-    section.append(this.view());
+    section.append(code);
     section.byte(OP.end);
   }
 }
