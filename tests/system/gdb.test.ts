@@ -105,6 +105,25 @@ describe.skipIf(!hasDebugger)('gdb', () => {
     expect(valuesOf(stopped.stdout).slice(0, 2)).toEqual(['1', '79']);
     expect((await command).stdout).toContain('/proc\n');
 
+    // The kernel's clock counts in memory: its writer is found by what it writes.
+    const watched = await debug(port, [
+      `watch *(unsigned long *) ${addressOf('jiffies')}`,
+      'continue',
+      'continue',
+      'delete',
+      'detach',
+    ]).ended;
+    expect(watched.stdout).toMatch(
+      /Hardware watchpoint 1: [^]*Old value = \d+\nNew value = \d+[^]*Old value = \d+\nNew value = \d+/,
+    );
+    const [first0 = 0, first1 = 0, second0 = 0, second1 = 0] = [
+      ...watched.stdout.matchAll(/(?:Old|New) value = (\d+)/g),
+    ].map((match) => Number(match[1]));
+    // The kernel makes up for ticks that it has missed.
+    expect(first1).toBeGreaterThan(first0);
+    expect(second0).toBe(first1);
+    expect(second1).toBeGreaterThan(second0);
+
     // Another debugger finds no stop point of the last one; one that is lost lets the guest run on.
     const lost = connect(Number(port), '127.0.0.1');
     await new Promise((resolve) => lost.once('connect', resolve));

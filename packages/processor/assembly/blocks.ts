@@ -16,7 +16,7 @@ import { fetchPointer, mayExecute } from './memory';
 import { walkedGlobal, walkedGpa } from './page-walk';
 import { readablePointer } from './physical-memory';
 import { protectCodePage, dropLinks, findFetch, fillFetch } from './tlb';
-import { hasStopOffset } from './stop-points';
+import { hasStopOffset, watchesMemory } from './stop-points';
 
 const HEADER: u32 = L.BLOCK_FIRST_OPERATION;
 const MAX_OPERATIONS: u32 = 64;
@@ -202,7 +202,7 @@ function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, key: u32, sin
     out += 16;
     if (decodedEnds) break;
     if (single || key & INTERPRET_ONE || count >= MAX_OPERATIONS || offset >= MAX_BYTES || offset >= room) break;
-    if (hasStopOffset(linear) || hasStopOffset(linear + offset)) break;
+    if (hasStopOffset(linear) || hasStopOffset(linear + offset) || watchesMemory()) break;
   }
   if (!single && hasStopOffset(linear)) store<u16>(operations, <u16>L.LEAVE_STOP_POINT);
   // Every block ends with this one, also behind an operation that leaves it: what kills a block may count on its place.

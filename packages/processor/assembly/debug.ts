@@ -12,6 +12,7 @@ import {
   vp, raise, segment, forcePollNow, MODE_64, FLAG_TF, FLAG_RF, CR4_DE, CHECK_BREAKPOINTS, SHADOW_STACK, SEG_CS, VECTOR_DB,
 } from './state';
 import { flushAll } from './tlb';
+import { noteWatched, watchesMemory, watchesPage } from './stop-points';
 
 /** DR6: breakpoints 0 to 3, debug register access, single step. */
 const HIT: u64 = 0xf;
@@ -54,6 +55,7 @@ function overlaps(index: u32, address: u64, size: u32): bool {
 
 /** An access by data breakpoints; those that it meets are reported behind the instruction. */
 export function noteAccess(address: u64, size: u32, write: bool): void {
+  if (watchesMemory()) noteWatched(address, size, write);
   for (let index: u32 = 0; index < 4; index++) {
     const kind = kindOf(index);
     if ((kind == 3 || (kind == KIND_WRITE && write)) && overlaps(index, address, size)) notePending(1 << index);
@@ -71,6 +73,7 @@ function notePending(bits: u32): void {
 
 /** Whether a page's accesses are compared with data breakpoints. */
 export function isWatched(address: u64): bool {
+  if (watchesPage(address)) return true;
   for (let index: u32 = 0; index < 4; index++) {
     const kind = kindOf(index);
     if (kind == KIND_WRITE || kind == 3) {
@@ -89,7 +92,7 @@ export function stepFromHere(): void {
 
 /** A debug register was written. */
 export function debugRegistersChanged(): void {
-  let watching = false;
+  let watching = watchesMemory();
   for (let index: u32 = 0; index < 4; index++) watching = watching || kindOf(index) == KIND_WRITE || kindOf(index) == 3;
   const checks = load<u32>(vp, L.ACCESS_CHECKS);
   if (watching || (checks & CHECK_BREAKPOINTS) != 0) {
@@ -112,6 +115,7 @@ export function accessDetected(): bool {
 
 /** A fault takes the place of what its instruction would have been reported for. */
 export function forgetTraps(): void {
+  store<u32>(vp, 0, L.WATCH_HIT);
   store<u32>(vp, 0, L.DEBUG_PENDING);
   store<u32>(vp, 0, L.STEP);
 }

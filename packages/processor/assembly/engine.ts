@@ -77,6 +77,8 @@ export function stepOnce(): u32 {
 /** The list of stop points in the block has changed. */
 export function changeStopPoints(): void {
   forgetCode();
+  store<u32>(vp, 0, L.WATCH_HIT);
+  debugRegistersChanged();
 }
 
 /** After control registers or segments were stored from outside: privilege level from SS, mode, TLBs. */

@@ -244,6 +244,7 @@ export function atStopPoint(): usize {
   const linear = linearOf(rip);
   if (!isStopPoint(linear)) return enterSingle(rip);
   store<u64>(vp, linear, L.EXIT_ADDRESS);
+  store<u32>(vp, 0, L.EXIT_DETAIL);
   return exitWith(EXIT_STOP_POINT);
 }
 
@@ -256,6 +257,12 @@ export function poll(): usize {
   // Before anything is looked at: what is posted from here on makes another poll.
   atomic.store<i32>(vp + L.REQUEST, 0);
   takeHostWrites();
+  const watched = load<u32>(vp, L.WATCH_HIT);
+  if (watched != 0) {
+    store<u32>(vp, 0, L.WATCH_HIT);
+    store<u32>(vp, watched, L.EXIT_DETAIL);
+    return exitWith(EXIT_STOP_POINT);
+  }
   if (step == STEP_DONE) return exitWith(EXIT_BUDGET);
   if (load<u32>(vp, L.SLOT_GENERATION_SEEN) != load<u32>(L.SHARED + L.SHARED_SLOT_GENERATION)) {
     store<u32>(vp, load<u32>(L.SHARED + L.SHARED_SLOT_GENERATION), L.SLOT_GENERATION_SEEN);

@@ -6,6 +6,7 @@
  * Answers to: AMD64 manual volume 3, "Repeat prefixes". Called by run.ts.
  */
 import * as L from './generated/layout';
+import { watchesMemory } from './stop-points';
 import { Operation } from './generated/operations';
 import { vp, forcePoll, getRegister, setRegister, segment, MODE_64, FLAG_DF, RAX, RCX, RDX, RSI, RDI, SEG_ES } from './state';
 import { readPointer, writePointer, commitIfPending, writeScratch, segmentLinear } from './memory';
@@ -63,7 +64,7 @@ export function executeString(u: usize, operation: u32): usize {
   const from = sourceSegment(u);
   const to = destinationSegment();
   // Several at a time only where no element is looked at on its own.
-  const alone = down || load<i32>(vp, L.BUDGET) < 0 || mask == 0xffff;
+  const alone = down || load<i32>(vp, L.BUDGET) < 0 || mask == 0xffff || watchesMemory();
   let left: u32 = SLICE;
   while (true) {
     let done: u64 = 1;

@@ -138,3 +138,87 @@ describe('a stop point', () => {
     expect(machine.processor.run(100_000)).toEqual(stopAt(CODE + 10n));
   });
 });
+
+/** mov rcx, 3; at 7: mov [rbx], rcx; at 10: mov rax, [rbx+8]; at 14: dec rcx; at 17: jnz 7. */
+const STORES = [
+  ...[0x48, 0xc7, 0xc1, 3, 0, 0, 0],
+  ...[0x48, 0x89, 0x0b],
+  ...[0x48, 0x8b, 0x43, 0x08],
+  ...[0x48, 0xff, 0xc9],
+  ...[0x75, 0xf4],
+];
+const DATA = 0x7800n;
+function storing(translateAfter = 0): TinyMachine {
+  const machine = new TinyMachine('long', { translateAfter });
+  machine.run(STORES, { budget: 0, registers: { Rbx: DATA } });
+  return machine;
+}
+
+describe('a stop point of memory', () => {
+  it.each([
+    ['interpreted', 0],
+    ['translated', 2],
+  ])('stops right behind each write that meets it, %s', (_, translateAfter) => {
+    const machine = storing(translateAfter);
+    const point = { kind: 'write', address: DATA + 2n, bytes: 1 } as const;
+    machine.processor.setStopPoints([point]);
+    for (const left of [3n, 2n, 1n]) {
+      expect(machine.processor.run(100_000)).toEqual({ kind: 'stop-point', point });
+      expect([machine.register('Rip'), machine.register('Rcx')]).toEqual([CODE + 10n, left]);
+      expect(machine.ram.getBigUint64(Number(DATA), true)).toBe(left);
+    }
+    expect(machine.resume().what).toBe('done');
+  });
+  it('stops for reads, or for both, as it is asked to', () => {
+    const machine = storing();
+    const points = [
+      { kind: 'read', address: DATA + 12n, bytes: 4 },
+      { kind: 'access', address: DATA, bytes: 1 },
+    ] as const;
+    machine.processor.setStopPoints(points);
+    const stops = Array.from({ length: 6 }, () => {
+      const exit = machine.processor.run(100_000);
+      return exit.kind === 'stop-point' ? [exit.point.kind, machine.register('Rip') - CODE] : exit.kind;
+    });
+    const turn = [
+      ['access', 10n],
+      ['read', 14n],
+    ];
+    expect(stops).toEqual([...turn, ...turn, ...turn]);
+    machine.processor.setStopPoints([]);
+    expect(machine.resume().what).toBe('done');
+  });
+  it('does not stop for its neighbours, nor for a step’s instruction that does not touch it', () => {
+    const machine = storing();
+    machine.processor.setStopPoints([{ kind: 'access', address: DATA + 16n, bytes: 64 }]);
+    expect(machine.processor.step()).toEqual({ kind: 'budget' });
+    expect(machine.processor.step()).toEqual({ kind: 'budget' });
+    expect(machine.resume().what).toBe('done');
+  });
+  it('is told by a step too, also where the access crosses pages', () => {
+    const machine = storing();
+    machine.processor.writeRegister('Rbx', 0x7ffdn);
+    const point = { kind: 'write', address: 0x8001n, bytes: 2 } as const;
+    machine.processor.setStopPoints([point]);
+    expect(machine.processor.step()).toEqual({ kind: 'budget' });
+    expect(machine.processor.step()).toEqual({ kind: 'stop-point', point });
+    expect(machine.register('Rip')).toBe(CODE + 10n);
+  });
+  it('does not count an access that faults', () => {
+    const machine = storing();
+    machine.processor.writeRegister('Rbx', 0x7000_0000n);
+    machine.processor.setStopPoints([{ kind: 'write', address: 0x7000_0000n, bytes: 8 }]);
+    expect(machine.resume().what).toBe('#PF(0x2) 0x70000000');
+  });
+  it('meets a string instruction', () => {
+    const machine = new TinyMachine('long');
+    // rep stosb
+    machine.run([0xf3, 0xaa], { budget: 0, registers: { Rdi: DATA, Rcx: 64n, Rax: 0x5an } });
+    const point = { kind: 'write', address: DATA + 40n, bytes: 1 } as const;
+    machine.processor.setStopPoints([point]);
+    expect(machine.processor.run(100_000)).toEqual({ kind: 'stop-point', point });
+    expect(machine.ram.getUint8(Number(DATA) + 40)).toBe(0x5a);
+    expect(machine.resume().what).toBe('done');
+    expect(machine.ram.getUint8(Number(DATA) + 63)).toBe(0x5a);
+  });
+});

@@ -84,6 +84,10 @@ const EXCEPTION_BYTES = 48;
 const EXCEPTION_RING = 16;
 /** Addresses that the list of stop points has room for. */
 const STOP_POINTS = (STATE.STOP_OFFSETS - STATE.STOP_ADDRESSES) / 8;
+/** Watched ranges that there is room for, and their accesses (assembly/stop-points.ts). */
+const WATCHED_RANGES = 64;
+const WATCHED_RANGE_BYTES = 24;
+const ACCESSES = { read: 1, write: 2, access: 3 } as const;
 const PAGE_BYTES = 4096;
 
 /** Scalars that are a u64 in the block. */
@@ -231,7 +235,8 @@ class SoftwareProcessor implements DebuggedProcessor, SaveableProcessor {
   }
 
   setStopPoints(points: readonly StopPoint[]): boolean {
-    if (points.length > STOP_POINTS || points.some(({ kind }) => kind !== 'execute')) return false;
+    const executed = points.filter(({ kind }) => kind === 'execute').length;
+    if (executed > STOP_POINTS || points.length - executed > WATCHED_RANGES) return false;
     this.#stopPoints = points;
     this.#placeStopPoints();
     this.#engine.changeStopPoints();
@@ -242,12 +247,24 @@ class SoftwareProcessor implements DebuggedProcessor, SaveableProcessor {
   #placeStopPoints(): void {
     const points = this.#stopPoints;
     const offsets = new Uint8Array(this.#memory.buffer, this.#base + STATE.STOP_OFFSETS, PAGE_BYTES / 8).fill(0);
-    points.forEach(({ address }, index) => {
-      const offset = Number(address % BigInt(PAGE_BYTES));
-      offsets[offset >> 3] = (offsets[offset >> 3] ?? 0) | (1 << (offset & 7));
-      this.#view.setBigUint64(STATE.STOP_ADDRESSES + index * 8, address, true);
-    });
-    this.#view.setUint32(STATE.STOP_COUNT, points.length, true);
+    let [executed, watched] = [0, 0];
+    for (const point of points) {
+      const { address } = point;
+      if (point.kind === 'execute') {
+        const offset = Number(address % BigInt(PAGE_BYTES));
+        offsets[offset >> 3] = (offsets[offset >> 3] ?? 0) | (1 << (offset & 7));
+        this.#view.setBigUint64(STATE.STOP_ADDRESSES + executed * 8, address, true);
+        executed += 1;
+      } else {
+        const at = STATE.WATCH_RANGES + watched * WATCHED_RANGE_BYTES;
+        this.#view.setBigUint64(at, address, true);
+        this.#view.setBigUint64(at + 8, BigInt.asUintN(64, address + BigInt(Math.max(point.bytes, 1) - 1)), true);
+        this.#view.setUint32(at + 16, ACCESSES[point.kind], true);
+        watched += 1;
+      }
+    }
+    this.#view.setUint32(STATE.STOP_COUNT, executed, true);
+    this.#view.setUint32(STATE.WATCH_COUNT, watched, true);
     this.#view.setUint32(STATE.HOT_THRESHOLD, points.length === 0 ? this.#translateAfter : 0, true);
   }
 
@@ -266,8 +283,10 @@ class SoftwareProcessor implements DebuggedProcessor, SaveableProcessor {
         return { kind: 'unsupported', what, rip: this.#view.getBigUint64(STATE.RIP, true) };
       }
       case EXIT.stopPoint: {
+        const number = this.#view.getUint32(STATE.EXIT_DETAIL, true);
         const address = this.#view.getBigUint64(STATE.EXIT_ADDRESS, true);
-        return { kind: 'stop-point', point: { kind: 'execute', address } };
+        const watched = this.#stopPoints.filter(({ kind }) => kind !== 'execute')[number - 1];
+        return { kind: 'stop-point', point: watched ?? { kind: 'execute', address } };
       }
       default:
         throw new RangeError(`the engine returned exit reason ${reason}`);
@@ -384,6 +403,7 @@ class SoftwareProcessor implements DebuggedProcessor, SaveableProcessor {
   reset(): void {
     this.#engine.reset(this.index);
     this.#placeStopPoints();
+    if (this.#stopPoints.length > 0) this.#engine.changeStopPoints();
     this.#stale = false;
   }
 

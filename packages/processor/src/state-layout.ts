@@ -161,6 +161,10 @@ export const STATE = {
   STOP_COUNT: 0x2000,
   STOP_ADDRESSES: 0x2008,
   STOP_OFFSETS: 0x2600,
+  /** Its watched ranges: u32 count, u32 number from 1 of one that was met, then {u64 first, u64 last, u32 accesses, u32} each. */
+  WATCH_COUNT: 0x2800,
+  WATCH_HIT: 0x2804,
+  WATCH_RANGES: 0x2808,
   /** TLB sets: see assembly/tlb.ts. */
   TLB_SETS: 0x10000,
   /** A TLB of 1024 entries that never has one. */

@@ -69,12 +69,8 @@ export class ProcessorDebugger {
 
   /** Runs as the debugger wants it. @returns the exit, or undefined when the processor has stopped for the debugger */
   run(slice: number): Exit | undefined {
-    if (this.#isLeaving) {
-      const exit = this.#processor.step();
-      this.#isLeaving = exit.kind === 'kicked';
-      return exit;
-    }
-    const exit = this.#state === 'stepping' ? this.#processor.step() : this.#processor.run(slice);
+    const exit = this.#state === 'stepping' || this.#isLeaving ? this.#processor.step() : this.#processor.run(slice);
+    this.#isLeaving &&= exit.kind === 'kicked';
     if (exit.kind === 'stop-point') {
       this.#stop(
         exit.point.kind === 'execute' ? { why: 'execute', address: exit.point.address } : accessed(exit.point),
