@@ -24,8 +24,12 @@ import {
  * @returns its length, or 0 when it is longer than that or there is none
  */
 export function decodeAt(host: usize, room: u32): u32 {
+  return decodeIn(MODE_64 | MODE_LONG | MODE_PROTECTED, host, room);
+}
+/** The same for code of another mode (MODE_* of state.ts): for disassembly. */
+export function decodeIn(wanted: u32, host: usize, room: u32): u32 {
   const mode = load<u32>(vp, L.MODE);
-  store<u32>(vp, MODE_64 | MODE_LONG | MODE_PROTECTED, L.MODE);
+  store<u32>(vp, wanted, L.MODE);
   const result = decodeInstruction(host, room, vp + L.LEAVE_OPERATIONS + 0x200, 0);
   store<u32>(vp, mode, L.MODE);
   return result == 0 ? decodedLength : 0;

@@ -23,9 +23,12 @@ const report = (home: string): CrashReport => ({
     registers: { Rip: '0x0000000000001000' },
     exceptions: [{ vector: 14, errorCode: 2, rip: 0x1000n, address: 0xdead000n }],
     code: { address: '0x1000', before: '90', after: '0f 0b' },
+    codeBits: 64,
     stack: [],
+    walks: [{ what: 'of the code at RIP, 0x1000', lines: ['PTE    at GPA 0x8: 0x0', 'not present'] }],
     instructions: 12,
   },
+  disassembly: ['> 0x1000  0f 0b  UD2'],
   consoleTail: 'last line\n',
 });
 
@@ -38,6 +41,8 @@ describe('crash reports', () => {
       'command line  console=ttyS0',
       '64-bit mode',
       '0x1000: 90 <0f 0b>',
+      'Instructions (64-bit code)\n> 0x1000  0f 0b  UD2',
+      'Page walk of the code at RIP, 0x1000\nPTE    at GPA 0x8: 0x0\nnot present',
       '#PF  error 0x2 at RIP 0x1000 address 0xdead000',
       'not mapped to memory',
       'last line',

@@ -18,6 +18,8 @@ export interface CrashReport {
   readonly configuration: VirtualMachineConfiguration;
   readonly wallSeconds: number;
   readonly snapshot?: ProcessorSnapshot | undefined;
+  /** The instructions around RIP, where the engine can tell. */
+  readonly disassembly?: readonly string[] | undefined;
   /** The guest's own log, from its error record. */
   readonly guestLog?: string | undefined;
   /** The end of what the first serial port printed. */
@@ -111,7 +113,7 @@ export function formatReport(report: CrashReport): string {
     [report.reason, `after ${report.wallSeconds.toFixed(3)} s, ${new Date().toISOString()}`],
     ['Machine', ...describeConfiguration(configuration)],
     ...(report.stack === undefined ? [] : [['Where in Plinth', report.stack]]),
-    ...(snapshot === undefined ? [] : describeProcessor(snapshot)),
+    ...(snapshot === undefined ? [] : describeProcessor(snapshot, report.disassembly ?? [])),
     ...(report.guestLog === undefined ? [] : [["The guest's own log", printable(report.guestLog).trimEnd()]]),
     ['End of the console', report.consoleTail.trimEnd()],
   ];
@@ -132,7 +134,7 @@ function describeConfiguration(configuration: VirtualMachineConfiguration): stri
   ];
 }
 
-function describeProcessor(snapshot: ProcessorSnapshot): string[][] {
+function describeProcessor(snapshot: ProcessorSnapshot, disassembly: readonly string[]): string[][] {
   const { registers, exceptions, code, stack } = snapshot;
   return [
     [
@@ -145,7 +147,9 @@ function describeProcessor(snapshot: ProcessorSnapshot): string[][] {
       'Code at RIP',
       ...(code === undefined ? ['not mapped to memory'] : [`${code.address}: ${code.before} <${code.after}>`]),
     ],
-    ['Stack at RSP', ...(stack.length === 0 ? ['not mapped to memory'] : stack)],
+    ...(disassembly.length === 0 ? [] : [[`Instructions (${snapshot.codeBits}-bit code)`, ...disassembly]]),
+    ...snapshot.walks.map(({ what, lines }) => [`Page walk ${what}`, ...lines]),
+    ['Stack at SS:RSP', ...(stack.length === 0 ? ['not mapped to memory'] : stack)],
     [
       'Last exceptions, the newest last',
       ...(exceptions.length === 0 ? ['none recorded'] : []),

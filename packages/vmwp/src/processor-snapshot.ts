@@ -14,6 +14,7 @@ import {
   TABLE_REGISTERS,
   type VirtualProcessor,
 } from '@plinth/hypervisor';
+import { walkPages } from './page-walk.ts';
 
 export interface ProcessorSnapshot {
   readonly index: number;
@@ -24,9 +25,19 @@ export interface ProcessorSnapshot {
   readonly exceptions: readonly GuestFault[];
   /** Bytes around RIP; undefined where nothing is mapped. */
   readonly code: { readonly address: string; readonly before: string; readonly after: string } | undefined;
-  /** 16 words from RSP up, as far as they are mapped. */
+  /** What the bytes of code are: 16-, 32- or 64-bit code. */
+  readonly codeBits: 16 | 32 | 64;
+  /** 16 words from SS:RSP up, as wide as the code's, as far as they are mapped. */
   readonly stack: readonly string[];
+  /** The way of RIP and of the last page fault's address through the page tables. */
+  readonly walks: readonly PageWalk[];
   readonly instructions: number;
+}
+
+/** An address's entries from the topmost table on, as lines. */
+export interface PageWalk {
+  readonly what: string;
+  readonly lines: readonly string[];
 }
 
 const CODE_BEFORE = 16;
@@ -48,13 +59,16 @@ export function takeSnapshot(
   const base = typeof codeSegment === 'object' ? codeSegment.base : 0n;
   const address = (scalar('Rip') + base) & 0xffff_ffff_ffff_ffffn;
   const counts = processor.instructionCounts();
+  const codeBits = codeBitsOf(processor);
   return {
     index: processor.index,
     mode: describeMode(processor),
     registers: registersOf(processor),
     exceptions,
     code: codeAround(address, processor, memory),
-    stack: stackAt(scalar('Rsp'), processor, memory),
+    codeBits,
+    stack: stackAt(processor, memory, codeBits),
+    walks: walksOf(address, exceptions, processor, memory),
     instructions: counts.interpreted + counts.translated,
   };
 }
@@ -150,15 +164,44 @@ function codeAround(address: bigint, processor: VirtualProcessor, memory: GuestM
   return { address: hexadecimal(address), before: hexBytes(before), after: hexBytes(after) };
 }
 
-function stackAt(address: bigint, processor: VirtualProcessor, memory: GuestMemory): string[] {
-  const bytes = readLinear(address, STACK_WORDS * 8, processor, memory);
-  const view = new DataView(Uint8Array.from(bytes).buffer);
-  return Array.from({ length: bytes.length >> 3 }, (_, word) => {
-    return `0x${view
-      .getBigUint64(word * 8, true)
-      .toString(16)
-      .padStart(16, '0')}`;
+function codeBitsOf(processor: VirtualProcessor): ProcessorSnapshot['codeBits'] {
+  const code = processor.readRegister('Cs');
+  const efer = processor.readRegister('Efer');
+  const attributes = typeof code === 'object' && 'attributes' in code ? code.attributes : 0;
+  if (typeof efer === 'bigint' && (efer & 0x400n) !== 0n && (attributes & 0x2000) !== 0) return 64;
+  return (attributes & 0x4000) !== 0 ? 32 : 16;
+}
+
+/** In 64-bit code SS has no base; elsewhere its B bit says how much of RSP counts. */
+function stackAt(processor: VirtualProcessor, memory: GuestMemory, codeBits: ProcessorSnapshot['codeBits']): string[] {
+  const pointer = processor.readRegister('Rsp');
+  const segment = processor.readRegister('Ss');
+  if (typeof pointer !== 'bigint' || typeof segment !== 'object' || !('attributes' in segment)) return [];
+  const offset = (segment.attributes & 0x4000) !== 0 ? BigInt.asUintN(32, pointer) : BigInt.asUintN(16, pointer);
+  const address = codeBits === 64 ? pointer : BigInt.asUintN(32, segment.base + offset);
+  const width = codeBits / 8;
+  const bytes = readLinear(address, STACK_WORDS * width, processor, memory);
+  return Array.from({ length: Math.floor(bytes.length / width) }, (_, word) => {
+    const digits = bytes.slice(word * width, (word + 1) * width).reverse();
+    return `0x${digits.map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
   });
+}
+
+function walksOf(
+  rip: bigint,
+  exceptions: readonly GuestFault[],
+  processor: VirtualProcessor,
+  memory: GuestMemory,
+): PageWalk[] {
+  const cr0 = processor.readRegister('Cr0');
+  if (typeof cr0 !== 'bigint' || (cr0 & 0x8000_0000n) === 0n) return [];
+  const walks = [{ what: 'of the code at RIP', address: rip }];
+  const fault = exceptions.findLast(({ vector }) => vector === PAGE_FAULT);
+  if (fault !== undefined) walks.push({ what: "of the last page fault's address", address: fault.address });
+  return walks.map(({ what, address }) => ({
+    what: `${what}, ${hexadecimal(address)}`,
+    lines: walkPages(address, processor, memory),
+  }));
 }
 
 /** As many bytes from a linear address as are mapped to memory. */

@@ -81,6 +81,16 @@ export interface EngineParts {
   kick(partition: Partition, index: number): void;
   /** Takes an interrupt message to the local APICs; callable from any thread. */
   deliver(partition: Partition, message: InterruptMessage): void;
+  /** Lines for the instructions around an address, for a crash report, when the processors' threads are over. */
+  disassemble?(
+    partition: Partition,
+    code: {
+      readonly before: Uint8Array;
+      readonly after: Uint8Array;
+      readonly address: bigint;
+      readonly bits: 16 | 32 | 64;
+    },
+  ): Promise<readonly string[]>;
 }
 
 /**
@@ -307,6 +317,23 @@ class MachineRun {
     this.#hooks.message?.(`The guest waits for a debugger: gdb -ex 'target remote :${this.#gdb.port}'`);
   }
 
+  /** The instructions around RIP; its threads are over. A report without them is better than none. */
+  async #disassemble(snapshot: ProcessorSnapshot | undefined): Promise<readonly string[]> {
+    if (snapshot?.code === undefined || this.#engine.disassemble === undefined) return [];
+    const bytesOf = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
+    const { address, before, after } = snapshot.code;
+    try {
+      return await this.#engine.disassemble(this.#partition, {
+        before: bytesOf(before),
+        after: bytesOf(after),
+        address: BigInt(address),
+        bits: snapshot.codeBits,
+      });
+    } catch (error) {
+      return [`not possible: ${error instanceof Error ? error.message : String(error)}`];
+    }
+  }
+
   /** Takes the machine apart in order: processor, output, statistics. */
   async finish(reached: End): Promise<RunResult> {
     let end = reached;
@@ -334,6 +361,7 @@ class MachineRun {
             configuration: { ...this.#configuration, commandLine: this.#commandLine },
             wallSeconds: processTimes.wallSeconds(),
             snapshot: end.snapshot ?? snapshot,
+            disassembly: await this.#disassemble(end.snapshot ?? snapshot),
             guestLog: end.report.guestLog,
             consoleTail: this.#tail.text(),
             stack: end.report.stack,

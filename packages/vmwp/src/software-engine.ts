@@ -2,6 +2,7 @@
  * The software engine in a VM: which module runs on its processors' threads, and how they are kicked.
  * Called by: cli, through index.ts.
  */
+import { readFile } from 'node:fs/promises';
 import { defaultCpuid, kickProcessor, requestInterrupt, withoutFeatures } from '@plinth/processor/host';
 import { setCompilerFlags } from './compiler-settings.ts';
 import type { RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
@@ -18,6 +19,14 @@ export const softwareEngine: EngineParts = {
     withoutFeatures(defaultCpuid({ processors }), disabledCpuFeatures),
   kick: (partition, index) => kickProcessor(partition.memory, partition.layout, index),
   deliver: (partition, message) => requestInterrupt(partition.memory, partition.layout, message),
+  // Loaded for a report only.
+  disassemble: async (partition, code) => {
+    const { disassemble } = await import('@plinth/processor/disassembler');
+    const built = (name: string): Promise<Buffer> =>
+      readFile(new URL(name, import.meta.resolve('@plinth/processor/disassembler')));
+    const module = new WebAssembly.Module((await built('engine.wasm')) as BufferSource);
+    return disassemble(module, JSON.parse((await built('operations.json')).toString()), partition, code);
+  },
 };
 
 /**

@@ -30,8 +30,11 @@ function formatAddress(instruction: Instruction): string {
   return `[${SEGMENTS[segment] ?? ''}${narrowAddress ? 'addr32 ' : ''}${address}${tail}]`;
 }
 
-/** @returns for instance `ADD32 rax, [rbx+rcx*4+0x10]` */
-export function formatInstruction(instruction: Instruction): string {
+/**
+ * @param origin what the offsets of jumps and calls count from
+ * @returns for instance `ADD32 rax, [rbx+rcx*4+0x10]`
+ */
+export function formatInstruction(instruction: Instruction, origin = 0): string {
   const { operation, form, size, destination, source, immediate, flow } = instruction;
   const vectors = vectorPlaces(instruction);
   const register = (offset: number): string => (vectors.includes(offset) ? `xmm${offset >> 4}` : registerName(offset));
@@ -40,15 +43,20 @@ export function formatInstruction(instruction: Instruction): string {
     letter === 'M'
       ? formatAddress(instruction)
       : letter === 'I'
-        ? `0x${(immediate >>> 0).toString(16)}`
+        ? `0x${(instruction.facts.wide ? BigInt.asUintN(8 << size, instruction.wide) : immediate >>> 0).toString(16)}`
         : register(offset);
   const [first, second] = form;
   if (flow === FLOW.branch || flow === FLOW.jump || flow === FLOW.call) {
-    operands.push(`0x${(instruction.offset + instruction.displacement).toString(16)}`);
+    operands.push(
+      `0x${BigInt.asUintN(64, BigInt(origin + instruction.offset + instruction.displacement)).toString(16)}`,
+    );
   } else if (first !== undefined && first !== 'N') {
     operands.push(place(first, destination));
     if (second !== undefined) operands.push(place(second, source));
   }
+  // An address that stands in the instruction.
+  if (instruction.facts.wide && operands.length === 0)
+    operands.push(`[0x${BigInt.asUintN(64, instruction.wide).toString(16)}]`);
   const lock = first === 'M' && destination !== 0 && flow === FLOW.plain ? 'LOCK ' : '';
   return `${lock}${operation}${flow === FLOW.plain ? 8 << size : ''} ${operands.join(', ')}`.trimEnd();
 }
