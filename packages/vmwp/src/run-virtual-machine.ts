@@ -12,19 +12,18 @@
  * Called by: cli.
  */
 import { randomUUID } from 'node:crypto';
-import { accessSync, constants as fileModes, statSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Chipset, type Generation, memoryLimits, type Uart16550, warmStartFlag } from '@plinth/chipset';
+import { type Chipset, type Generation, type Uart16550, warmStartFlag } from '@plinth/chipset';
 import { PlinthError } from '@plinth/errors';
 import type { CpuidEntry, GuestCrash, InterruptMessage, Partition } from '@plinth/hypervisor';
 import { AgentSessions } from './agent-sessions.ts';
 import { clearGuestMemory, loadGuest } from './boot-loader.ts';
 import { type ChildPartition, createChildPartition, deleteChildPartition } from './child-partition.ts';
 import { assembleChipset, firmwareTables } from './chipset-assembly.ts';
-import type { EndReason, RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
-import { ConsolePump, type ConsoleSink, fileReason, fileSink, nullSink, streamSink } from './console-pump.ts';
+import type { RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
+import { ConsolePump, type ConsoleSink } from './console-pump.ts';
 import {
   type ControlConnection,
   type ControlRequest,
@@ -38,21 +37,29 @@ import { ExecSession } from './exec-session.ts';
 import { GdbServer } from './gdb/gdb-server.ts';
 import { guestCrashReason } from './guest-crash-reason.ts';
 import { answerServiceRequest, refusalWithoutHypervisor, shutDownByService } from './guest-services.ts';
+import {
+  type End,
+  endBeforeCommand,
+  endOfCrash,
+  endOfFault,
+  endOfOutcome,
+  endOfPanic,
+  endOfTime,
+  type ReportedCrash,
+} from './machine-end.ts';
 import { MarkWatcher } from './marks.ts';
 import { monotonicNanoseconds, peakResidentBytes, processTimes } from './process-times.ts';
 import { ProcessorHost } from './processor-host.ts';
 import type { Outcome } from './processor-protocol.ts';
-import { exceptionName, type ProcessorSnapshot } from './processor-snapshot.ts';
+import type { ProcessorSnapshot } from './processor-snapshot.ts';
+import { checkFeatures, checkMemory, checkSaveFile, consoleSink } from './run-checks.ts';
 import { MachineSaver } from './saved-state/machine-saver.ts';
-import {
-  missingFeature,
-  SAVED_CONFIGURATION_VERSION,
-  type SavedConfiguration,
-} from './saved-state/saved-configuration.ts';
+import { SAVED_CONFIGURATION_VERSION, type SavedConfiguration } from './saved-state/saved-configuration.ts';
 import type { WrittenFile } from './saved-state/saved-file.ts';
 import type { SavedMachine } from './saved-state/saved-machine.ts';
 import { ConsoleInput } from './serial-input.ts';
 import { Counters, type RunStatistics } from './statistics.ts';
+import { writeStatistics } from './statistics-file.ts';
 import { SyntheticDevices } from './synthetic-devices.ts';
 import { VmbusHost } from './vmbus-host.ts';
 
@@ -119,18 +126,6 @@ export async function runMachine(
   }
 }
 
-/** Why the run is over, and what to say about it once the report's path is known. */
-interface End {
-  readonly reason: EndReason;
-  readonly exitStatus: number;
-  readonly snapshot?: ProcessorSnapshot | undefined;
-  /** Set when a report is to be written. */
-  readonly report?: { readonly reason: string; readonly guestLog?: string | undefined; readonly stack?: string };
-  readonly error?: (report: string) => PlinthError;
-  /** Nothing but the console tells why: its end is shown where the console itself is not. */
-  readonly quotesConsole?: boolean;
-}
-
 class MachineRun {
   readonly ended: Promise<End>;
   /** A machine in the foreground has no life before or after: its id is made for the run. */
@@ -163,7 +158,7 @@ class MachineRun {
   #control: Promise<ControlServer> | undefined;
   #timers: NodeJS.Timeout[] = [];
   #outputError: PlinthError | undefined;
-  #crash: { readonly reason: string; readonly log: string | undefined } | undefined;
+  #crash: ReportedCrash | undefined;
   #paused = false;
   #resets = 0;
   #kernelVersion = '';
@@ -377,7 +372,7 @@ class MachineRun {
         : {}),
       statistics,
     };
-    return this.#writeStatistics(result);
+    return writeStatistics(this.#configuration.statisticsFile, result);
   }
 
   /** Nothing of the run is left after this, however it ended. */
@@ -524,11 +519,11 @@ class MachineRun {
     }
     const { gpa, value } = warmStartFlag;
     if (this.#warmStartIsPanic && this.#partition.guestMemory.readU16(gpa) === value) {
-      this.#endPanicked();
+      this.#over(endOfPanic());
       return;
     }
     if (this.#exec?.started) {
-      this.#endBeforeCommand();
+      this.#over(endBeforeCommand());
       return;
     }
     this.#resets++;
@@ -568,25 +563,7 @@ class MachineRun {
   }
 
   #endCrashed(snapshot?: ProcessorSnapshot): void {
-    const { reason, log } = this.#crash ?? { reason: 'it stored a fatal error record', log: undefined };
-    this.#over({
-      reason: 'crash',
-      exitStatus: 75,
-      snapshot,
-      report: { reason: `The guest crashed: ${reason}`, guestLog: log },
-      error: (report) => new PlinthError('PL-4001', { reason, report }),
-    });
-  }
-
-  /** The guest reset the machine as it was told to do when it panics, without a record of why. */
-  #endPanicked(): void {
-    this.#over({
-      reason: 'crash',
-      exitStatus: 75,
-      report: { reason: 'The guest panicked and reset the machine' },
-      error: (report) => new PlinthError('PL-4005', { report }),
-      quotesConsole: true,
-    });
+    this.#over(endOfCrash(this.#crash, snapshot));
   }
 
   #handleOutcome(outcome: Outcome, snapshot: ProcessorSnapshot): void {
@@ -594,72 +571,17 @@ class MachineRun {
       this.#endCrashed(snapshot);
       return;
     }
-    const address = snapshot.code?.address ?? snapshot.registers.Rip ?? 'an unknown address';
-    switch (outcome.kind) {
-      case 'stopped':
-        return;
-      case 'power-off':
-        if (this.#exec !== undefined) {
-          this.#endBeforeCommand();
-          return;
-        }
-        this.#over({ reason: 'power-off', exitStatus: 0 });
-        return;
-      case 'debug-exit':
-        this.#over({ reason: 'debug-exit', exitStatus: outcome.status });
-        return;
-      case 'triple-fault': {
-        const exceptions = outcome.exceptions.map(exceptionName).join(', then ') || 'none recorded';
-        this.#over({
-          reason: 'crash',
-          exitStatus: 75,
-          snapshot,
-          report: { reason: `The guest crashed: triple fault at ${address} (${exceptions})` },
-          error: (report) => new PlinthError('PL-4002', { address, exceptions, report }),
-        });
-        return;
-      }
-      case 'halted-forever':
-        this.#over({
-          reason: 'crash',
-          exitStatus: 75,
-          snapshot,
-          report: { reason: `The guest halted with interrupts off at ${address}` },
-          error: (report) => new PlinthError('PL-4003', { address, report }),
-        });
-        return;
-      case 'unsupported':
-        this.#over({
-          reason: 'crash',
-          exitStatus: 75,
-          snapshot,
-          report: { reason: `The guest needs what this version does not have: ${outcome.what}, at ${address}` },
-          error: (report) => new PlinthError('PL-4004', { what: outcome.what, address, report }),
-        });
-        return;
-    }
-  }
-
-  #endBeforeCommand(): void {
-    this.#over({ reason: 'power-off', exitStatus: 75, error: () => new PlinthError('PL-3009') });
+    const end = endOfOutcome(outcome, snapshot, this.#exec !== undefined);
+    if (end !== undefined) this.#over(end);
   }
 
   #handleFault(message: string, stack: string, snapshot: ProcessorSnapshot | undefined): void {
-    this.#over({
-      reason: 'fault',
-      exitStatus: 70,
-      snapshot,
-      report: { reason: `A fault of Plinth: ${message}`, stack },
-      error: (report) => new PlinthError('PL-3001', { message, report }),
-    });
+    this.#over(endOfFault(message, stack, snapshot));
   }
 
   #handleTimeout(seconds: number): void {
-    if (this.#crash !== undefined) {
-      this.#endCrashed();
-      return;
-    }
-    this.#over({ reason: 'timeout', exitStatus: 124, error: () => new PlinthError('PL-3002', { seconds }) });
+    if (this.#crash !== undefined) this.#endCrashed();
+    else this.#over(endOfTime(seconds));
   }
 
   // ---- console, agent, control ------------------------------------------------------------------------------------
@@ -686,7 +608,7 @@ class MachineRun {
     const streams = { stdin, stdout, stderr };
     return new ExecSession(command, streams, {
       exited: (status) => this.#endSaved({ reason: 'command', exitStatus: status }),
-      lost: () => this.#endBeforeCommand(),
+      lost: () => this.#over(endBeforeCommand()),
     });
   }
 
@@ -813,60 +735,5 @@ class MachineRun {
       vmbus: this.#vmbus?.status() ?? { version: null, channels: [] },
       exit: { reason: end.reason, code: end.exitStatus },
     };
-  }
-
-  #writeStatistics(result: RunResult): RunResult {
-    const { statisticsFile } = this.#configuration;
-    if (statisticsFile === undefined) return result;
-    try {
-      writeFileSync(statisticsFile, `${JSON.stringify(result.statistics, undefined, 2)}\n`);
-      return result;
-    } catch (cause) {
-      const reason = fileReason(cause);
-      const error = new PlinthError('PL-3005', { path: statisticsFile, option: '--stats', reason }, { cause });
-      // What happened to the guest is worth more than what happened to its figures.
-      if (result.exitStatus !== 0) return result;
-      return { ...result, exitStatus: error.exitStatus, error };
-    }
-  }
-}
-
-function checkMemory(memoryBytes: number): void {
-  const { minimum, maximum } = memoryLimits;
-  if (memoryBytes >= minimum && memoryBytes <= maximum && memoryBytes % 4096 === 0) return;
-  throw new PlinthError('PL-2008', { memory: memoryBytes, minimum: minimum / MIB, maximum: maximum / MIB });
-}
-
-/** What the guest of a saved machine was told of must be here. */
-function checkFeatures(configuration: VirtualMachineConfiguration, engine: EngineParts, saved?: SavedMachine): void {
-  if (saved === undefined) return;
-  const { disabledCpuFeatures: _, ...all } = configuration;
-  const feature = missingFeature(saved.configuration.cpuid, engine.cpuid(all));
-  if (feature !== undefined) throw new PlinthError('PL-2207', { path: saved.file.path, feature });
-}
-
-/** Said before the machine has run for hours. @throws PlinthError PL-3005 for a path that no file can be written to */
-function checkSaveFile(path: string, option: string): void {
-  const refused = (reason: string, cause?: unknown): PlinthError =>
-    new PlinthError('PL-3005', { path, option, reason }, { cause });
-  try {
-    accessSync(dirname(resolve(path)), fileModes.W_OK | fileModes.X_OK);
-  } catch (error) {
-    throw refused(fileReason(error), error);
-  }
-  const status = statSync(path, { throwIfNoEntry: false });
-  if (status === undefined || status.isFile()) return;
-  throw refused(status.isDirectory() ? 'It is a folder, not a file' : 'It is not a regular file');
-}
-
-function consoleSink({ console }: VirtualMachineConfiguration, hooks: RunHooks, hasCommand: boolean): ConsoleSink {
-  switch (console.kind) {
-    case 'none':
-      return nullSink;
-    case 'file':
-      return fileSink(console.path, '--console');
-    case 'stdio':
-      // A command's output is alone on standard output.
-      return streamSink(!hasCommand ? (hooks.stdout ?? process.stdout) : (hooks.stderr ?? process.stderr));
   }
 }
