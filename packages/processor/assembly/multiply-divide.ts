@@ -69,25 +69,36 @@ export function multiplyTwo(u: usize, form: u32, immediate: bool): usize {
   return u + 16;
 }
 
-/** Quotient and remainder of a 128-bit dividend. */
+/** Quotient and remainder of a 128-bit dividend; its high half is below the divisor. */
 let remainder: u64 = 0;
 function divideWide(high: u64, low: u64, divisor: u64): u64 {
   if (high == 0) {
     remainder = low % divisor;
     return low / divisor;
   }
-  let r = high;
-  let q: u64 = 0;
-  for (let i: i32 = 63; i >= 0; i--) {
-    const top = r >> 63;
-    r = (r << 1) | ((low >> i) & 1);
-    if (top != 0 || r >= divisor) {
-      r -= divisor;
-      q |= <u64>1 << i;
-    }
+  // Long division with digits of 32 bits: the divisor is shifted until its top bit is set, so that a digit's first guess is at most 2 too large.
+  const shift = clz<u64>(divisor);
+  const d = divisor << shift;
+  const l = low << shift;
+  const h = shift == 0 ? high : (high << shift) | (low >> (64 - shift));
+  const upper = quotientDigit(h, l >> 32, d);
+  const rest = (h << 32) + (l >> 32) - upper * d;
+  const lower = quotientDigit(rest, l & 0xffffffff, d);
+  remainder = ((rest << 32) + (l & 0xffffffff) - lower * d) >> shift;
+  return (upper << 32) | lower;
+}
+/** One digit of 32 bits: (high, next) / divisor, where the divisor's top bit is set and high < divisor. Answers to: Knuth, volume 2, 4.3.1, D3. */
+function quotientDigit(high: u64, next: u64, divisor: u64): u64 {
+  const top = divisor >> 32;
+  const bottom = divisor & 0xffffffff;
+  let digit = high / top;
+  let rest = high % top;
+  while (digit >> 32 != 0 || digit * bottom > ((rest << 32) | next)) {
+    digit--;
+    rest += top;
+    if (rest >> 32 != 0) break;
   }
-  remainder = r;
-  return q;
+  return digit;
 }
 
 export function divide(u: usize, signed: bool, form: u32): usize {

@@ -1,7 +1,7 @@
 /**
  * Multiplication and division as WebAssembly.
  *
- * A division that could fault, or whose dividend needs more than 64 bits, leaves the region for the interpreter.
+ * A division whose dividend needs more than 64 bits is the core's; one that could fault leaves the region for the interpreter.
  * Answers to: AMD64 manual volume 3. The conventions of locals are those of emit-operands.ts. Called by: emit-instructions.ts.
  */
 import { bitsOf, type Emit, extend } from './emit-operands.ts';
@@ -194,6 +194,12 @@ function writeQuotient(emitter: RegionEmitter, size: number, quotient: number, r
   emitter.writeRegister(size === 0 ? 1 : 16, size);
 }
 
+/** The core divides: RAX, RDX and the divisor are stored for it, and what it makes of them is loaded again. */
+function divideByCore(emitter: RegionEmitter, instruction: Instruction): void {
+  const divisor = instruction.form === 'M' ? 0 : 1 << (instruction.destination >> 3);
+  emitter.callCore(instruction, 1 | (1 << 2) | divisor, false);
+}
+
 /** Signed division of 8 and 16 bits: an i64 holds everything; what does not fit is the interpreter's. */
 function divideSignedNarrow(emitter: RegionEmitter, instruction: Instruction): void {
   const { code, wide } = emitter;
@@ -220,7 +226,7 @@ function divideSignedNarrow(emitter: RegionEmitter, instruction: Instruction): v
   writeQuotient(emitter, size, q, a);
 }
 
-/** Signed division; of 32 and 64 bits when the dividend is a sign-extended one and the divisor neither 0 nor -1. */
+/** Signed division; of 32 and 64 bits in place when the dividend is a sign-extended one and the divisor neither 0 nor -1. */
 export const divideSigned: Emit = (emitter, instruction) => {
   const { code, wide } = emitter;
   const [a, b] = wide;
@@ -243,22 +249,37 @@ export const divideSigned: Emit = (emitter, instruction) => {
   code.get(a);
   code.i64(63);
   code.op3(OP.i64_shr_s, OP.i64_ne, OP.i32_or);
-  emitter.sideExitIf();
-  code.get(a);
-  code.get(b);
-  code.op(OP.i64_div_s);
-  emitter.writeRegister(0, size);
-  code.get(a);
-  code.get(b);
-  code.op(OP.i64_rem_s);
-  emitter.writeRegister(16, size);
+  emitter.either(
+    () => divideByCore(emitter, instruction),
+    () => {
+      code.get(a);
+      code.get(b);
+      code.op(OP.i64_div_s);
+      emitter.writeRegister(0, size);
+      code.get(a);
+      code.get(b);
+      code.op(OP.i64_rem_s);
+      emitter.writeRegister(16, size);
+    },
+  );
 };
 
-/** Unsigned division; of 64 bits when there is nothing in RDX. */
+/** Unsigned division; of 64 bits in place when there is nothing in RDX. */
 export const divide: Emit = (emitter, instruction) => {
   const { code, wide } = emitter;
   const [a, b, r] = wide;
   const { size } = instruction;
+  const quotientAndRemainder = (): void => {
+    code.get(a);
+    code.get(b);
+    code.op(OP.i64_div_u);
+    code.set(r);
+    code.get(a);
+    code.get(b);
+    code.op(OP.i64_rem_u);
+    code.set(a);
+    writeQuotient(emitter, size, r, a);
+  };
   if (instruction.form === 'M') emitter.loadOperand(instruction, size, false);
   else emitter.readRegister(instruction.destination, size, false);
   code.set(b);
@@ -268,30 +289,27 @@ export const divide: Emit = (emitter, instruction) => {
     emitter.readRegister(16, 3);
     code.i64(0);
     code.op2(OP.i64_ne, OP.i32_or);
-    emitter.sideExitIf();
-    emitter.readRegister(0, 3);
-    code.set(a);
-  } else {
-    // The quotient fits when the high half is below the divisor (and so the divisor is not zero).
-    emitter.readRegister(size === 0 ? 1 : 16, size, false);
-    code.tee(r);
-    code.get(b);
-    code.op(OP.i64_ge_u);
-    emitter.sideExitIf();
-    code.get(r);
-    code.i64(bitsOf(size));
-    code.op(OP.i64_shl);
-    emitter.readRegister(0, size, false);
-    code.op(OP.i64_or);
-    code.set(a);
+    emitter.either(
+      () => divideByCore(emitter, instruction),
+      () => {
+        emitter.readRegister(0, 3);
+        code.set(a);
+        quotientAndRemainder();
+      },
+    );
+    return;
   }
-  code.get(a);
+  // The quotient fits when the high half is below the divisor (and so the divisor is not zero).
+  emitter.readRegister(size === 0 ? 1 : 16, size, false);
+  code.tee(r);
   code.get(b);
-  code.op(OP.i64_div_u);
-  code.set(r);
-  code.get(a);
-  code.get(b);
-  code.op(OP.i64_rem_u);
+  code.op(OP.i64_ge_u);
+  emitter.sideExitIf();
+  code.get(r);
+  code.i64(bitsOf(size));
+  code.op(OP.i64_shl);
+  emitter.readRegister(0, size, false);
+  code.op(OP.i64_or);
   code.set(a);
-  writeQuotient(emitter, size, r, a);
+  quotientAndRemainder();
 };

@@ -99,6 +99,16 @@ export class RegionOperands {
     this.labels.pop();
     this.code.op(OP.end);
   }
+  /** Takes the i32 on the stack: what `body` emits runs when it is not zero, else what `otherwise` emits. */
+  either(body: () => void, otherwise: () => void): void {
+    this.code.op2(OP.if, VOID);
+    this.labels.push(PLAIN_LABEL);
+    body();
+    this.code.op(OP.else);
+    otherwise();
+    this.labels.pop();
+    this.code.op(OP.end);
+  }
   /** What `body` emits has one side exit for all its conditions: `leaveIf` takes an i32 and leaves when it is not zero. */
   withSideExit(body: (leaveIf: () => void) => void): void {
     const { code } = this;
