@@ -203,7 +203,7 @@ const runOptions: readonly OptionDefinition[] = [
   {
     flag: '--cpu-features',
     value: 'LIST',
-    description: 'take features from what CPUID tells, such as -hypervisor or -nx,-pcid',
+    description: 'the processor’s level (v1, v2, v3) and single features, such as v3 or -hypervisor,+avx2',
     built: true,
   },
 ];

@@ -5,7 +5,9 @@
 import { PlinthError } from '@plinth/errors';
 import {
   CPU_FEATURES,
+  CPU_LEVELS,
   type CpuFeature,
+  parseCpuFeatures,
   TRACE_TOPICS,
   type TraceTopic,
   type VirtualMachineConfiguration,
@@ -61,7 +63,7 @@ export function parseRunOptions(names: readonly string[], options: OptionValues)
   const marks = texts(options, '--mark').map((mark) => notEmpty(mark, '--mark'));
   const trace = texts(options, '--trace').flatMap(parseTraceTopics);
   const saveTo = text(options, '--save-to');
-  const disabledCpuFeatures = parseCpuFeatures(text(options, '--cpu-features'));
+  const disabledCpuFeatures = disabledFeatures(text(options, '--cpu-features'));
   return {
     boot,
     machine: {
@@ -74,7 +76,7 @@ export function parseRunOptions(names: readonly string[], options: OptionValues)
       ...(exec === undefined ? {} : { exec }),
       ...(saveTo === undefined ? {} : { saveTo: notEmpty(saveTo, '--save-to') }),
       ...(timeout === undefined ? {} : { timeoutSeconds: parseSeconds(timeout, '--timeout', 'run') }),
-      ...(disabledCpuFeatures.length === 0 ? {} : { disabledCpuFeatures }),
+      ...(disabledCpuFeatures === undefined ? {} : { disabledCpuFeatures }),
       ...(marks.length === 0 ? {} : { marks }),
       ...(statisticsFile === undefined ? {} : { statisticsFile: notEmpty(statisticsFile, '--stats') }),
       ...(trace.length === 0 ? {} : { trace }),
@@ -152,17 +154,13 @@ function parseTraceTopics(list: string): TraceTopic[] {
   });
 }
 
-/** `-nx,+pcid`: features taken away, or left as they are: all that this processor has are there to begin with. */
-function parseCpuFeatures(list: string | undefined): CpuFeature[] {
-  const words = list === undefined ? [] : list.split(',');
-  const expected = `features of these, each behind a + or a -, separated by commas: ${CPU_FEATURES.join(', ')}`;
-  return words.flatMap((word) => {
-    const feature = CPU_FEATURES.find((known) => known === word.slice(1));
-    if (feature === undefined || !/^[+-]/.test(word)) {
-      throw new PlinthError('PL-1004', { value: word, option: '--cpu-features', expected, command: 'run' });
-    }
-    return word.startsWith('-') ? [feature] : [];
-  });
+/** `v3`, `-nx,+avx`: the features that are taken away. */
+function disabledFeatures(list: string | undefined): readonly CpuFeature[] | undefined {
+  if (list === undefined) return undefined;
+  const parsed = parseCpuFeatures(list.split(','));
+  if ('disabled' in parsed) return parsed.disabled;
+  const expected = `levels (${CPU_LEVELS.join(', ')}) and features of these, each behind a + or a -, separated by commas: ${CPU_FEATURES.join(', ')}`;
+  throw new PlinthError('PL-1004', { value: parsed.word, option: '--cpu-features', expected, command: 'run' });
 }
 
 function notEmpty(value: string, option: string): string {

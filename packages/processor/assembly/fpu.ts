@@ -1,5 +1,5 @@
 /**
- * x87 state and the instructions that only move or clear it, FXSAVE and XSAVE. AMD64 Architecture Programmer's Manual volume 5
+ * x87 state and the instructions that only move or clear it, and FXSAVE; XSAVE is xsave.ts. AMD64 Architecture Programmer's Manual volume 5
  * and, for the images, volume 2 chapter 11. Called by the interpreter, which has checked availability, pending exceptions, alignment
  * and page faults, and gives contiguous pointers.
  *
@@ -20,11 +20,6 @@ const CONTROL_BITS: u32 = 0x1f3f;
 const CONTROL_ONES: u32 = 0x40;
 const STATUS_SUMMARY: u32 = 0x8080;
 const STATUS_EXCEPTIONS: u32 = 0x3f;
-
-/** State components of XSAVE. */
-const COMPONENT_X87: u64 = 1;
-const COMPONENT_SSE: u64 = 2;
-const XSAVE_HEADER: usize = 512;
 
 // @ts-ignore: decorator
 @inline
@@ -210,7 +205,7 @@ export function frstorFrom(p: usize, wide: bool): void {
 /** Registers that FXSAVE and XSAVE cover in the current mode. */
 // @ts-ignore: decorator
 @inline
-function xmmCount(): u32 {
+export function xmmCount(): u32 {
   return (load<u32>(vp, L.MODE) & MODE_64) != 0 ? 16 : 8;
 }
 
@@ -223,7 +218,7 @@ function pointer(offset: u32, selector: u32, wide: bool): u64 {
 }
 
 /** The x87 part of the image: bytes 0-23 and the registers. `wide`: 64-bit pointers (REX.W). */
-function saveX87(p: usize, wide: bool): void {
+export function saveX87(p: usize, wide: bool): void {
   const pending = fpuPending();
   store<u16>(p, control());
   store<u16>(p, status(), 2);
@@ -238,7 +233,7 @@ function saveX87(p: usize, wide: bool): void {
   }
 }
 
-function restoreX87(p: usize, wide: bool): void {
+export function restoreX87(p: usize, wide: bool): void {
   setWords(load<u16>(p), load<u16>(p, 2));
   store<u8>(vp, load<u8>(p, 4), L.FPU_TAG);
   store<u16>(vp, load<u16>(p, 6) & 0x7ff, L.FPU_OPCODE);
@@ -253,19 +248,19 @@ function restoreX87(p: usize, wide: bool): void {
   }
 }
 
-function saveXmm(p: usize): void {
+export function saveXmm(p: usize): void {
   const count = xmmCount();
   for (let index: u32 = 0; index < count; index++) {
     v128.store(p + index * 16, v128.load(vp + L.XMM + index * 32), 160);
   }
 }
-function restoreXmm(p: usize): void {
+export function restoreXmm(p: usize): void {
   const count = xmmCount();
   for (let index: u32 = 0; index < count; index++) {
     v128.store(vp + L.XMM + index * 32, v128.load(p + index * 16, 160));
   }
 }
-function clearXmm(): void {
+export function clearXmm(): void {
   const count = xmmCount();
   for (let index: u32 = 0; index < count; index++) v128.store(vp + L.XMM + index * 32, i64x2.splat(0));
 }
@@ -295,60 +290,11 @@ export function ldmxcsr(value: u32): bool {
   return true;
 }
 
-/** Components whose state differs from the initial one (XINUSE): judged by their content, MXCSR not counting. */
-function inUse(): u64 {
-  let components: u64 = 0;
+/** Whether the x87 differs from its initial state. */
+export function fpuInUse(): bool {
   let other = load<u64>(vp, L.FPU_IP) | load<u64>(vp, L.FPU_DP) | <u64>load<u32>(vp, L.FPU_CS);
   other |= <u64>load<u16>(vp, L.FPU_OPCODE);
   other |= <u64>(status() | load<u8>(vp, L.FPU_TAG) | (control() ^ CONTROL_INITIAL));
   for (let index: u32 = 0; index < 8; index++) other |= load<u64>(register(index)) | <u64>load<u16>(register(index), 8);
-  if (other != 0) components |= COMPONENT_X87;
-  let bits = i64x2.splat(0);
-  for (let index: u32 = 0; index < 16; index++) bits = v128.or(bits, v128.load(vp + L.XMM + index * 32));
-  if (v128.any_true(bits)) components |= COMPONENT_SSE;
-  return components;
-}
-
-/**
- * XSAVE, XSAVE64 in standard form: parts of the 512 bytes of image (components not asked for stay as they are) and the header's
- * first eight, of which it changes the bits of the components asked for. So `p` must hold what memory holds.
- * @param mask EDX:EAX; only components enabled in XCR0 are saved
- */
-export function xsaveTo(p: usize, mask: u64, wide: bool): void {
-  const components = mask & load<u64>(vp, L.XCR0);
-  if ((components & COMPONENT_X87) != 0) saveX87(p, wide);
-  if ((components & COMPONENT_SSE) != 0) {
-    store<u32>(p, load<u32>(vp, L.MXCSR), 24);
-    store<u32>(p, MXCSR_MASK, 28);
-    saveXmm(p);
-  }
-  store<u64>(p, (load<u64>(p, XSAVE_HEADER) & ~components) | (components & inUse()), XSAVE_HEADER);
-}
-
-/**
- * XRSTOR, XRSTOR64 in standard form, from 576 bytes.
- * @param mask EDX:EAX
- * @returns false for #GP: a component that XCR0 lacks, the compact form, reserved bits of header or MXCSR; nothing has changed then
- */
-export function xrstorFrom(p: usize, mask: u64, wide: bool): bool {
-  const enabled = load<u64>(vp, L.XCR0);
-  const present = load<u64>(p, XSAVE_HEADER);
-  if ((present & ~enabled) != 0 || load<u64>(p, XSAVE_HEADER + 8) != 0 || load<u64>(p, XSAVE_HEADER + 16) != 0) return false;
-  const components = mask & enabled;
-  const mxcsr = load<u32>(p, 24);
-  if ((components & COMPONENT_SSE) != 0 && (mxcsr & ~MXCSR_MASK) != 0) return false;
-  if ((components & COMPONENT_X87) != 0) {
-    if ((present & COMPONENT_X87) != 0) {
-      restoreX87(p, wide);
-    } else {
-      fpuInit();
-      memory.fill(vp + L.FPU_REGISTERS, 0, 128);
-    }
-  }
-  if ((components & COMPONENT_SSE) != 0) {
-    store<u32>(vp, mxcsr, L.MXCSR);
-    if ((present & COMPONENT_SSE) != 0) restoreXmm(p);
-    else clearXmm();
-  }
-  return true;
+  return other != 0;
 }

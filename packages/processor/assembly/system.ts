@@ -5,7 +5,8 @@
  */
 import * as L from './generated/layout';
 import { Operation } from './generated/operations';
-import { FEATURE_AVX } from './generated/tables';
+import { FEATURE_AVX, FEATURE_XSAVEC } from './generated/tables';
+import { COMPONENT_AVX, XSAVE_BYTES, XSAVE_LEGACY_BYTES, inUse } from './xsave';
 import {
   vp, forcePoll, raise, getRegister, setRegister, segment, MODE_64, MODE_PROTECTED, CR0_TS, CR4_PCIDE, CR4_UMIP, CR4_TSD, CR4_FSGSBASE, CR4_OSXSAVE,
   FLAG_IF, FLAG_IOPL, FLAG_AC, FLAG_TF, FLAG_RF, FLAG_VM, FLAG_NT, FLAG_DF, FLAG_ID, FLAGS_ARITHMETIC, RAX, RBX, RCX, RDX, RSP, SEG_FS, SEG_GS,
@@ -88,6 +89,9 @@ function cpuid(): void {
   if (leaf == 1) {
     ebx = (ebx & 0x00ffffff) | (id << 24);
     if (load<u64>(vp, L.CR4) & CR4_OSXSAVE) ecx |= 1 << 27;
+  } else if (leaf == 0xd && subleaf < 2 && ebx != 0) {
+    // The size of the area for what is enabled.
+    ebx = (load<u64>(vp, L.XCR0) & COMPONENT_AVX) != 0 ? XSAVE_BYTES : XSAVE_LEGACY_BYTES;
   } else if (leaf == 0xb) edx = id;
   else if (leaf == 0x8000001e) eax = id;
   setRegister(RAX, eax);
@@ -357,9 +361,15 @@ export function executeSystem(u: usize, number: u32): usize {
     }
     case Operation.XGETBV:
       if (!(load<u64>(vp, L.CR4) & CR4_OSXSAVE)) return raiseAt(u, VECTOR_UD, 0);
-      if (load<u32>(vp + RCX) != 0) return raiseAt(u, VECTOR_GP, 0);
-      setRegister(RAX, load<u64>(vp, L.XCR0) & 0xffffffff);
-      setRegister(RDX, load<u64>(vp, L.XCR0) >> 32);
+      {
+        // Register 1 is there with XSAVEC: components in use among those enabled.
+        const number = load<u32>(vp + RCX);
+        const most: u32 = ((load<u64>(L.SHARED + L.SHARED_ABSENT_FEATURES) >> FEATURE_XSAVEC) & 1) != 0 ? 0 : 1;
+        if (number > most) return raiseAt(u, VECTOR_GP, 0);
+        const value = load<u64>(vp, L.XCR0) & (number == 0 ? 0xffffffffffffffff : inUse());
+        setRegister(RAX, value & 0xffffffff);
+        setRegister(RDX, value >> 32);
+      }
       return u + 16;
     case Operation.XSETBV: {
       if (!(load<u64>(vp, L.CR4) & CR4_OSXSAVE)) return raiseAt(u, VECTOR_UD, 0);

@@ -15,6 +15,7 @@ import { setExplicit } from './flags';
 import { vectorOperation } from './vector';
 import { maskedMove } from './strings';
 import * as F from './fpu';
+import { COMPONENT_AVX, XSAVE_BYTES, XSAVE_LEGACY_BYTES, xrstorFrom, xsavePresent, xsaveTo, xsavecTo } from './xsave';
 
 // @ts-ignore: decorator
 @inline
@@ -119,6 +120,13 @@ function copyToGuest(address: u64, from: u32, bytes: u32): void {
   }
 }
 
+/** Host address of an area of guest memory in one page that a TLB entry covers; 0 when it has to be copied. */
+function contiguous(address: u64, bytes: u32, write: bool): usize {
+  if ((<u32>address & 0xfff) + bytes > 0x1000) return 0;
+  const entry = (write ? load<u32>(vp, L.TLB_WRITE) : load<u32>(vp, L.TLB_READ)) + ((<u32>(address >> 12) & 1023) << 4);
+  return load<u64>(entry) == (address & ~0xfff) ? <u32>address + load<u32>(entry, 8) : 0;
+}
+
 /** x87 state and control, FXSAVE, XSAVE, MXCSR. @returns 0 when the number is none of these. */
 export function executeFpu(u: usize, number: u32): usize {
   const operation = number >> 3;
@@ -163,6 +171,8 @@ export function executeFpu(u: usize, number: u32): usize {
       return u + 16;
     }
     case Operation.XSAVE:
+    case Operation.XSAVEOPT:
+    case Operation.XSAVEC:
     case Operation.XRSTOR: {
       if (!(cr4 & CR4_OSXSAVE)) return raiseAt(u, VECTOR_UD, 0);
       if (cr0 & CR0_TS) return raiseAt(u, VECTOR_NM, 0);
@@ -170,14 +180,25 @@ export function executeFpu(u: usize, number: u32): usize {
       if (address & 63) return raiseAt(u, VECTOR_GP, 0);
       const wide = sizeOf(u) == 3;
       const wanted = ((<u64>load<u32>(vp + RDX) << 32) | <u64>load<u32>(vp + RAX)) & load<u64>(vp, L.XCR0);
-      if (operation == Operation.XSAVE) {
-        if (!writable(address, 576) || !copyFromGuest(address, 576)) return fault(u);
-        F.xsaveTo(vp + BUFFER, wanted, wide);
-        copyToGuest(address, 0, 576);
-      } else {
-        if (!copyFromGuest(address, 576)) return fault(u);
-        if (!F.xrstorFrom(vp + BUFFER, wanted, wide)) return raiseAt(u, VECTOR_GP, 0);
+      const bytes = (wanted & COMPONENT_AVX) != 0 ? XSAVE_BYTES : XSAVE_LEGACY_BYTES;
+      if (operation == Operation.XRSTOR) {
+        let from = contiguous(address, bytes, false);
+        if (from == 0) {
+          from = vp + BUFFER;
+          if (!copyFromGuest(address, XSAVE_LEGACY_BYTES)) return fault(u);
+          if (bytes == XSAVE_BYTES && (xsavePresent(from) & COMPONENT_AVX) != 0 && !copyFromGuest(address, bytes)) return fault(u);
+        }
+        return xrstorFrom(from, wanted, wide) ? u + 16 : raiseAt(u, VECTOR_GP, 0);
       }
+      let to = contiguous(address, bytes, true);
+      const direct = to != 0;
+      if (!direct) {
+        if (!writable(address, bytes) || !copyFromGuest(address, bytes)) return fault(u);
+        to = vp + BUFFER;
+      }
+      if (operation == Operation.XSAVEC) xsavecTo(to, wanted, wide);
+      else xsaveTo(to, wanted, wide, operation == Operation.XSAVEOPT);
+      if (!direct) copyToGuest(address, 0, bytes);
       return u + 16;
     }
     case Operation.FWAIT:

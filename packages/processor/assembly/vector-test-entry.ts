@@ -4,6 +4,7 @@ import * as N from './x87-number';
 import * as T from './x87-functions';
 
 export * from './fpu';
+export { xrstorFrom, xsaveTo } from './xsave';
 export { vectorOperation } from './vector';
 export function attach(address: usize): void {
   setProcessor(address);

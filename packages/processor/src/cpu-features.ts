@@ -29,12 +29,14 @@ const FEATURES = {
   clflushopt: [[7, 'ebx', 23]],
   clwb: [[7, 'ebx', 24]],
   sha_ni: [[7, 'ebx', 29]],
-  pku: [[7, 'ecx', 3]],
   rdpid: [[7, 'ecx', 22]],
   abm: [[0x80000001, 'ecx', 5]],
   xsaveopt: [[0xd, 'eax', 0, 1]],
-  xsavec: [[0xd, 'eax', 1, 1]],
-  xsaves: [[0xd, 'eax', 3, 1]],
+  xsavec: [
+    [0xd, 'eax', 1, 1],
+    // XGETBV of register 1.
+    [0xd, 'eax', 2, 1],
+  ],
   hypervisor: [[1, 'ecx', 31]],
   cx16: [[1, 'ecx', 13]],
   pcid: [[1, 'ecx', 17]],
@@ -64,14 +66,80 @@ const FEATURES = {
 export type CpuFeature = keyof typeof FEATURES;
 export const CPU_FEATURES = Object.keys(FEATURES) as readonly CpuFeature[];
 
-/** The CPUID table without some features. */
+/** Features without which another one is nothing. */
+const REQUIRED: Readonly<Partial<Record<CpuFeature, CpuFeature>>> = {
+  ssse3: 'pni',
+  sse4_1: 'ssse3',
+  sse4_2: 'sse4_1',
+  avx: 'xsave',
+  avx2: 'avx',
+  fma: 'avx',
+  f16c: 'avx',
+  xsaveopt: 'xsave',
+  xsavec: 'xsave',
+};
+
+/** Features of the levels of the x86-64 psABI above the first; what no level names is in all of them. */
+const LEVELS: Readonly<Record<'v2' | 'v3', readonly CpuFeature[]>> = {
+  v2: ['cx16', 'popcnt', 'pni', 'ssse3', 'sse4_1', 'sse4_2'],
+  v3: ['avx', 'avx2', 'bmi1', 'bmi2', 'f16c', 'fma', 'abm', 'movbe'],
+};
+export const CPU_LEVELS = ['v1', 'v2', 'v3'] as const;
+
+/** Features that a processor does not have unless it is asked for: nothing that a translated program gains by. */
+const NOT_BY_DEFAULT: readonly CpuFeature[] = ['avx', 'avx2', 'f16c', 'fma'];
+
+function level(word: string): readonly CpuFeature[] | undefined {
+  if (word === 'v1') return [...LEVELS.v2, ...LEVELS.v3];
+  if (word === 'v2') return LEVELS.v3;
+  return word === 'v3' ? [] : undefined;
+}
+
+/**
+ * Features to be taken away by a list such as `v3,-avx2` or `-nx,+avx`: a level replaces what stands before it, + and - change one feature
+ * each. @returns undefined for a word that means nothing; `word` tells which
+ */
+export function parseCpuFeatures(
+  words: readonly string[],
+): { readonly disabled: readonly CpuFeature[] } | { readonly word: string } {
+  let disabled = new Set<CpuFeature>(NOT_BY_DEFAULT);
+  for (const word of words) {
+    const above = level(word);
+    const feature = CPU_FEATURES.find((known) => known === word.slice(1));
+    if (above !== undefined) disabled = new Set(above);
+    else if (feature === undefined || !/^[+-]/.test(word)) return { word };
+    else if (word.startsWith('-')) disabled.add(feature);
+    else {
+      // With what it needs.
+      for (let needed: CpuFeature | undefined = feature; needed !== undefined; needed = REQUIRED[needed])
+        disabled.delete(needed);
+    }
+  }
+  return { disabled: [...disabled] };
+}
+
+/** The CPUID table without some features, and without what needs them. */
 export function withoutFeatures(entries: readonly CpuidEntry[], features: readonly CpuFeature[]): CpuidEntry[] {
-  const places: readonly Place[] = features.flatMap((feature): readonly Place[] => FEATURES[feature]);
+  const absent = new Set(features);
+  for (let before = -1; before !== absent.size; ) {
+    before = absent.size;
+    for (const feature of CPU_FEATURES) {
+      const needed = REQUIRED[feature];
+      if (needed !== undefined && absent.has(needed)) absent.add(feature);
+    }
+  }
+  const places: readonly Place[] = [...absent].flatMap((feature): readonly Place[] => FEATURES[feature]);
   return entries.map((entry) => {
     const changed: Record<Register, number> = { eax: entry.eax, ebx: entry.ebx, ecx: entry.ecx, edx: entry.edx };
     for (const [leaf, register, bit, subleaf = 0] of places) {
       if (leaf === entry.leaf && (entry.subleaf ?? 0) === subleaf)
         changed[register] = (changed[register] & ~(1 << bit)) >>> 0;
+    }
+    // XSAVE's area is as long as its components.
+    if (entry.leaf === 0xd && absent.has('avx')) {
+      if (entry.subleaf === 0) Object.assign(changed, { eax: 3, ebx: 576, ecx: 576 });
+      else if (entry.subleaf === 1) changed.ebx = 576;
+      else Object.assign(changed, { eax: 0, ebx: 0, ecx: 0 });
     }
     return { ...entry, ...changed };
   });

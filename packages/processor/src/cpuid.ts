@@ -19,12 +19,12 @@ const bit = (...numbers: readonly number[]): number =>
 /** Leaf 1 EDX: FPU DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2. MCA has no banks. */
 const LEAF_1_EDX = bit(0, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 19, 23, 24, 25, 26);
 /**
- * Leaf 1 ECX: SSE3 PCLMULQDQ SSSE3 CX16 PCID SSE4.1 SSE4.2 x2APIC MOVBE POPCNT TSC-deadline AES XSAVE RDRAND hypervisor. OSXSAVE follows
- * CR4.
+ * Leaf 1 ECX: SSE3 PCLMULQDQ SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 x2APIC MOVBE POPCNT TSC-deadline AES XSAVE AVX F16C RDRAND hypervisor.
+ * OSXSAVE follows CR4.
  */
-const LEAF_1_ECX = bit(0, 1, 9, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 30, 31);
-/** Leaf 7 EBX: FSGSBASE TSC_ADJUST BMI1 SMEP BMI2 ERMS INVPCID RDSEED ADX SMAP CLFLUSHOPT CLWB SHA. */
-const LEAF_7_EBX = bit(0, 1, 3, 7, 8, 9, 10, 18, 19, 20, 23, 24, 29);
+const LEAF_1_ECX = bit(0, 1, 9, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 28, 29, 30, 31);
+/** Leaf 7 EBX: FSGSBASE TSC_ADJUST BMI1 AVX2 SMEP BMI2 ERMS INVPCID RDSEED ADX SMAP CLFLUSHOPT CLWB SHA. */
+const LEAF_7_EBX = bit(0, 1, 3, 5, 7, 8, 9, 10, 18, 19, 20, 23, 24, 29);
 /** Leaf 7 ECX: UMIP RDPID. */
 const LEAF_7_ECX = bit(2, 22);
 /** Leaf 7 EDX: FSRM. */
@@ -85,8 +85,10 @@ export function defaultCpuid(options: CpuidOptions): CpuidEntry[] {
     { leaf: 7, subleaf: 0, eax: 0, ebx: LEAF_7_EBX, ecx: LEAF_7_ECX, edx: LEAF_7_EDX },
     { leaf: 0xb, subleaf: 0, eax: 0, ebx: 1, ecx: 0x100, edx: 0 },
     { leaf: 0xb, subleaf: 1, eax: shift, ebx: processors, ecx: 0x201, edx: 0 },
-    { leaf: 0xd, subleaf: 0, eax: 3, ebx: 576, ecx: 576, edx: 0 },
-    { leaf: 0xd, subleaf: 1, eax: 0, ebx: 0, ecx: 0, edx: 0 },
+    { leaf: 0xd, subleaf: 0, eax: 7, ebx: 832, ecx: 832, edx: 0 },
+    // XSAVEOPT, XSAVEC, XGETBV of register 1.
+    { leaf: 0xd, subleaf: 1, eax: 7, ebx: 832, ecx: 0, edx: 0 },
+    { leaf: 0xd, subleaf: 2, eax: 256, ebx: 576, ecx: 0, edx: 0 },
     { leaf: 0x80000000, eax: 0x80000021, ...VENDOR },
     { leaf: 0x80000001, eax: signature, ebx: 0, ecx: EXTENDED_ECX, edx: EXTENDED_EDX },
     nameLeaf(0x80000002, 0),

@@ -7,7 +7,7 @@
 import type { MemoryLayout } from '@plinth/hypervisor';
 import { STATE } from './state-layout.ts';
 
-export { CPU_FEATURES, type CpuFeature, withoutFeatures } from './cpu-features.ts';
+export { CPU_FEATURES, CPU_LEVELS, type CpuFeature, parseCpuFeatures, withoutFeatures } from './cpu-features.ts';
 export * from './cpuid.ts';
 export * from './interrupt-request.ts';
 export { TRANSLATE_AT_ONCE } from './translate-after.ts';

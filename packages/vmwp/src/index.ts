@@ -1,6 +1,6 @@
 /** The virtual machine worker: one VM from its configuration to its end. */
 
-export { CPU_FEATURES, type CpuFeature } from '@plinth/processor/host';
+export { CPU_FEATURES, CPU_LEVELS, type CpuFeature, parseCpuFeatures } from '@plinth/processor/host';
 export { findServiceName, SERVICE_NAMES } from '@plinth/vsp-integration';
 export * from './configuration.ts';
 export {

@@ -27,7 +27,7 @@ export function checkFeatures(
   saved?: SavedMachine,
 ): void {
   if (saved === undefined) return;
-  const { disabledCpuFeatures: _, ...all } = configuration;
+  const all = { ...configuration, disabledCpuFeatures: [] };
   const feature = missingFeature(saved.configuration.cpuid, engine.cpuid(all));
   if (feature !== undefined) throw new PlinthError('PL-2207', { path: saved.file.path, feature });
 }

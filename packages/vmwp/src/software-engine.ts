@@ -3,19 +3,29 @@
  * Called by: cli, through index.ts.
  */
 import { readFile } from 'node:fs/promises';
-import { defaultCpuid, kickProcessor, requestInterrupt, withoutFeatures } from '@plinth/processor/host';
+import {
+  defaultCpuid,
+  kickProcessor,
+  parseCpuFeatures,
+  requestInterrupt,
+  withoutFeatures,
+} from '@plinth/processor/host';
 import { setCompilerFlags } from './compiler-settings.ts';
 import type { RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
 import { type EngineParts, runMachine } from './run-virtual-machine.ts';
 import type { SavedMachine } from './saved-state/saved-machine.ts';
 import { translateAfter } from './translator-setting.ts';
 
+/** What a machine is without that says nothing of its processor's features. */
+const unspecified = parseCpuFeatures([]);
+const defaultDisabled = 'disabled' in unspecified ? unspecified.disabled : [];
+
 export const softwareEngine: EngineParts = {
   processorModule: new URL('./software-worker.js', import.meta.url),
   // Off: nothing is translated; forced: each block before it is executed, on its processor's thread.
   translationModule: () =>
     translateAfter() === undefined ? new URL('./translation-worker.js', import.meta.url) : undefined,
-  cpuid: ({ processors, disabledCpuFeatures = [] }) =>
+  cpuid: ({ processors, disabledCpuFeatures = defaultDisabled }) =>
     withoutFeatures(defaultCpuid({ processors }), disabledCpuFeatures),
   kick: (partition, index) => kickProcessor(partition.memory, partition.layout, index),
   deliver: (partition, message) => requestInterrupt(partition.memory, partition.layout, message),

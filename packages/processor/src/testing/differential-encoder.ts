@@ -100,8 +100,9 @@ function memoryBytes(row: InstructionRow, operand: Operand, size: number, wide: 
     case 'FXRSTOR':
       return 512;
     case 'XSAVE':
+    case 'XSAVEC':
     case 'XRSTOR':
-      return 576;
+      return 832;
     case 'FLDENV':
     case 'FNSTENV':
       return size === 16 ? 14 : 28;
@@ -115,7 +116,7 @@ function memoryBytes(row: InstructionRow, operand: Operand, size: number, wide: 
 
 function memoryAlignment(row: InstructionRow, bytes: number): number {
   if (/^(FXSAVE|FXRSTOR)$/.test(row.operation)) return 16;
-  if (/^(XSAVE|XRSTOR)$/.test(row.operation)) return 64;
+  if (/^(XSAVEC?|XRSTOR)$/.test(row.operation)) return 64;
   return Math.min(bytes, 32) & -Math.min(bytes, 32);
 }
 

@@ -14,6 +14,7 @@ import { direct, patchable } from './differential-preparations.ts';
 
 const EXCLUDED_OPERATIONS: Readonly<Record<string, string>> = {
   CPUID: 'tells the features of the processor itself',
+  XSAVEOPT: 'leaves out what the processor knows to be in memory already',
   SYSCALL: 'enters the kernel',
   SYSENTER: 'enters the kernel',
   SYSEXIT: 'leaves a kernel that was entered by SYSENTER',

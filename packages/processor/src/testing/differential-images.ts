@@ -50,9 +50,14 @@ export function fxsaveImage(builder: CaseBuilder, bytes: number): Uint8Array {
   view.setUint32(FXSAVE.mxcsr, random.chance(0.85) ? builder.randomMxcsr() : foreignMxcsr(builder), true);
   for (let register = 0; register < 8; register++) image.fill(0, 32 + 16 * register + 10, 48 + 16 * register);
   if (bytes > 512) {
-    image.fill(0, 512);
-    view.setBigUint64(512, BigInt(random.chance(0.9) ? random.below(4) : random.word()), true);
+    image.fill(0, 512, 576);
+    for (let at = 576; at < bytes; at += 16) random.vector(view, at);
+    const present = random.chance(0.9) ? random.below(8) : random.word();
+    view.setBigUint64(512, BigInt(present), true);
     if (random.chance(0.05)) view.setBigUint64(520, BigInt(random.below(4)), true);
+    // The compacted form, which must have all that is present.
+    else if (random.chance(0.3))
+      view.setBigUint64(520, (1n << 63n) | BigInt(random.chance(0.9) ? 7 : present & random.below(8)), true);
     if (random.chance(0.05)) view.setUint8(528 + random.below(48), 1);
   }
   return image;

@@ -164,7 +164,7 @@ const PREPARATIONS: Readonly<Record<string, (builder: CaseBuilder, row: Instruct
     },
   }),
   XRSTOR: (builder) => {
-    builder.fix(RAX, BigInt(builder.random.below(4)));
+    builder.fix(RAX, BigInt(builder.random.below(8)));
     builder.fix(RDX, 0n);
     return {
       wishes: {
@@ -174,12 +174,31 @@ const PREPARATIONS: Readonly<Record<string, (builder: CaseBuilder, row: Instruct
         ),
       },
       after: ({ target }) => {
-        if (target !== undefined) builder.patch(target, fxsaveImage(builder, 576));
+        if (target !== undefined) builder.patch(target, fxsaveImage(builder, 832));
       },
     };
   },
   XSAVE: (builder) => {
-    builder.fix(RAX, BigInt(builder.random.below(4)));
+    builder.fix(RAX, BigInt(builder.random.below(8)));
+    builder.fix(RDX, 0n);
+    randomX87(builder, builder.vectorState);
+    return {
+      wishes: {
+        ...direct,
+        target: (bytes) =>
+          builder.pickTarget(bytes, 64, 0.4, builder.mode === 64) & (builder.random.chance(0.9) ? ~63n : ~15n),
+      },
+      after: ({ target }) => {
+        // XSTATE_BV tells which components the processor holds in use: it may differ.
+        if (target !== undefined) {
+          builder.patch(target + 512n, new Uint8Array(64));
+          builder.ignoredMemory.push({ address: target + 512n, bytes: 8 }, { address: target + 28n, bytes: 4 });
+        }
+      },
+    };
+  },
+  XSAVEC: (builder) => {
+    builder.fix(RAX, BigInt(builder.random.below(8)));
     builder.fix(RDX, 0n);
     randomX87(builder, builder.vectorState);
     return {

@@ -208,7 +208,7 @@ export class TinyMachine {
   }
 
   /** Sets bits of a control register or EFER. */
-  set(register: 'Cr0' | 'Cr4' | 'Efer', mask: bigint, on = true): void {
+  set(register: 'Cr0' | 'Cr4' | 'Efer' | 'XCr0', mask: bigint, on = true): void {
     const value = this.processor.readRegister(register) as bigint;
     this.processor.writeRegister(register, on ? value | mask : value & ~mask);
   }
