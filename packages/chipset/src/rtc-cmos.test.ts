@@ -59,6 +59,16 @@ describe('the time of day', () => {
     expect(read(4)).toBe(0x80 | 0x12);
   });
 
+  it('has one byte for the century, whatever date it was set to', () => {
+    const { read, write } = create();
+    write(11, 0x86);
+    write(9, 255);
+    write(0x32, 255);
+    write(11, 0x06);
+    expect(read(9)).toBe(55);
+    expect(read(0x32)).toBe(257 & 0xff);
+  });
+
   it('update-in-progress is up in the last 2 ms of a second, and values change as it falls', () => {
     const { read, clock } = create();
     clock.time = 997e6;

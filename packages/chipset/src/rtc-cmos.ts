@@ -311,8 +311,11 @@ export class RtcCmos implements Device {
     values.seenSecond = this.#second();
   }
 
+  /** As a register of one byte: of a century beyond 255 (the guest may set any) the lower bits. */
   #encode(value: number): number {
-    return (this.#state.values.controlB & B_BINARY) !== 0 ? value : (Math.floor(value / 10) << 4) | (value % 10);
+    const encoded =
+      (this.#state.values.controlB & B_BINARY) !== 0 ? value : (Math.floor(value / 10) << 4) | (value % 10);
+    return encoded & 0xff;
   }
 
   #decode(value: number): number {
