@@ -12,6 +12,8 @@ export const home =
 export const cloud = 'debian-tiny';
 /** Debian's generic kernel: another configuration, and compressed in another way. */
 export const generic = 'debian-tiny-generic';
+/** Debian's newer kernel, whose Hyper-V drivers differ: hv_utils has no file copy, which a program in user space does. */
+export const newer = 'debian-tiny-6.12';
 
 /** Builds an image unless it is there; takes a minute then, and the network. */
 export async function ensureImage(name: string): Promise<void> {

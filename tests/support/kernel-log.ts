@@ -24,6 +24,11 @@ const allowed: readonly { readonly text: RegExp; readonly reason: string }[] = [
     reason:
       'The virtual processor has no performance counters. Linux minds only where it is not told of a hypervisor, as with --cpu-features -hypervisor',
   },
+  {
+    text: /^amd_pstate: (The CPPC feature is supported but currently disabled by the BIOS\.|the _CPC object is not present in SBIOS or ACPI disabled)$/,
+    reason: 'Linux 6.12 misses the power management of a real processor of this model, in any virtual machine',
+  },
+  { text: /^Please enable it if your BIOS has the CPPC option\.$/, reason: 'The second line of the one above' },
 ];
 
 /** Marks of a fault, whatever their level. */

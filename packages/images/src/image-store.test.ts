@@ -210,6 +210,7 @@ describe('an image that is built', () => {
     expect((await listImages({ home })).map(({ name, state }) => [name, state])).toEqual([
       ['debian-tiny', 'missing'],
       ['debian-tiny-generic', 'missing'],
+      ['debian-tiny-6.12', 'missing'],
     ]);
     expect((await failure(resolveImage('debian-tiny', { home }))).code).toBe('PL-2102');
     await build();

@@ -88,6 +88,16 @@ export const recipes: readonly ImageRecipe[] = [
     commandLine,
     hasAgent: true,
   },
+  {
+    name: 'debian-tiny-6.12',
+    description: 'The same with the newer kernel that Debian 12 has besides, 6.12',
+    kernelPackage: 'linux-image-6.12-cloud-amd64',
+    packages: tinyPackages,
+    hypervModules,
+    otherModules,
+    commandLine,
+    hasAgent: true,
+  },
 ];
 
 /** The recipe called `name`. */
