@@ -1,11 +1,12 @@
 /**
- * A channel's state between run time and saved state (state.ts). What is being opened or closed cannot be saved: vmbus.ts refuses.
+ * Channels and GPADLs between run time and saved state (state.ts). What is being opened or closed cannot be saved: vmbus.ts refuses.
  * Called by: server.ts.
  */
+import type { Gpadl } from './gpadl-table.ts';
 import { USER_DATA_BYTES } from './protocol.ts';
 import { SavedValue, saveBytes } from './saved-value.ts';
-import type { ChannelState } from './server-types.ts';
-import type { SavedChannelState } from './state.ts';
+import type { ChannelOffer, ChannelState, ServerChannel } from './server-types.ts';
+import type { SavedChannel, SavedChannelState, SavedGpadl } from './state.ts';
 
 /** @param indexes where the rings of the channel stand, asked for only when it is open */
 export function saveChannelState(
@@ -33,3 +34,55 @@ export function restoreChannelState(channelId: number, state: SavedChannelState)
   const userData = new SavedValue('vmbus', state.request.userData).bytes(USER_DATA_BYTES);
   return { kind: 'open', channelId, request: { ...state.request, userData }, targetProcessor: state.targetProcessor };
 }
+
+export const saveGpadl = ({ channelId, gpadlId, state }: Gpadl): SavedGpadl =>
+  state.kind === 'receiving'
+    ? { channelId, gpadlId, ...state, bytes: saveBytes(state.bytes) }
+    : { channelId, gpadlId, ...state };
+
+export function restoreGpadl({ channelId, gpadlId, ...state }: SavedGpadl): Gpadl {
+  if (state.kind !== 'receiving') return { channelId, gpadlId, state };
+  return {
+    channelId,
+    gpadlId,
+    state: { ...state, bytes: new SavedValue('vmbus', state.bytes).bytes(0xffff) },
+  };
+}
+
+/** The device's channel that a saved one was, if it was offered to the bus. */
+export function unofferedLike(
+  channels: Iterable<ServerChannel>,
+  { interfaceId, instanceId, subchannelIndex }: SavedChannel,
+): ServerChannel | undefined {
+  return [...channels].find(
+    ({ offer, state }) =>
+      state.kind === 'unoffered' &&
+      offer.interfaceId === interfaceId &&
+      offer.instanceId === instanceId &&
+      offer.subchannelIndex === subchannelIndex,
+  );
+}
+
+/** A channel that the guest knows and no device is behind. */
+export const placeholder = (
+  offerId: number,
+  { interfaceId, instanceId, subchannelIndex, gone }: SavedChannel,
+): ServerChannel => ({
+  offerId,
+  offer: { ...NO_OFFER, interfaceId, instanceId, subchannelIndex },
+  gone,
+  monitorId: undefined,
+  state: { kind: 'unoffered' },
+});
+
+/** What stands for a saved channel whose device does not exist any more. */
+const NO_OFFER: ChannelOffer = {
+  name: '(gone)',
+  interfaceId: '00000000-0000-0000-0000-000000000000',
+  instanceId: '00000000-0000-0000-0000-000000000000',
+  subchannelIndex: 0,
+  flags: 0,
+  mmioMegabytes: 0,
+  userData: new Uint8Array(0),
+  monitorLatency: 0,
+};

@@ -37,8 +37,14 @@ import {
   VMBUS_SINT,
   versionText,
 } from './protocol.ts';
-import { SavedValue, saveBytes } from './saved-value.ts';
-import { restoreChannelState, saveChannelState } from './server-saved.ts';
+import {
+  placeholder,
+  restoreChannelState,
+  restoreGpadl,
+  saveChannelState,
+  saveGpadl,
+  unofferedLike,
+} from './server-saved.ts';
 import type {
   AfterClose,
   AfterDisconnect,
@@ -575,11 +581,7 @@ export class ChannelServer {
         gone,
         state: saveChannelState(state, () => indexes(offerId)),
       })),
-      gpadls: [...this.#gpadls.all()].map(({ channelId, gpadlId, state }) =>
-        state.kind === 'receiving'
-          ? { channelId, gpadlId, ...state, bytes: saveBytes(state.bytes) }
-          : { channelId, gpadlId, ...state },
-      ),
+      gpadls: [...this.#gpadls.all()].map(saveGpadl),
     };
   }
 
@@ -591,18 +593,11 @@ export class ChannelServer {
     this.#connection =
       saved.connection === null ? { kind: 'disconnected' } : { kind: 'connected', ...saved.connection };
     this.#nextChannelId = saved.nextChannelId;
-    for (const { channelId, gpadlId, ...state } of saved.gpadls) {
-      this.#gpadls.restore({
-        channelId,
-        gpadlId,
-        state:
-          state.kind === 'receiving' ? { ...state, bytes: new SavedValue('vmbus', state.bytes).bytes(0xffff) } : state,
-      });
-    }
+    for (const gpadl of saved.gpadls) this.#gpadls.restore(restoreGpadl(gpadl));
     const open: RestoredChannel[] = [];
     const lost: number[] = [];
     for (const one of saved.channels) {
-      const match = one.gone ? undefined : this.#unofferedLike(one);
+      const match = one.gone ? undefined : unofferedLike(this.#channels.values(), one);
       const channel = match ?? this.#placeholder(one);
       const { channelId, state } = one;
       channel.monitorId = one.monitorId ?? undefined;
@@ -625,38 +620,9 @@ export class ChannelServer {
     return { open, actions };
   }
 
-  #unofferedLike({ interfaceId, instanceId, subchannelIndex }: SavedChannel): ServerChannel | undefined {
-    return [...this.#channels.values()].find(
-      ({ offer, state }) =>
-        state.kind === 'unoffered' &&
-        offer.interfaceId === interfaceId &&
-        offer.instanceId === instanceId &&
-        offer.subchannelIndex === subchannelIndex,
-    );
-  }
-
-  /** A channel that the guest knows and no device is behind. */
-  #placeholder({ interfaceId, instanceId, subchannelIndex, gone }: SavedChannel): ServerChannel {
-    const channel: ServerChannel = {
-      offerId: this.#nextOfferId++,
-      offer: { ...NO_OFFER, interfaceId, instanceId, subchannelIndex },
-      gone,
-      monitorId: undefined,
-      state: { kind: 'unoffered' },
-    };
+  #placeholder(saved: SavedChannel): ServerChannel {
+    const channel = placeholder(this.#nextOfferId++, saved);
     this.#channels.set(channel.offerId, channel);
     return channel;
   }
 }
-
-/** What stands for a saved channel whose device does not exist any more. */
-const NO_OFFER: ChannelOffer = {
-  name: '(gone)',
-  interfaceId: '00000000-0000-0000-0000-000000000000',
-  instanceId: '00000000-0000-0000-0000-000000000000',
-  subchannelIndex: 0,
-  flags: 0,
-  mmioMegabytes: 0,
-  userData: new Uint8Array(0),
-  monitorLatency: 0,
-};
