@@ -133,6 +133,41 @@ describe('an overlay page', () => {
   });
 });
 
+describe('data execution prevention', () => {
+  const SCONTROL = 0x40000080;
+  const [EXECUTABLE, DATA] = [0x8000_0000n, 0x9000_0000n];
+  const [PRESENT_WRITABLE, NX] = [3n, 1n << 63n];
+  /** What a page begins with: the hypercall page has its own code, in the others the guest writes RET. */
+  const pages: readonly (readonly [string, number | undefined])[] = [
+    ['the hypercall page', MSR.hypercall],
+    ['the message page', 0x40000083],
+    ['the event flags page', 0x40000082],
+    ['the assist page', 0x40000073],
+    // What it lends to a channel is RAM like any other.
+    ['a page of a ring', undefined],
+  ];
+  it.each(pages.flatMap(([name, msr]) => [0, TRANSLATE_AT_ONCE].map((after) => [name, msr, after] as const)))(
+    "holds for %s as the guest's own tables say, to the byte (register %s, translated after %i)",
+    (_, msr, translateAfter) => {
+      build('long', translateAfter);
+      machine.run([...writeMsr(MSR.guestOsId, 1, 0x81000000), ...writeMsr(SCONTROL, 1)]);
+      if (msr !== undefined) expect(machine.run(writeMsr(msr, PAGE | 1)).what).toBe('done');
+      if (msr !== MSR.hypercall) expect(machine.run([0xc6, 0x04, 0x25, ...little(PAGE), 0xc3]).what).toBe('done');
+      machine.map(EXECUTABLE, PAGE, PRESENT_WRITABLE);
+      machine.map(DATA, PAGE, PRESENT_WRITABLE | NX);
+      // call rbx; HvCallNotifyLongSpinWait, where it is the hypercall page.
+      const visit = (at: bigint) => machine.run([0xff, 0xd3], { registers: { Rbx: at, Rcx: 0x10008n } }).what;
+      for (let round = 0; round < 3; round++) {
+        expect(visit(EXECUTABLE)).toBe('done');
+        expect(visit(DATA)).toBe('#PF(0x11) 0x90000000');
+      }
+      // Data of it can be read all the same.
+      expect(machine.run([0x8a, 0x03], { registers: { Rbx: DATA, Rax: 0n } }).what).toBe('done');
+      expect(machine.register('Rax')).toBe(msr === MSR.hypercall ? 0x0fn : 0xc3n);
+    },
+  );
+});
+
 describe('the reference TSC page', () => {
   /** The time that a guest computes. */
   function time(): bigint {
