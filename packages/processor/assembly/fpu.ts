@@ -9,7 +9,7 @@
  * pointers when an exception is pending and zeros otherwise. Selectors beside the pointers are kept for the 32-bit forms.
  */
 import * as L from './generated/layout';
-import { MODE_64, vp } from './state';
+import { MODE_64, MODE_LONG, MODE_PROTECTED, vp } from './state';
 
 /** Bits that LDMXCSR, FXRSTOR and XRSTOR may set: all but MM (misaligned SSE is not announced). */
 export const MXCSR_MASK: u32 = 0xffff;
@@ -141,11 +141,21 @@ function setFullTag(word: u32): void {
   store<u8>(vp, tags, L.FPU_TAG);
 }
 
-/** FNSTENV: 28 bytes (protected mode's 32-bit form) or 14. All exceptions are then masked. */
+/** In real mode the environment's pointers are linear addresses of 32 (or 20) bits, and the opcode stands in its short form too. */
+// @ts-ignore: decorator
+@inline
+function inRealMode(): bool {
+  return (load<u32>(vp, L.MODE) & (MODE_PROTECTED | MODE_LONG | MODE_64)) == 0;
+}
+
+/** FNSTENV: 28 bytes (the 32-bit form) or 14. All exceptions are then masked. */
 export function fnstenvTo(p: usize, wide: bool): void {
   const opcode = <u32>load<u16>(vp, L.FPU_OPCODE);
   const instruction = load<u64>(vp, L.FPU_IP);
   const data = load<u64>(vp, L.FPU_DP);
+  const real = inRealMode();
+  const linear = <u32>instruction + (<u32>load<u16>(vp, L.FPU_CS) << 4);
+  const linearData = <u32>data + (<u32>load<u16>(vp, L.FPU_DS) << 4);
   if (wide) {
     store<u32>(p, control() | 0xffff0000);
     store<u32>(p, status() | 0xffff0000, 4);
@@ -154,6 +164,12 @@ export function fnstenvTo(p: usize, wide: bool): void {
     store<u32>(p, <u32>load<u16>(vp, L.FPU_CS) | (opcode << 16), 16);
     store<u32>(p, <u32>data, 20);
     store<u32>(p, <u32>load<u16>(vp, L.FPU_DS) | 0xffff0000, 24);
+    if (real) {
+      store<u32>(p, linear | 0xffff0000, 12);
+      store<u32>(p, ((linear >> 16) << 12) | opcode, 16);
+      store<u32>(p, linearData | 0xffff0000, 20);
+      store<u32>(p, (linearData >> 16) << 12, 24);
+    }
   } else {
     store<u16>(p, control());
     store<u16>(p, status(), 2);
@@ -162,6 +178,12 @@ export function fnstenvTo(p: usize, wide: bool): void {
     store<u16>(p, load<u16>(vp, L.FPU_CS), 8);
     store<u16>(p, <u16>data, 10);
     store<u16>(p, load<u16>(vp, L.FPU_DS), 12);
+    if (real) {
+      store<u16>(p, <u16>linear, 6);
+      store<u16>(p, <u16>(((linear >> 16) << 12) | opcode), 8);
+      store<u16>(p, <u16>linearData, 10);
+      store<u16>(p, <u16>((linearData >> 16) << 12), 12);
+    }
   }
   setWords(control() | STATUS_EXCEPTIONS, status());
 }
@@ -185,6 +207,17 @@ export function fldenvFrom(p: usize, wide: bool): void {
     store<u64>(vp, load<u16>(p, 10), L.FPU_DP);
     store<u16>(vp, load<u16>(p, 12), L.FPU_DS);
   }
+  if (!inRealMode()) return;
+  // Linear addresses: the selectors are none.
+  const step: usize = wide ? 4 : 2;
+  const upper: usize = p + 4 * step;
+  const upperData: usize = p + 6 * step;
+  const high = wide ? (load<u32>(upper) >> 12) & 0xffff : <u32>load<u16>(upper) >> 12;
+  const highData = wide ? (load<u32>(upperData) >> 12) & 0xffff : <u32>load<u16>(upperData) >> 12;
+  store<u64>(vp, <u64>load<u16>(p + 3 * step) | (<u64>high << 16), L.FPU_IP);
+  store<u64>(vp, <u64>load<u16>(p + 5 * step) | (<u64>highData << 16), L.FPU_DP);
+  store<u16>(vp, load<u16>(upper) & 0x7ff, L.FPU_OPCODE);
+  store<u32>(vp, 0, L.FPU_CS);
 }
 
 /** FNSAVE: 108 or 94 bytes; then as FNINIT. */

@@ -49,10 +49,6 @@ function tag(index: u32, full: bool): void {
   const tags = <u32>load<u8>(vp, L.FPU_TAG);
   store<u8>(vp, full ? tags | bit : tags & ~bit, L.FPU_TAG);
 }
-function moveTop(by: u32): void {
-  const word = statusWord();
-  store<u16>(vp, (word & ~0x3800) | ((word + (by << 11)) & 0x3800), L.FPU_STATUS);
-}
 /** Writes a register, which is then not empty. */
 function put(index: u32, significand: u64, high: u32): void {
   const p = register(index);
@@ -63,13 +59,32 @@ function put(index: u32, significand: u64, high: u32): void {
 function putResult(index: u32): void {
   put(index, resultSignificand, resultHigh);
 }
+/** Writes a register that is known not to be empty. */
+// @ts-ignore: decorator
+@inline
+function replace(p: usize, significand: u64, high: u32): void {
+  store<u64>(p, significand);
+  store<u16>(p, <u16>high, 8);
+}
 function pop(): void {
-  tag(0, false);
-  moveTop(1);
+  const word = statusWord();
+  store<u8>(vp, <u32>load<u8>(vp, L.FPU_TAG) & ~(1 << ((word >> 11) & 7)), L.FPU_TAG);
+  store<u16>(vp, <u16>((word & ~0x3800) | ((word + 0x800) & 0x3800)), L.FPU_STATUS);
 }
 function pushResult(): void {
-  moveTop(7);
-  putResult(0);
+  const word = statusWord() - 0x800;
+  const top = (word >> 11) & 7;
+  replace(vp + L.FPU_REGISTERS + (top << 4), resultSignificand, resultHigh);
+  store<u8>(vp, <u32>load<u8>(vp, L.FPU_TAG) | (1 << top), L.FPU_TAG);
+  store<u16>(vp, <u16>((statusWord() & ~0x3800) | (word & 0x3800)), L.FPU_STATUS);
+}
+/** Whether ST(0) and ST(index) both hold something. */
+// @ts-ignore: decorator
+@inline
+function bothFull(index: u32): bool {
+  const tags = <u32>load<u8>(vp, L.FPU_TAG);
+  const top = (statusWord() >> 11) & 7;
+  return ((tags >> top) & (tags >> ((top + index) & 7)) & 1) != 0;
 }
 /** An empty register was to be read: the indefinite value stands for the result. @returns false when that is not masked */
 function underflow(): bool {
@@ -191,7 +206,9 @@ function arithmeticMemory(u: usize, code: u32): usize {
     if (digit == 3 && answered) pop();
     return finish(u, code, codes, C0 | C2 | C3);
   }
-  if (isEmpty(0) ? underflow() : calculate(digit, load<u64>(p), load<u16>(p, 8), significand, high)) putResult(0);
+  if (isEmpty(0)) {
+    if (underflow()) putResult(0);
+  } else if (calculate(digit, load<u64>(p), load<u16>(p, 8), significand, high)) replace(p, resultSignificand, resultHigh);
   return finish(u, code, 0, 0);
 }
 
@@ -206,7 +223,7 @@ function arithmeticRegister(u: usize, code: u32): usize {
   const p = register(0);
   const q = register(index);
   const toIndex = (code >> 8) != 0;
-  if (isEmpty(0) || isEmpty(index) ? underflow() : calculate(digit, load<u64>(p), load<u16>(p, 8), load<u64>(q), load<u16>(q, 8))) {
+  if (!bothFull(index) ? underflow() : calculate(digit, load<u64>(p), load<u16>(p, 8), load<u64>(q), load<u16>(q, 8))) {
     putResult(toIndex ? index : 0);
     if ((code >> 8) == 6) pop();
   }
@@ -218,7 +235,7 @@ function compareWith(u: usize, code: u32, index: u32, quiet: bool, pops: u32): u
   const q = register(index);
   let answered: bool;
   let codes = C0 | C2 | C3;
-  if (isEmpty(0) || isEmpty(index)) answered = underflow();
+  if (!bothFull(index)) answered = underflow();
   else {
     answered = A.compare(load<u64>(p), load<u16>(p, 8), load<u64>(q), load<u16>(q, 8), quiet);
     codes = A.comparison;
@@ -236,7 +253,7 @@ function compareToFlags(u: usize, code: u32): usize {
   const q = register(index);
   let answered: bool;
   let codes = C0 | C2 | C3;
-  if (isEmpty(0) || isEmpty(index)) answered = underflow();
+  if (!bothFull(index)) answered = underflow();
   else {
     // C1 stays.
     note(statusWord() & C1);
@@ -324,13 +341,13 @@ function storeMemory(u: usize, code: u32): usize {
 function conditionalMove(u: usize, code: u32): usize {
   const digit = (code >> 3) & 7;
   const index = code & 7;
-  if (isEmpty(0) || isEmpty(index)) {
+  if (!bothFull(index)) {
     if (underflow()) putResult(0);
   } else {
     // C1 stays, for once.
     note(statusWord() & C1);
     const q = register(index);
-    if (condition(digit == 3 ? 10 : 2 + digit * 2) != ((code >> 8) == 3)) put(0, load<u64>(q), load<u16>(q, 8));
+    if (condition(digit == 3 ? 10 : 2 + digit * 2) != ((code >> 8) == 3)) replace(register(0), load<u64>(q), load<u16>(q, 8));
   }
   return finish(u, code, 0, 0);
 }
@@ -359,15 +376,15 @@ function move(u: usize, code: u32): usize {
   }
   if (digit == 1) {
     // FXCH.
-    if (isEmpty(0) || isEmpty(index)) {
+    if (!bothFull(index)) {
       if (!underflow()) return finish(u, code, 0, 0);
       if (isEmpty(0)) putResult(0);
       if (isEmpty(index)) putResult(index);
     }
     const significand = load<u64>(p);
     const high = load<u16>(p, 8);
-    put(0, load<u64>(q), load<u16>(q, 8));
-    put(index, significand, high);
+    replace(p, load<u64>(q), load<u16>(q, 8));
+    replace(q, significand, high);
     return finish(u, code, 0, 0);
   }
   // FST and FSTP ST(i). The encoding in D9 takes no notice of an empty register and stores nothing of it.
@@ -449,7 +466,7 @@ function unary(u: usize, code: u32): usize {
     let codes: u32 = 0;
     let codeMask: u32 = 0;
     let answered: bool;
-    if (isEmpty(0) || isEmpty(1)) {
+    if (!bothFull(1)) {
       answered = underflow();
       codeMask = remainder ? C2 : 0;
     } else if (remainder) {
@@ -503,7 +520,7 @@ function binaryFunction(u: usize, code: u32, significand: u64, high: u32): usize
   const secondHigh = <u32>load<u16>(q, 8);
   const which = code & 0x1f;
   let answered: bool;
-  if (isEmpty(0) || isEmpty(1)) answered = underflow();
+  if (!bothFull(1)) answered = underflow();
   else if (which == 0x11) answered = T.timesLogarithm(significand, high, second, secondHigh);
   else if (which == 0x13) answered = T.angle(significand, high, second, secondHigh);
   else answered = T.timesLogarithmPlusOne(significand, high, second, secondHigh);

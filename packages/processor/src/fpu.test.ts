@@ -311,8 +311,12 @@ describe.skipIf(missing !== undefined)(title, () => {
 
 /** What the host cannot show to a 64-bit program. */
 describe('x87 state', () => {
-  it('outside 64-bit mode FXSAVE and FXRSTOR leave XMM8 to XMM15 alone', async () => {
-    const core = await buildTestCore();
+  let core: TestCore;
+  beforeAll(async () => {
+    core = await buildTestCore();
+  }, 120_000);
+
+  it('outside 64-bit mode FXSAVE and FXRSTOR leave XMM8 to XMM15 alone', () => {
     const view = new DataView(core.memory.buffer);
     const bytes = new Uint8Array(core.memory.buffer);
     const image = 0x8000;
@@ -329,8 +333,7 @@ describe('x87 state', () => {
     expect(bytes[core.processor + STATE.XMM + 32 * 8]).toBe(0x11);
   });
 
-  it('RESET: registers are zero, tagged as such, exceptions unmasked', async () => {
-    const core = await buildTestCore();
+  it('RESET: registers are zero, tagged as such, exceptions unmasked', () => {
     const view = new DataView(core.memory.buffer);
     new Uint8Array(core.memory.buffer).fill(0x77, core.processor, core.processor + 0x700);
     core.exports.fpuReset?.();
@@ -339,5 +342,44 @@ describe('x87 state', () => {
     expect(core.exports.fullTag?.()).toBe(0x5555);
     expect(view.getUint32(core.processor + STATE.MXCSR, true)).toBe(0x1f80);
     expect(view.getBigUint64(core.processor + STATE.XMM + 15 * 32, true)).toBe(0n);
+  });
+
+  it('in real mode the environment has linear addresses and the opcode, in both sizes (AMD64 manual volume 1, section 6.5)', () => {
+    const view = new DataView(core.memory.buffer);
+    const image = 0x8000;
+    view.setUint32(core.processor + STATE.MODE, 4, true);
+    const lay = (): void => {
+      core.exports.fpuInit?.();
+      view.setUint16(core.processor + STATE.FPU_OPCODE, 0x5d9, true);
+      view.setBigUint64(core.processor + STATE.FPU_IP, 0x9876n, true);
+      view.setUint16(core.processor + STATE.FPU_CS, 0xf123, true);
+      view.setBigUint64(core.processor + STATE.FPU_DP, 0x4321n, true);
+      view.setUint16(core.processor + STATE.FPU_DS, 0xabcd, true);
+    };
+    const expected = { instruction: 0xf1230n + 0x9876n, data: 0xabcd0n + 0x4321n };
+    const high = (address: bigint): number => Number(address >> 16n) << 12;
+    lay();
+    core.exports.fnstenvTo?.(image, 1);
+    expect(view.getUint16(image + 12, true)).toBe(Number(expected.instruction & 0xffffn));
+    expect(view.getUint32(image + 16, true)).toBe(high(expected.instruction) | 0x5d9);
+    expect(view.getUint16(image + 20, true)).toBe(Number(expected.data & 0xffffn));
+    expect(view.getUint32(image + 24, true)).toBe(high(expected.data));
+    lay();
+    core.exports.fnstenvTo?.(image + 64, 0);
+    expect(view.getUint16(image + 70, true)).toBe(Number(expected.instruction & 0xffffn));
+    expect(view.getUint16(image + 72, true)).toBe((high(expected.instruction) & 0xf000) | 0x5d9);
+    expect(view.getUint16(image + 74, true)).toBe(Number(expected.data & 0xffffn));
+    expect(view.getUint16(image + 76, true)).toBe(high(expected.data) & 0xf000);
+    for (const [at, wide] of [
+      [image, 1],
+      [image + 64, 0],
+    ] as const) {
+      core.exports.fpuInit?.();
+      core.exports.fldenvFrom?.(at, wide);
+      expect(view.getBigUint64(core.processor + STATE.FPU_IP, true)).toBe(expected.instruction);
+      expect(view.getBigUint64(core.processor + STATE.FPU_DP, true)).toBe(expected.data);
+      expect(view.getUint16(core.processor + STATE.FPU_OPCODE, true)).toBe(0x5d9);
+      expect(view.getUint32(core.processor + STATE.FPU_CS, true)).toBe(0);
+    }
   });
 });
