@@ -41,9 +41,9 @@ export class ExecSession {
     this.#outcome = outcome;
   }
 
-  /** The command and its number with the agent while it runs, for whoever saves the machine. */
-  save(): { readonly command: string; readonly id: number } | null {
-    return this.#running === undefined || this.#isOver ? null : { command: this.#command, id: this.#running.id };
+  /** The command until it has ended, and its number with the agent once that has it, for whoever saves the machine. */
+  save(): { readonly command: string; readonly id: number | null } | null {
+    return this.#isOver ? null : { command: this.#command, id: this.#running?.id ?? null };
   }
 
   /** Whether the command was given to the agent. */

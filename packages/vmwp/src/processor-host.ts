@@ -42,6 +42,13 @@ export interface ProcessorModules {
   readonly translation?: URL | undefined;
 }
 
+/** Somebody who waits for an answer of the thread. */
+interface Awaited {
+  readonly answered: (event: ProcessorEvent) => void;
+  /** The thread ended first. */
+  readonly lost: () => void;
+}
+
 export class ProcessorHost {
   /** Settles when engine and devices stand on the thread; rejects never (faults are events). */
   readonly ready: Promise<void>;
@@ -56,8 +63,8 @@ export class ProcessorHost {
   #nextDebugRequest = 1;
   #snapshot: ProcessorSnapshot | undefined;
   #exited = false;
-  /** Who waits for the thread's answer to `hold`, `save` or `restore`; one at a time. */
-  #awaited: { readonly answer: (event: ProcessorEvent) => void; readonly lost: () => void } | undefined;
+  /** Who waits for the thread's answers, by their kinds: a machine may be asked to hold before it has been restored. */
+  readonly #awaited = new Map<ProcessorEvent['kind'], Awaited>();
   #over = false;
   #finished: () => void = () => {};
 
@@ -167,7 +174,7 @@ export class ProcessorHost {
    * @throws PlinthError PL-3016 when the guest ends first
    */
   async hold(): Promise<void> {
-    await this.#ask({ kind: 'hold' });
+    await this.#ask({ kind: 'hold' }, 'held');
   }
 
   /** Lets it go on. */
@@ -177,39 +184,38 @@ export class ProcessorHost {
 
   /** The state of a processor that is held, and of the devices on its thread. @throws PlinthError PL-3016 */
   async save(): Promise<SavedThreadState> {
-    const event = await this.#ask({ kind: 'save' });
+    const event = await this.#ask({ kind: 'save' }, 'saved');
     if (event.kind !== 'saved') throw new RangeError(`the processor's thread answered ${event.kind}`);
     return event.state;
   }
 
   /** Takes a state instead of booting; the processor is held then. @throws PlinthError what is wrong with the state */
   async restore(state: SavedThreadState, epoch: number): Promise<void> {
-    const event = await this.#ask({ kind: 'restore', state, epoch });
+    const event = await this.#ask({ kind: 'restore', state, epoch }, 'restored');
     const problem = event.kind === 'restored' ? PlinthError.from(event.problem) : undefined;
     if (problem !== undefined) throw problem;
   }
 
-  #ask(command: ProcessorCommand): Promise<ProcessorEvent> {
+  #ask(command: ProcessorCommand, answer: ProcessorEvent['kind']): Promise<ProcessorEvent> {
     return new Promise((resolve, reject) => {
       const lost = (): void => reject(new PlinthError('PL-3016', { reason: 'the guest ended first' }));
       if (this.#over || this.#exited) {
         lost();
         return;
       }
-      this.#awaited = { answer: resolve, lost };
+      this.#awaited.set(answer, { answered: resolve, lost });
       this.send(command);
     });
   }
 
   #answered(event: ProcessorEvent): void {
-    const awaited = this.#awaited;
-    this.#awaited = undefined;
-    awaited?.answer(event);
+    this.#awaited.get(event.kind)?.answered(event);
+    this.#awaited.delete(event.kind);
   }
 
-  #loseAnswer(): void {
-    this.#awaited?.lost();
-    this.#awaited = undefined;
+  #loseAnswers(): void {
+    for (const { lost } of this.#awaited.values()) lost();
+    this.#awaited.clear();
   }
 
   /**
@@ -266,7 +272,7 @@ export class ProcessorHost {
         this.#answered(event);
         return;
       case 'ended':
-        this.#loseAnswer();
+        this.#loseAnswers();
         this.#snapshot = event.snapshot;
         for (const resolve of this.#debugRequests.values()) resolve({ what: 'done', done: false });
         this.#debugRequests.clear();
@@ -284,7 +290,7 @@ export class ProcessorHost {
   }
 
   #fault(message: string, stack: string): void {
-    this.#loseAnswer();
+    this.#loseAnswers();
     if (this.#over) return;
     this.#over = true;
     this.#events.fault(message, stack, this.#snapshot);

@@ -225,7 +225,6 @@ export class ProcessorThread {
         this.#holdWanted = true;
         return;
       case 'release':
-        this.#holdWanted = false;
         if (this.#state !== 'held') return;
         this.#noteFirstInstruction();
         this.#state = this.#heldState;

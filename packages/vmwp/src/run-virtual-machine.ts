@@ -132,6 +132,7 @@ class MachineRun {
   readonly #id = randomUUID();
   readonly #saved: SavedMachine | undefined;
   readonly #saver = new MachineSaver();
+  #commandEnd: End | undefined;
   /** The monotonic clock at partition time 0. */
   #epoch = monotonicNanoseconds();
   #end: (end: End) => void = () => {};
@@ -291,9 +292,8 @@ class MachineRun {
     this.#kernelVersion = kernelVersion;
     this.#commandLine = loadedCommandLine;
     this.#warmStartIsPanic = warmStartIsPanic;
-    const goesOn = this.#configuration.exec === undefined && agent.command !== undefined;
-    const kept =
-      goesOn && this.#exec !== undefined ? { id: agent.command.id, observer: this.#exec.observer() } : undefined;
+    const id = this.#configuration.exec === undefined ? agent.command?.id : undefined;
+    const kept = id === undefined || this.#exec === undefined ? undefined : { id, observer: this.#exec.observer() };
     const running = this.#agent.restore(agent.sessions, kept);
     if (running !== undefined) this.#exec?.resume(running);
     else if (this.#agent.isReady) this.#exec?.start(this.#agent);
@@ -401,6 +401,12 @@ class MachineRun {
 
   // ---- saving -----------------------------------------------------------------------------------------------------
 
+  /** Its last output may have come while the machine is being saved for another reason: then the run ends with the command's status. */
+  #endCommand(end: End): void {
+    this.#commandEnd = end;
+    if (!this.#saver.isBusy) this.#endSaved(end);
+  }
+
   /** Where the run ends, the machine is saved if that was asked for. */
   #endSaved(end: End): void {
     const { saveTo } = this.#configuration;
@@ -409,14 +415,15 @@ class MachineRun {
       return;
     }
     this.#save(saveTo).then(
-      () => this.#over(end),
-      (error: unknown) => {
-        if (error instanceof PlinthError) {
-          const exitStatus = end.exitStatus === 0 ? error.exitStatus : end.exitStatus;
-          this.#over({ reason: end.reason, exitStatus, error: () => error });
-        } else this.#failed(error);
-      },
+      () => this.#over(this.#commandEnd ?? end),
+      (error: unknown) => this.#overUnsaved(this.#commandEnd ?? end, error),
     );
+  }
+
+  #overUnsaved({ reason, exitStatus }: End, error: unknown): void {
+    if (error instanceof PlinthError) {
+      this.#over({ reason, exitStatus: exitStatus === 0 ? error.exitStatus : exitStatus, error: () => error });
+    } else this.#failed(error);
   }
 
   async #save(path: string): Promise<WrittenFile> {
@@ -466,8 +473,11 @@ class MachineRun {
     const path = typeof to === 'string' && to !== '' ? to : saveTo;
     if (path === undefined) throw new PlinthError('PL-3015', { name });
     if (path !== saveTo) checkSaveFile(path, 'vm save');
-    const { fileBytes, memoryBytes } = await this.#save(path);
-    this.#over({ reason: 'saved', exitStatus: 0 });
+    const { fileBytes, memoryBytes } = await this.#save(path).catch((error: unknown) => {
+      if (this.#commandEnd !== undefined) this.#overUnsaved(this.#commandEnd, error);
+      throw error;
+    });
+    this.#over(this.#commandEnd ?? { reason: 'saved', exitStatus: 0 });
     return { state: 'saved', path, fileBytes, memoryBytes };
   }
 
@@ -607,7 +617,7 @@ class MachineRun {
     const { stdin = process.stdin, stdout = process.stdout, stderr = process.stderr } = this.#hooks;
     const streams = { stdin, stdout, stderr };
     return new ExecSession(command, streams, {
-      exited: (status) => this.#endSaved({ reason: 'command', exitStatus: status }),
+      exited: (status) => this.#endCommand({ reason: 'command', exitStatus: status }),
       lost: () => this.#over(endBeforeCommand()),
     });
   }

@@ -169,6 +169,21 @@ describe('a saved machine', () => {
     expect(first.messages.join()).toMatch(/Nothing was saved/);
   });
 
+  it('can be saved again before it has run', async () => {
+    const first = boot(HALFWAY);
+    await first.see('A');
+    await ask('save');
+    await first.result;
+    const again = started({ saveTo: join(home, 'second') }, file);
+    // Its memory is still being read, or its processor being made.
+    process.emit('SIGTERM', 'SIGTERM');
+    expect(await again.result).toMatchObject({ reason: 'saved', exitStatus: 0 });
+    const third = started({}, join(home, 'second'));
+    third.stdin.write('q');
+    expect(await third.result).toMatchObject({ reason: 'power-off', exitStatus: 0 });
+    expect(third.output()).toBe('qZ');
+  });
+
   it('resets by the kernel that it was booted with', async () => {
     const first = boot([...guest.print('A'), ...guest.echoUntilQ, ...guest.resetMachine]);
     await first.see('A');

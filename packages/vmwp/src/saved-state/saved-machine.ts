@@ -24,8 +24,8 @@ export type SavedHardware = Pick<
 
 export interface SavedAgent {
   readonly sessions: unknown;
-  /** A command of --exec that was running. */
-  readonly command: { readonly command: string; readonly id: number } | undefined;
+  /** A command of --exec that had not ended; without a number when the agent did not have it yet. */
+  readonly command: { readonly command: string; readonly id: number | undefined } | undefined;
   /** What was typed on the console and not taken by the guest. */
   readonly typed: Uint8Array;
 }
@@ -44,7 +44,7 @@ export class SavedMachine {
       sessions: agent.at('sessions').raw(),
       command: agent.at('command').optional((command) => ({
         command: command.at('command').text(COMMAND_LIMIT),
-        id: command.at('id').integer(1, 10 ** 11),
+        id: command.at('id').optional((id) => id.integer(1, 10 ** 11)),
       })),
       typed: agent.at('typed').bytes(TYPED_LIMIT),
     };

@@ -1,0 +1,251 @@
+/**
+ * Saving and restoring whole machines with an unmodified Debian guest: at random moments of its boot, of programs that check themselves, and
+ * of VMBus traffic; each time the machine goes on in a fresh process, and ends as one that was never stopped. The seed of the moments is
+ * printed; PLINTH_TEST_SEED repeats them (as far as a host's load lets them be the same).
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { cloud, ensureImage } from '../support/images.ts';
+import { kernelComplaints } from '../support/kernel-log.ts';
+import { isLong } from '../support/long.ts';
+import { type Ended, endAll, launcher, plinth, type Running, start } from '../support/plinth.ts';
+
+const MIB = 2 ** 20;
+const folder = mkdtempSync(join(tmpdir(), 'plinth-saved-'));
+const seed = Number(process.env.PLINTH_TEST_SEED ?? Date.now() % 1_000_000);
+let state = seed >>> 0;
+/** A number from 0 to 1. */
+function random(): number {
+  state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+  return state / 2 ** 32;
+}
+
+beforeAll(async () => {
+  console.log(`seed of the moments at which machines are saved: ${seed}`);
+  await ensureImage('debian-tiny');
+  await ensureImage(cloud);
+});
+afterEach(() => endAll());
+afterAll(() => rmSync(folder, { recursive: true }));
+
+let files = 0;
+const newFile = (): string => join(folder, `${files++}.saved`);
+const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** Programs whose results are the same each time, the kernel's log, and a status of their own. */
+const PROGRAM = [
+  'i=0',
+  'while [ $i -lt 40 ]; do seq $i 3000 | gzip | gunzip | sha256sum; i=$((i + 1)); done >/tmp/sums',
+  'awk "BEGIN { for (i = 1; i < 30000; i++) s += 1 / (i * i + 0.5); printf \\"%.17g\\\\n\\", s }" >>/tmp/sums',
+  'echo "sum $(sha256sum </tmp/sums)"',
+  'dmesg -r',
+  'exit 7',
+].join('; ');
+
+interface Outcome {
+  readonly status: number;
+  readonly stdout: string;
+  readonly saves: number;
+}
+
+/** Runs a command in a guest that is saved and restored `moments` times meanwhile. */
+async function interrupted(words: readonly string[], moments: number, longestGap: number): Promise<Outcome> {
+  let from: string | undefined;
+  let stdout = '';
+  for (let saves = 0; ; ) {
+    const to = newFile();
+    const source = from === undefined ? ['run', ...words] : ['run', '--restore', from];
+    const running = start(launcher, [...source, '--save-to', to]);
+    running.child.stdin?.end();
+    const timer =
+      saves < moments ? setTimeout(() => running.child.kill('SIGTERM'), 300 + random() * longestGap) : undefined;
+    const ended = await running.ended;
+    clearTimeout(timer);
+    // Before the machine is there a signal ends the process, and there is nothing to save.
+    if (ended.status === 143 && !existsSync(to)) continue;
+    stdout += ended.stdout;
+    if (from !== undefined) rmSync(from);
+    if (ended.status !== 0) {
+      rmSync(to, { force: true });
+      return { status: ended.status, stdout: ended.status === 7 ? stdout : stdout + ended.stderr, saves };
+    }
+    expect([ended.stderr, existsSync(to)]).toEqual([expect.stringContaining('was saved'), true]);
+    from = to;
+    saves++;
+  }
+}
+
+const sumOf = (stdout: string): string | undefined => /^sum ([0-9a-f]{64})/m.exec(stdout)?.[1];
+const logOf = (stdout: string): string => stdout.replace(/^sum .*\n/m, '');
+
+describe('a guest that is saved at random moments', () => {
+  it(
+    'ends as one that was not: same status, same checksums, no complaint of its kernel',
+    async () => {
+      const undisturbed = await plinth(['run', '--exec', PROGRAM]);
+      expect([undisturbed.status, undisturbed.stderr]).toEqual([7, '']);
+      const expected = sumOf(undisturbed.stdout);
+      expect(expected).toBeDefined();
+      let saves = 0;
+      for (const wanted of isLong ? Array.from({ length: 15 }, () => 10) : [4]) {
+        const outcome = await interrupted(['--exec', PROGRAM], wanted, isLong ? 3000 : 2500);
+        expect([outcome.status, sumOf(outcome.stdout)]).toEqual([7, expected]);
+        expect(kernelComplaints(logOf(outcome.stdout))).toEqual([]);
+        saves += outcome.saves;
+      }
+      expect(saves).toBeGreaterThan(isLong ? 75 : 2);
+      console.log(`saved and restored at ${saves} moments of a boot and of programs`);
+    },
+    isLong ? 7200_000 : 600_000,
+  );
+
+  it('has its bytes of input and output once each, wherever the stream was cut', async () => {
+    const bytes = randomBytes(isLong ? 3_000_000 : 600_000);
+    const text = bytes.toString('base64');
+    // The guest sends at its own pace; each process has the piece that came while it ran.
+    const command = `i=0; while [ $i -lt ${isLong ? 40 : 8} ]; do seq $i 4000; i=$((i + 1)); done; exit 7`;
+    const whole = await plinth(['run', '--exec', command]);
+    const outcome = await interrupted(['--exec', command], isLong ? 20 : 3, 2500);
+    expect(outcome.status).toBe(7);
+    expect(createHash('sha256').update(outcome.stdout).digest('hex')).toBe(
+      createHash('sha256').update(whole.stdout).digest('hex'),
+    );
+    const file = newFile();
+    const first = await plinth(['run', '--exec', 'cat >/tmp/in; sha256sum </tmp/in', '--save-to', file], {
+      input: text,
+    });
+    const sum = createHash('sha256').update(text).digest('hex');
+    expect(first.stdout).toBe(`${sum}  -\n`);
+    expect((await plinth(['run', '--restore', file, '--exec', 'sha256sum </tmp/in'])).stdout).toBe(`${sum}  -\n`);
+  }, 600_000);
+
+  it('has its wall clock put right, and its own clocks go on', async () => {
+    const file = newFile();
+    const clocks = 'cat /proc/uptime; date +%s';
+    const first = await plinth(['run', '--exec', clocks, '--save-to', file]);
+    const [uptime = 0, date = 0] = first.stdout
+      .split(/\s+/)
+      .filter((_, index) => index !== 1)
+      .map(Number);
+    await pause(5000);
+    const second = await plinth([
+      ...['run', '--restore', file, '--exec'],
+      // Time synchronization sets the clock when it has agreed on its version again.
+      `i=0; while [ $i -lt 100 ] && [ $(date +%s) -lt ${date + 4} ]; do sleep 0.1; i=$((i + 1)); done; ${clocks}`,
+    ]);
+    const after = second.stdout
+      .split(/\s+/)
+      .filter((_, index) => index !== 1)
+      .map(Number);
+    expect(after[1]).toBeGreaterThanOrEqual(date + 4);
+    expect(Math.abs((after[1] ?? 0) - Date.now() / 1000)).toBeLessThan(5 + second.seconds);
+    expect(after[0]).toBeGreaterThan(uptime);
+    expect(after[0]).toBeLessThan(uptime + second.seconds + first.seconds);
+  }, 300_000);
+});
+
+describe('a saved file', () => {
+  it('is not much larger than what of the guest is not zero, and each restore of it is a machine of its own', async () => {
+    const file = newFile();
+    const first = await plinth(['run', '--exec', 'echo kept >/tmp/a', '--save-to', file]);
+    expect(first.status).toBe(0);
+    const before = readFileSync(file);
+    const again = (command: string): Promise<Ended> => plinth(['run', '--restore', file, '--exec', command]);
+    expect(await again('cat /tmp/a; echo changed >/tmp/a; exit 3')).toMatchObject({ status: 3, stdout: 'kept\n' });
+    expect(await again('cat /tmp/a; exit 4')).toMatchObject({ status: 4, stdout: 'kept\n' });
+    expect(readFileSync(file).equals(before)).toBe(true);
+    let nonZero = 0;
+    const zero = Buffer.alloc(4096);
+    for (let at = before.length % 4096; at < before.length; at += 4096) {
+      if (before.compare(zero, 0, 4096, at, at + 4096) !== 0) nonZero++;
+    }
+    expect(before.length).toBeLessThan(nonZero * 4096 * 1.1);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+  }, 300_000);
+
+  it('is refused by name when it is not what it should be, and with options that it answers itself', async () => {
+    const file = newFile();
+    const bytes = Buffer.from('not a machine');
+    writeFileSync(file, bytes);
+    const refused = async (...words: string[]): Promise<string> => {
+      const { status, stderr } = await plinth(['run', '--restore', ...words]);
+      return `${/PL-\d+/.exec(stderr)?.[0]} ${status}`;
+    };
+    expect(await refused(file)).toBe('PL-2201 65');
+    expect(await refused(join(folder, 'nothing'))).toBe('PL-3006 66');
+    expect(await refused(file, '--memory', '1G')).toBe('PL-1025 64');
+    expect(await refused(file, '--kernel', 'k')).toBe('PL-1025 64');
+    expect(await refused(file, 'debian-tiny')).toBe('PL-1025 64');
+    const saving = await plinth(['run', '--exec', 'true', '--save-to', join(folder, 'none', 'file')]);
+    expect([saving.status, saving.stderr]).toEqual([66, expect.stringContaining('PL-3005')]);
+  });
+});
+
+describe('VMBus traffic', () => {
+  const name = `saved-${process.pid}`;
+  const vm = (...words: string[]): Promise<Ended> => plinth(['vm', ...words]);
+  async function until(isSo: () => Promise<boolean>): Promise<void> {
+    const deadline = performance.now() + 180_000;
+    while (!(await isSo())) {
+      if (performance.now() > deadline) throw new Error(`still not so: ${isSo}`);
+      await pause(100);
+    }
+  }
+  const working = async (): Promise<boolean> => {
+    const { status, stdout } = await vm('show', name, '-o', 'json');
+    if (status !== 0) return false;
+    const { services } = JSON.parse(stdout) as { services: { condition: string }[] };
+    return services.every(({ condition }) => condition === 'working');
+  };
+
+  it(
+    'is cut anywhere, and all services work again afterwards',
+    async () => {
+      const source = join(folder, 'source');
+      const bytes = randomBytes(8 * MIB);
+      writeFileSync(source, bytes);
+      const sum = createHash('sha256').update(bytes).digest('hex');
+      let from: string | undefined;
+      let running: Running;
+      const rounds = isLong ? 50 : 2;
+      for (let round = 0; ; round++) {
+        const words = from === undefined ? [cloud] : ['--restore', from];
+        running = start(launcher, ['run', ...words, '--name', name, '--console', 'none']);
+        await until(working);
+        if (round === rounds) break;
+        // Both are under way when the machine stops: each asker is told that it has ended.
+        const traffic = [
+          vm('cp', source, `${name}:/tmp/cut`, '--force'),
+          (async () => {
+            for (
+              let number = 0;
+              (await vm('kvp', name, 'set', `k${number % 10}`, `v${number}`)).status === 0;
+              number++
+            );
+          })(),
+        ];
+        await pause(random() * 1500);
+        const to = newFile();
+        const saved = await vm('save', name, '--to', to);
+        expect([saved.status, saved.stderr]).toEqual([0, expect.not.stringContaining('PL-')]);
+        expect((await running.ended).status).toBe(0);
+        await Promise.all(traffic);
+        if (from !== undefined) rmSync(from);
+        from = to;
+      }
+      const done = (outcome: Ended): void =>
+        expect([outcome.status, outcome.stderr]).toEqual([0, expect.not.stringContaining('PL-')]);
+      done(await vm('kvp', name, 'set', 'last', 'value'));
+      expect((await vm('kvp', name, 'get', 'last')).stdout).toBe('value\n');
+      done(await vm('cp', source, `${name}:/tmp/whole`));
+      expect((await vm('exec', name, 'sha256sum /tmp/whole')).stdout).toContain(sum);
+      expect(kernelComplaints((await vm('exec', name, 'dmesg -r')).stdout)).toEqual([]);
+      done(await vm('stop', name));
+      await running.ended;
+    },
+    isLong ? 3600_000 : 600_000,
+  );
+});
