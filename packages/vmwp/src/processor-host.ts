@@ -40,6 +40,8 @@ export interface ProcessorModules {
   readonly processor: URL;
   /** The thread that translates for it; absent when nothing is translated there. */
   readonly translation?: URL | undefined;
+  /** That thread starts when the processor is released: what is restored needs the host's processors for something else until then. */
+  readonly translatesLater?: boolean;
 }
 
 /** Somebody who waits for an answer of the thread. */
@@ -53,7 +55,8 @@ export class ProcessorHost {
   /** Settles when engine and devices stand on the thread; rejects never (faults are events). */
   readonly ready: Promise<void>;
   readonly #worker: Worker;
-  readonly #translator: Worker | undefined;
+  #translator: Worker | undefined;
+  #startTranslation: () => void = () => {};
   readonly #commands: MessagePort;
   readonly #kick: () => void;
   readonly #inspections = new Map<number, (tree: InspectTree) => void>();
@@ -99,7 +102,12 @@ export class ProcessorHost {
     });
     port1.unref();
     if (modules.translation !== undefined && translation !== undefined) {
-      this.#translator = this.#startTranslator(modules.translation, setup, translation.port2);
+      const { translation: module } = modules;
+      this.#startTranslation = () => {
+        this.#startTranslation = () => {};
+        this.#translator = this.#startTranslator(module, setup, translation.port2);
+      };
+      if (modules.translatesLater !== true) this.#startTranslation();
     }
     this.ready = new Promise((resolve) => {
       this.#worker.on('message', (event: ProcessorEvent) => {
@@ -180,6 +188,7 @@ export class ProcessorHost {
   /** Lets it go on. */
   release(): void {
     this.send({ kind: 'release' });
+    if (!this.#over) this.#startTranslation();
   }
 
   /** The state of a processor that is held, and of the devices on its thread. @throws PlinthError PL-3016 */

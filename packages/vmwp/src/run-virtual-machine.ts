@@ -211,7 +211,11 @@ class MachineRun {
     this.#chipset = this.#assembleHostSide();
     // The thread comes next: it loads its modules and compiles the engine while this one reads the files.
     this.#processor = new ProcessorHost(
-      { processor: engine.processorModule, translation: engine.translationModule() },
+      {
+        processor: engine.processorModule,
+        translation: engine.translationModule(),
+        translatesLater: saved !== undefined,
+      },
       {
         memory: this.#partition.memory,
         index: 0,
@@ -449,7 +453,7 @@ class MachineRun {
       this.#configuration;
     return {
       version: SAVED_CONFIGURATION_VERSION,
-      generation: 1,
+      generation: this.#generation,
       memoryBytes,
       processors,
       tscPerNanosecond: this.#saved?.configuration.tscPerNanosecond ?? TSC_PER_NANOSECOND,

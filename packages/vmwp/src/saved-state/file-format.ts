@@ -15,12 +15,12 @@ import { PlinthError } from '@plinth/errors';
 
 const MAGIC = new TextEncoder().encode('PLINTHVM');
 /** The newest format, and the only one so far. */
-export const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 1;
 export const HEADER_BYTES = 64;
 const ENTRY_BYTES = 64;
 const NAME_BYTES = 32;
 /** More sections than any machine has. */
-export const SECTION_LIMIT = 256;
+const SECTION_LIMIT = 256;
 
 const HEADER = { format: 8, sections: 12, fileBytes: 16, tableCrc: 24, headerCrc: 28 } as const;
 const ENTRY = { version: 32, crc: 36, offset: 40, bytes: 48 } as const;

@@ -4,6 +4,7 @@
  * A restored machine is built from this alone, so nothing about its hardware can be given again. What CPUID tells is kept as it was told: a
  * later version may have more features, and the guest goes on with those that it has seen. Called by: machine-saver.ts, restore.ts.
  */
+import type { Generation } from '@plinth/chipset';
 import { PlinthError } from '@plinth/errors';
 import type { CpuidEntry } from '@plinth/hypervisor';
 import { SavedValue } from '@plinth/vmbus';
@@ -16,7 +17,7 @@ const COMMAND_LINE_LIMIT = 65536;
 
 export interface SavedConfiguration {
   readonly version: typeof SAVED_CONFIGURATION_VERSION;
-  readonly generation: number;
+  readonly generation: Generation;
   readonly memoryBytes: number;
   readonly processors: number;
   readonly tscPerNanosecond: number;
@@ -47,7 +48,7 @@ export function parseSavedConfiguration(saved: unknown): SavedConfiguration {
   if (typeof time !== 'number' || !(time >= 0 && time < 2 ** 63)) throw malformed('it has no time');
   return {
     version: SAVED_CONFIGURATION_VERSION,
-    generation: root.at('generation').integer(1, 2),
+    generation: root.at('generation').integer(1, 2) === 2 ? 2 : 1,
     memoryBytes: root.at('memoryBytes').integer(0, 2 ** 40),
     processors: root.at('processors').integer(1, 64),
     tscPerNanosecond: rate,

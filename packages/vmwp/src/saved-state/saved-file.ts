@@ -32,7 +32,7 @@ import {
 } from './memory-image.ts';
 
 /** Sections of JSON, each a saved state with a version of its own. */
-export const STATE_SECTIONS = ['configuration', 'processor', 'devices', 'vmbus', 'agent'] as const;
+const STATE_SECTIONS = ['configuration', 'processor', 'devices', 'vmbus', 'agent'] as const;
 export type StateSection = (typeof STATE_SECTIONS)[number];
 const MEMORY_MAP = 'memory-map';
 const MEMORY_PAGES = 'memory-pages';

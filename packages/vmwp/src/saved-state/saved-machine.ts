@@ -19,7 +19,15 @@ const TYPED_LIMIT = 64 * 1024 * 1024;
 /** What of a configuration a saved machine brings with it. */
 export type SavedHardware = Pick<
   VirtualMachineConfiguration,
-  'memoryBytes' | 'processors' | 'kernel' | 'initrds' | 'commandLine' | 'image' | 'debugExitPort' | 'hasAgent'
+  | 'generation'
+  | 'memoryBytes'
+  | 'processors'
+  | 'kernel'
+  | 'initrds'
+  | 'commandLine'
+  | 'image'
+  | 'debugExitPort'
+  | 'hasAgent'
 >;
 
 export interface SavedAgent {
@@ -48,21 +56,21 @@ export class SavedMachine {
       })),
       typed: agent.at('typed').bytes(TYPED_LIMIT),
     };
-    const { memoryBytes, generation } = this.configuration;
+    const { memoryBytes } = this.configuration;
     const { path } = file;
     if (file.map.poolPages * 4096 !== memoryBytes) {
       throw new PlinthError('PL-2206', { path, problem: 'its memory has another size than its configuration says' });
     }
-    if (generation !== 1) throw new PlinthError('PL-2207', { path, feature: `generation ${generation}` });
     if (this.configuration.processors !== 1) {
       throw new PlinthError('PL-2207', { path, feature: `${this.configuration.processors} processors` });
     }
   }
 
   get hardware(): SavedHardware {
-    const { memoryBytes, processors, kernel, initrds, commandLine, image, debugExitPort, hasAgent } =
+    const { generation, memoryBytes, processors, kernel, initrds, commandLine, image, debugExitPort, hasAgent } =
       this.configuration;
     return {
+      generation,
       memoryBytes,
       processors,
       kernel,
