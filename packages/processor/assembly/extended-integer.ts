@@ -135,7 +135,7 @@ export function executeExtendedInteger(u: usize, operation: u32, form: u32): usi
       if (operation == Operation.TZCNT) result = source == 0 ? bits : ctz<u64>(source);
       else result = clz<u64>(source) - (64 - bits);
       putRegister(to, size, <i64>result);
-      setExplicit((arithmeticFlags() & ~(CARRY | ZERO)) | (source == 0 ? CARRY : 0) | (result == 0 ? ZERO : 0));
+      setExplicit((source == 0 ? CARRY : 0) | (result == 0 ? ZERO : 0));
       return u + 16;
     case Operation.ANDN:
       result = ~other & source;

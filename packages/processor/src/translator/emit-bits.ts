@@ -7,9 +7,11 @@
 import { alignedPointer } from './emit-atomics.ts';
 import { emitFlags } from './emit-conditions.ts';
 import { bitsOf, type Emit, readDestination, writeDestination } from './emit-operands.ts';
+import { pushVector } from './emit-vector-operands.ts';
 import { ALL_FLAGS, FLAG, KIND } from './flag-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import type { RegionEmitter } from './region-emitter.ts';
+import { V } from './vector-opcodes.ts';
 import { ATOMIC, OP, VOID } from './wasm-encoder.ts';
 
 /** Puts the flags besides `written` that can be seen into a local. */
@@ -154,6 +156,65 @@ export function bitScan(forward: boolean): Emit {
     setFlagsBesides(emitter, FLAG.zero, kept);
   };
 }
+
+/** TZCNT and LZCNT: CF of a zero source, ZF of a zero result; the other flags, which are undefined, clear. */
+export function countZeros(trailing: boolean): Emit {
+  return (emitter, instruction) => {
+    const { code, wide } = emitter;
+    const [a, b] = wide;
+    const { size } = instruction;
+    const bits = bitsOf(size);
+    if (instruction.form === 'RM') emitter.loadOperand(instruction, size, false);
+    else emitter.readRegister(instruction.source, size, false);
+    code.tee(a);
+    if (trailing) {
+      // A bit above a shorter operand ends the count.
+      if (size < 3) {
+        code.i64(1n << BigInt(bits));
+        code.op(OP.i64_or);
+      }
+      code.op(OP.i64_ctz);
+    } else {
+      code.op(OP.i64_clz);
+      if (size < 3) {
+        code.i64(64 - bits);
+        code.op(OP.i64_sub);
+      }
+    }
+    code.tee(b);
+    emitter.writeRegister(instruction.destination, size);
+    if (!emitter.flagsNeeded) return;
+    code.get(b);
+    code.op2(OP.i64_eqz, OP.i64_extend_u);
+    code.i64(6);
+    code.op(OP.i64_shl);
+    code.get(a);
+    code.op2(OP.i64_eqz, OP.i64_extend_u);
+    code.op(OP.i64_or);
+    setFlagsBesides(emitter, ALL_FLAGS, a);
+  };
+}
+
+/** PTEST: ZF when no bit is in both, CF when the source has none besides the destination's. */
+export const testVectors: Emit = (emitter, instruction) => {
+  const { code, vectors, wide } = emitter;
+  const scratch = vectors.vector(0);
+  pushVector(emitter, instruction);
+  code.set(scratch);
+  if (!emitter.flagsNeeded) return;
+  code.get(scratch);
+  vectors.get(instruction.destination);
+  code.vector(V.and, V.any_true);
+  code.op2(OP.i32_eqz, OP.i64_extend_u);
+  code.i64(6);
+  code.op(OP.i64_shl);
+  code.get(scratch);
+  vectors.get(instruction.destination);
+  code.vector(V.andnot, V.any_true);
+  code.op2(OP.i32_eqz, OP.i64_extend_u);
+  code.op(OP.i64_or);
+  setFlagsBesides(emitter, ALL_FLAGS, wide[0]);
+};
 
 /** POPCNT: ZF of the source, all other flags clear. */
 export const populationCount: Emit = (emitter, instruction) => {

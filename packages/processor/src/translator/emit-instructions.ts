@@ -14,7 +14,7 @@ import {
   lockedNot,
   lockedStep,
 } from './emit-atomics.ts';
-import { bitScan, bitTest, bitTestLocked, byteSwap, populationCount } from './emit-bits.ts';
+import { bitScan, bitTest, bitTestLocked, byteSwap, countZeros, populationCount } from './emit-bits.ts';
 import { emitCalled, emitCalledExtension, isCalled } from './emit-called.ts';
 import {
   compareExchange,
@@ -129,6 +129,8 @@ const TRANSLATIONS: Readonly<Record<string, Emit>> = {
   BTS: bitTest(OP.i64_or),
   BTR: bitTest(OP.i64_and),
   BTC: bitTest(OP.i64_xor),
+  TZCNT: countZeros(true),
+  LZCNT: countZeros(false),
   BSF: bitScan(true),
   BSR: bitScan(false),
   POPCNT: populationCount,

@@ -4,6 +4,7 @@
  * That vectors are available (CR0.EM, CR0.TS, CR4.OSFXSR) is checked once at a region's entry, see region-emitter.ts.
  * Answers to: AMD64 manual volume 4; WebAssembly core specification, section 5.4.8. Called by: emit-instructions.ts.
  */
+import { testVectors } from './emit-bits.ts';
 import { emitFloat } from './emit-float.ts';
 import type { Emit } from './emit-operands.ts';
 import { pushGeneral, pushLow, pushVector, vectorPointer, wideGeneral } from './emit-vector-operands.ts';
@@ -48,6 +49,18 @@ const BINARY: Readonly<Record<string, number>> = {
   PACKSSWB: V.i8x16_narrow_s,
   PACKUSWB: V.i8x16_narrow_u,
   PACKSSDW: V.i16x8_narrow_s,
+  PACKUSDW: V.i16x8_narrow_u,
+  PMINSB: V.i8x16_min_s,
+  PMINUW: V.i16x8_min_u,
+  PMINSD: V.i32x4_min_s,
+  PMINUD: V.i32x4_min_u,
+  PMAXSB: V.i8x16_max_s,
+  PMAXUW: V.i16x8_max_u,
+  PMAXSD: V.i32x4_max_s,
+  PMAXUD: V.i32x4_max_u,
+  PMULLD: V.i32x4_mul,
+  PCMPEQQ: V.i64x2_eq,
+  PCMPGTQ: V.i64x2_gt_s,
 };
 /** Shifts: opcode, element bits, whether the sign comes in. */
 const SHIFTS: Readonly<Record<string, readonly [number, number, boolean]>> = {
@@ -260,11 +273,13 @@ const mask =
     emitter.writeRegister(instruction.destination, 3);
   };
 
+const unaryMove: Emit = (emitter, instruction) => {
+  pushVector(emitter, instruction);
+  emitter.vectors.set(instruction.destination);
+};
+
 const OTHERS: Readonly<Record<string, Emit>> = {
-  MOV_X: (emitter, instruction) => {
-    pushVector(emitter, instruction);
-    emitter.vectors.set(instruction.destination);
-  },
+  MOV_X: unaryMove,
   MOV_X_STORE: (emitter, instruction) => {
     if (instruction.form === 'RR') {
       emitter.vectors.get(instruction.source);
@@ -392,9 +407,97 @@ const OTHERS: Readonly<Record<string, Emit>> = {
 /** Ones in the even 32-bit elements. */
 const EVEN = [255, 255, 255, 255, 0, 0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0] as const;
 
+/** The source's lowest 4 or 8 bytes, each element made as many bits as it takes. */
+const extended =
+  (bytes: 4 | 8, ...opcodes: readonly number[]): Emit =>
+  (emitter, instruction) => {
+    pushLow(emitter, instruction, bytes);
+    emitter.code.vector(...opcodes);
+    emitter.vectors.set(instruction.destination);
+  };
+const unary =
+  (opcode: number): Emit =>
+  (emitter, instruction) => {
+    pushVector(emitter, instruction);
+    emitter.code.vector(opcode);
+    emitter.vectors.set(instruction.destination);
+  };
+/** Elements of `bytes` bytes of the source where the immediate has ones, of the destination elsewhere. */
+const blend = (bytes: number): Emit =>
+  shuffle((immediate) => {
+    const count = 16 / bytes;
+    return lanesOf(
+      bytes,
+      Array.from({ length: count }, (_, at) => (((immediate >> at) & 1) === 0 ? at : at + count)),
+    );
+  });
+/** Bits that an index of PSHUFB has: with the highest one set it gives zero. */
+const INDEX_BITS = Array.from({ length: 16 }, () => 0x8f);
+
+/** Operations of SSSE3 and SSE4.1 that are not one instruction for two operands. */
+const LATER: Readonly<Record<string, Emit>> = {
+  PTEST: testVectors,
+  LDDQU: unaryMove,
+  MOVNTDQA: unaryMove,
+  PABSB: unary(V.i8x16_abs),
+  PABSW: unary(V.i16x8_abs),
+  PABSD: unary(V.i32x4_abs),
+  PMOVSXBW: extended(8, V.i16x8_extend_low_s),
+  PMOVZXBW: extended(8, V.i16x8_extend_low_u),
+  PMOVSXWD: extended(8, V.i32x4_extend_low_s),
+  PMOVZXWD: extended(8, V.i32x4_extend_low_u),
+  PMOVSXDQ: extended(8, V.i64x2_extend_low_s),
+  PMOVZXDQ: extended(8, V.i64x2_extend_low_u),
+  PMOVSXBD: extended(4, V.i16x8_extend_low_s, V.i32x4_extend_low_s),
+  PMOVZXBD: extended(4, V.i16x8_extend_low_u, V.i32x4_extend_low_u),
+  PMOVSXWQ: extended(4, V.i32x4_extend_low_s, V.i64x2_extend_low_s),
+  PMOVZXWQ: extended(4, V.i32x4_extend_low_u, V.i64x2_extend_low_u),
+  MOVSHDUP: shuffleSource(() => lanesOf(4, [1, 1, 3, 3])),
+  MOVSLDUP: shuffleSource(() => lanesOf(4, [0, 0, 2, 2])),
+  MOVDDUP: (emitter, instruction) => {
+    const { code, vectors } = emitter;
+    const scratch = vectors.vector(0);
+    pushLow(emitter, instruction, 8);
+    code.tee(scratch);
+    code.get(scratch);
+    code.vectorBytes(V.shuffle, lanesOf(8, [0, 0]));
+    vectors.set(instruction.destination);
+  },
+  PSHUFB: (emitter, instruction) => {
+    const { code, vectors } = emitter;
+    vectors.get(instruction.destination);
+    pushVector(emitter, instruction);
+    code.vectorBytes(V.const, INDEX_BITS);
+    code.vector(V.and, V.swizzle);
+    vectors.set(instruction.destination);
+  },
+  PALIGNR: (emitter, instruction) => {
+    const { code, vectors } = emitter;
+    const count = instruction.immediate & 0xff;
+    pushVector(emitter, instruction);
+    if (count < 16) vectors.get(instruction.destination);
+    else {
+      // Only the destination is left, above it zeros.
+      code.set(vectors.vector(0));
+      vectors.get(instruction.destination);
+      code.splat32(0);
+    }
+    const first = count < 16 ? count : count - 16;
+    code.vectorBytes(
+      V.shuffle,
+      Array.from({ length: 16 }, (_, at) => Math.min(first + at, 31)),
+    );
+    vectors.set(instruction.destination);
+  },
+  BLENDPS: blend(4),
+  BLENDPD: blend(8),
+  PBLENDW: blend(2),
+};
+
 /** All of them by operation, made once. */
 const EMITTERS: ReadonlyMap<string, Emit> = new Map<string, Emit>([
   ...Object.entries(OTHERS),
+  ...Object.entries(LATER),
   ...Object.entries(BINARY).map(([operation, opcode]): [string, Emit] => [operation, binary(opcode)]),
   ...Object.entries(SHIFTS).flatMap(([operation, parts]): [string, Emit][] => [
     [operation, shiftByRegister(parts)],

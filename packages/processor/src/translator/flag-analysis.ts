@@ -47,6 +47,9 @@ const KIND_AFTER: Readonly<Record<string, number>> = {
   BTS: KIND.explicit,
   BTR: KIND.explicit,
   BTC: KIND.explicit,
+  TZCNT: KIND.explicit,
+  LZCNT: KIND.explicit,
+  PTEST: KIND.explicit,
   BSF: KIND.explicit,
   BSR: KIND.explicit,
   CLC: KIND.explicit,
@@ -82,10 +85,24 @@ function hasConstantCount(operation: string, form: FormName): boolean {
 /** Flags that an operation writes when it writes any; those that are left out keep their value. */
 const WRITTEN: Readonly<Record<string, number>> = {
   ...Object.fromEntries(
-    ['ADD', 'SUB', 'CMP', 'NEG', 'AND', 'OR', 'XOR', 'TEST', 'ADC', 'SBB', 'CMPXCHG', 'XADD', 'POPCNT'].map((name) => [
-      name,
-      ALL_FLAGS,
-    ]),
+    [
+      'ADD',
+      'SUB',
+      'CMP',
+      'NEG',
+      'AND',
+      'OR',
+      'XOR',
+      'TEST',
+      'ADC',
+      'SBB',
+      'CMPXCHG',
+      'XADD',
+      'POPCNT',
+      'TZCNT',
+      'LZCNT',
+      'PTEST',
+    ].map((name) => [name, ALL_FLAGS]),
   ),
   ...Object.fromEntries(['COMISS', 'COMISD', 'UCOMISS', 'UCOMISD'].map((name) => [name, ALL_FLAGS])),
   ...Object.fromEntries(['IMUL2', 'IMUL3', 'MUL', 'IMUL1', ...SHIFTS].map((name) => [name, ALL_FLAGS])),
