@@ -21,8 +21,8 @@ import {
 const firstLineOfInit = 'init started after';
 const prompt = ':~# ';
 const memory = '512M';
-/** Keeps VMBus away, and with it the drivers and daemons of all that is on it. */
-const withoutModules = 'modprobe.blacklist=hv_vmbus';
+/** Keeps VMBus away, and with it the drivers and daemons of all that is on it; and what init loads in its place, for the power button. */
+const withoutModules = 'modprobe.blacklist=hv_vmbus,button,evdev';
 
 const show = (name, { cpuSeconds, wallSeconds, peakResidentBytes }) =>
   `${name} ${cpuSeconds.toFixed(2)} s CPU, ${wallSeconds.toFixed(2)} s wall, ${(peakResidentBytes / 2 ** 20).toFixed(0)} MiB`;
