@@ -11,6 +11,12 @@ export const qemuDiffers: Readonly<Record<string, string>> = {
     'AMD64 manual volume 2, section 13.1.3.1: RF is set between iterations, so the breakpoint comes once; with TCG before each',
   'MOV SS from there, behind the next instruction':
     'AMD64 manual volume 2, section 13.1.3.2: debug exceptions are held back behind MOV SS; TCG delivers data breakpoints at once',
+  'the same through RBP':
+    'AMD64 manual volume 2, section 8.2.13: an address in the stack segment that is not canonical is #SS; TCG raises #GP',
+  'the same by PUSH': 'as through RBP',
+  'a jump there': 'AMD64 manual volume 3, JMP: #GP is the jump; TCG raises it at the target',
+  'an operand over the end of the canonical half':
+    'AMD64 manual volume 2, section 1.1.3: every byte of an operand must be canonical; TCG looks at the first',
   'general detect': 'AMD64 manual volume 2, section 13.1.1.4: TCG has no general detect',
   'general detect is a fault': 'general detect, as above',
   'general detect says so': 'general detect, as above',

@@ -68,6 +68,7 @@ void test_real_mode(void);
 void test_prefixes(void);
 void test_paging(void);
 void test_user_mode(void);
+void test_long_mode(void);
 void test_apic(void);
 void test_changing_code(void);
 

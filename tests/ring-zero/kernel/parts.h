@@ -9,3 +9,4 @@
     {"paging", test_paging},
     {"changing-code", test_changing_code},
     {"apic", test_apic},
+    {"long-mode", test_long_mode},

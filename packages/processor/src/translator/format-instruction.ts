@@ -19,10 +19,18 @@ export function registerName(offset: number): string {
 
 const signed = (value: number): string => (value < 0 ? `-0x${(-value).toString(16)}` : `+0x${value.toString(16)}`);
 
-function formatAddress(instruction: Instruction): string {
+const absolute = (address: number): string => `0x${BigInt.asUintN(64, BigInt(address)).toString(16)}`;
+
+function formatAddress(instruction: Instruction, origin: number | undefined): string {
   const { base, index, scale, displacement, segment, narrowAddress, offset } = instruction;
   const parts: string[] = [];
-  if (base === STATE.RIP_BASE) return `[${SEGMENTS[segment] ?? ''}${signed(offset + displacement)} from the page]`;
+  if (base === STATE.RIP_BASE) {
+    const place =
+      origin === undefined
+        ? `${signed(offset + displacement)} from the page`
+        : absolute(origin + offset + displacement);
+    return `[${SEGMENTS[segment] ?? ''}${place}]`;
+  }
   if (base !== STATE.ZERO_SLOT) parts.push(registerName(base));
   if (index !== STATE.ZERO_SLOT) parts.push(`${registerName(index)}*${1 << scale}`);
   const address = parts.join('+');
@@ -31,25 +39,23 @@ function formatAddress(instruction: Instruction): string {
 }
 
 /**
- * @param origin what the offsets of jumps and calls count from
+ * @param origin address that offsets count from; without it they count from the page
  * @returns for instance `ADD32 rax, [rbx+rcx*4+0x10]`
  */
-export function formatInstruction(instruction: Instruction, origin = 0): string {
+export function formatInstruction(instruction: Instruction, origin?: number): string {
   const { operation, form, size, destination, source, immediate, flow } = instruction;
   const vectors = vectorPlaces(instruction);
   const register = (offset: number): string => (vectors.includes(offset) ? `xmm${offset >> 4}` : registerName(offset));
   const operands: string[] = [];
   const place = (letter: string, offset: number): string =>
     letter === 'M'
-      ? formatAddress(instruction)
+      ? formatAddress(instruction, origin)
       : letter === 'I'
         ? `0x${(instruction.facts.wide ? BigInt.asUintN(8 << size, instruction.wide) : immediate >>> 0).toString(16)}`
         : register(offset);
   const [first, second] = form;
   if (flow === FLOW.branch || flow === FLOW.jump || flow === FLOW.call) {
-    operands.push(
-      `0x${BigInt.asUintN(64, BigInt(origin + instruction.offset + instruction.displacement)).toString(16)}`,
-    );
+    operands.push(absolute((origin ?? 0) + instruction.offset + instruction.displacement));
   } else if (first !== undefined && first !== 'N') {
     operands.push(place(first, destination));
     if (second !== undefined) operands.push(place(second, source));
