@@ -226,6 +226,9 @@ export function codeAddress(base: u32, index: u32, scale: u32, displacement: i32
  * `exit` in its local. `tlb`: the local with the address of the TLB.
  */
 export function codeLookUp(tlb: u32, bytes: u32, exit: i32, depth: u32): void {
+  // Where it would leave is set in any case: V8 makes no code of a constant that only an exit looks at, and br_if is cheaper than a block.
+  codeI32(exit);
+  codeSet(L.LOCAL_EXIT);
   codeTee(L.LOCAL_ADDRESS);
   codeI64(8);
   codeOp2(I64_SHR_U, I32_WRAP);
@@ -241,11 +244,8 @@ export function codeLookUp(tlb: u32, bytes: u32, exit: i32, depth: u32): void {
     codeOp(I64_ADD);
   }
   codeI64(-4096);
-  codeOp4(I64_AND, I64_NE, 0x04, 0x40);
-  codeI32(exit);
-  codeSet(L.LOCAL_EXIT);
-  codeWithUnsigned(0x0c, depth + 1);
-  codeOp(0x0b);
+  codeOp2(I64_AND, I64_NE);
+  codeWithUnsigned(BR_IF, depth);
   codeGet(L.LOCAL_ADDRESS);
   codeOp(I32_WRAP);
   codeGet(L.LOCAL_ENTRY);

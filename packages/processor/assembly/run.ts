@@ -40,7 +40,7 @@ const POLL_INTERVAL: i32 = 4000;
 const HOT_QUEUE_LIMIT: u32 = 1000;
 /** Blocks that make a batch, and polls after which fewer do. */
 const BATCH: u32 = 64;
-let pollsWaiting: u32 = 0;
+let pollsSinceBatch: u32 = 0;
 
 /** What is left of the caller's budget of instructions. */
 let allowance: i64 = 0;
@@ -279,12 +279,10 @@ export function poll(): usize {
   takeTimers();
   if (atomic.load<u32>(vp + L.TRANSLATION_READY) != 0) hostTranslate();
   const hot = load<u32>(vp + L.HOT_QUEUE);
-  if (hot != 0) {
-    pollsWaiting++;
-    if (hot >= BATCH || pollsWaiting >= load<u32>(vp, L.BATCH_POLLS)) {
-      pollsWaiting = 0;
-      hostTranslate();
-    }
+  pollsSinceBatch++;
+  if (hot >= BATCH || (hot != 0 && pollsSinceBatch >= load<u32>(vp, L.BATCH_POLLS))) {
+    pollsSinceBatch = 0;
+    hostTranslate();
   }
   if (atomic.load<i32>(vp + L.KICK) != 0) {
     atomic.store<i32>(vp + L.KICK, 0);

@@ -122,7 +122,7 @@ export const STATE = {
   HOT_THRESHOLD: 0xa58,
   /** i32: not zero when translated code waits to be taken; written by the translator's thread. */
   TRANSLATION_READY: 0xa5c,
-  /** u32: polls after which hot blocks are sent to the translator, however few they are. */
+  /** u32: polls since the last batch after which hot blocks are sent to the translator, however few they are. */
   BATCH_POLLS: 0xa64,
   /** Ring of the last 16 exceptions, 48 bytes each {u32 vector, u32 error, u64 rip, u64 address, u64 count, u64 cs, u64 cr3}; u32 count. */
   EXCEPTION_COUNT: 0xa60,

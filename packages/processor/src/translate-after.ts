@@ -2,5 +2,5 @@
 
 /** `translateAfter` of a processor that translates all that it can before it executes it. */
 export const TRANSLATE_AT_ONCE = 0xffffffff;
-/** Measured on boots: half as many cost 10 MiB for modules and no less CPU, for code that is hardly run again. */
-export const DEFAULT_TRANSLATE_AFTER = 2000;
+/** Measured on boots (docs/processor.md): half as many cost 4 MiB more for modules and no less CPU, for code that is hardly run again. */
+export const DEFAULT_TRANSLATE_AFTER = 1000;

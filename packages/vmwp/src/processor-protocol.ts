@@ -6,7 +6,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import type { Generation } from '@plinth/chipset';
-import type { GuestCrash, InspectTree, RegisterName, RegisterValue } from '@plinth/hypervisor';
+import type { GuestCrash, InspectTree, MemoryLayout, RegisterName, RegisterValue } from '@plinth/hypervisor';
 import type { TraceTopic } from './configuration.ts';
 import type { DebugAnswer, DebugRequest, StopReason } from './debug-protocol.ts';
 import type { ProcessorSnapshot } from './processor-snapshot.ts';
@@ -14,6 +14,7 @@ import type { ProcessorSnapshot } from './processor-snapshot.ts';
 /** `workerData` of a processor's thread. */
 export interface ProcessorSetup {
   readonly memory: WebAssembly.Memory;
+  readonly layout: MemoryLayout;
   readonly index: number;
   readonly generation: Generation;
   readonly counters: SharedArrayBuffer;
@@ -29,6 +30,8 @@ export interface ProcessorSetup {
 /** `workerData` of a processor's translator. */
 export interface TranslationSetup {
   readonly memory: WebAssembly.Memory;
+  /** Given, so that this thread need not load the hypervisor to find it. */
+  readonly layout: MemoryLayout;
   readonly index: number;
   /** Hot blocks come, translated batches go. */
   readonly messages: MessagePort;

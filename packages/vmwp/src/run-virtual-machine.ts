@@ -218,6 +218,7 @@ class MachineRun {
       },
       {
         memory: this.#partition.memory,
+        layout: this.#partition.layout,
         index: 0,
         generation: this.#generation,
         counters: this.#counters.buffer,

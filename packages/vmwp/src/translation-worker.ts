@@ -5,15 +5,12 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { workerData } from 'node:worker_threads';
-import { RootPartition } from '@plinth/hypervisor';
 import { translationReadyWord } from '@plinth/processor/host';
 import { createRegionCompiler, type OperationNames, type TranslatorMessage } from '@plinth/processor/translator';
 import type { TranslationSetup } from './processor-protocol.ts';
 
 // The setup comes from ProcessorHost, which is of the same build.
-const { memory, index, messages } = workerData as TranslationSetup;
-const { root, partitionId } = RootPartition.attach(memory, { now: () => 0 });
-const { layout } = root.partition(partitionId);
+const { memory, layout, index, messages } = workerData as TranslationSetup;
 const built = (name: string): Buffer => readFileSync(fileURLToPath(import.meta.resolve(`@plinth/processor/${name}`)));
 const module = new WebAssembly.Module(built('engine.wasm') as BufferSource);
 const names = JSON.parse(built('operations.json').toString()) as OperationNames;

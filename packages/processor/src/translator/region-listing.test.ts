@@ -95,7 +95,7 @@ describe('a listing', () => {
       '0x046  75 f8                     JCC_NZ 0x40',
       '0x048  c3                        RET',
     ]);
-    expect(text).toContain('$rcx  8  i64.add  tee $address');
+    expect(text).toContain('$rcx  8  i64.add  3  set $exit');
     expect(text).toContain('loop\nblock 0x40:');
   });
 

@@ -80,8 +80,8 @@ const KEPT = 0.7;
 /** Share of the limit from which use is watched. */
 const WATCHED = 0.8;
 const DESCRIBED_BITS = 1024;
-/** Polls that hot blocks wait to become a batch: the more modules there are, the more patient the processor is. */
-const LEAST_POLLS = 64;
+/** Polls from one batch to the next: the more modules there are, the more patient the processor is. */
+const LEAST_POLLS = 256;
 const MOST_POLLS = 2048;
 const MODULES_PER_POLL = 4;
 
@@ -158,10 +158,12 @@ export class Translator {
   }
 
   #run(): void {
-    Atomics.store(this.#ready, 0, 0);
+    const ready = Atomics.exchange(this.#ready, 0, 0) !== 0;
     this.#noteEpoch();
     this.#takeDropped();
     this.#takeBatches();
+    // Called to take a batch: what is queued waits for its own time.
+    if (ready) return;
     const blocks = this.#takeQueue();
     if (blocks.length === 0) return;
     this.#service.send({ kind: 'translate', epoch: this.#epoch, blocks, ...(this.#tell && { traced: true }) });
