@@ -95,7 +95,12 @@ export function enterExit(u: usize, target: u64): usize {
   }
   const flushes = arenaFlushes();
   const next = enter(target);
-  if (next >= vp + L.ARENA && arenaFlushes() == flushes) store<u32>(u, <u32>next - L.BLOCK_FIRST_OPERATION, 12);
+  if (next >= vp + L.ARENA && arenaFlushes() == flushes) {
+    store<u32>(u, <u32>next - L.BLOCK_FIRST_OPERATION, 12);
+    // What the chain function goes on to by itself (chain.ts): a region of the module that the exit belongs to.
+    const same = load<u16>(next) == <u16>L.LEAVE_TRANSLATED && load<u32>(next, 4) == load<u32>(u, 4);
+    store<u16>(u, <u16>same, 2);
+  }
   return next;
 }
 /** Transfer to a computed target. */

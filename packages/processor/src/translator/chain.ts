@@ -1,28 +1,30 @@
 /**
  * Function 0 of every module: from one region to the next without the run loop.
  *
- * A region that is left tail-calls `chain (processor's block, operation to go on with)` with its state stored. When the operation is a
- * linked exit, or a computed jump with an entry in the jump cache, and the target is a region that may be entered under the current
- * generation, the chain goes on there: by a tail call when the region is of the same module, else through the run loop, which calls it
- * at once. In all other cases the operation itself is the answer and the run loop does what it says.
+ * A region that is left tail-calls `chain (processor's block, operation to go on with)` with its state stored. When the operation is an exit
+ * that the run loop has linked to a region of the same module, which may be entered under the current generation, the chain goes on there by
+ * a tail call. In all other cases the operation itself is the answer and the run loop does what it says: most exits lead to other modules,
+ * and a module's own copy of this function is seldom optimized, so it does as little as it can.
  *
  * Invariant: nothing is entered with the budget used up or a request of another thread, so polls are never missed.
  * Answers to: the layout of blocks and exits in assembly/blocks.ts. Called by: translator.ts.
  */
-import { BLOCK, JUMP_ENTRIES, STATE } from '../state-layout.ts';
+import { BLOCK, STATE } from '../state-layout.ts';
 import { type FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
 
 /** Numbers and addresses of the run loop that the chain compares with. */
 export interface ChainHost {
   /** Number of the operation that calls a region. */
   readonly translated: number;
-  /** Address of the operation for computed jumps, relative to the processor's block. */
-  readonly leaveJump: number;
+  /** Number of a linked exit. */
+  readonly leaveLink: number;
   /** Identity of the module; never used twice. */
   readonly module: number;
 }
 
 const LINK = { displacement: 8, target: 12 } as const;
+/** Mark of an exit (its second u16) that is linked to a region of its own module (assembly/run.ts, enterExit). */
+const SAME_MODULE = 1;
 const INDEX = BLOCK.FIRST_OPERATION + 8;
 
 /** Writes the function (i32 processor, i32 operation) -> i32 operation. */
@@ -33,8 +35,13 @@ export function writeChain(code: FunctionWriter, host: ChainHost): void {
   const block = code.local(I32);
   const generation = code.local(I32);
   const target = code.local(I64);
-  const kind = code.local(I64);
   code.op2(OP.block, VOID);
+  // The run loop has marked exits that were linked to a region of their own module; the link is looked at once more.
+  code.get(operation);
+  code.memory(OP.i32_load, 0);
+  code.i32(host.leaveLink | (SAME_MODULE << 16));
+  code.op(OP.i32_ne);
+  code.branch(OP.br_if, 0);
   code.get(processor);
   code.memory(OP.i32_load, STATE.BUDGET);
   code.get(processor);
@@ -43,44 +50,15 @@ export function writeChain(code: FunctionWriter, host: ChainHost): void {
   code.i32(0);
   code.op(OP.i32_lt_s);
   code.branch(OP.br_if, 0);
-
-  code.op2(OP.block, VOID);
-  code.op2(OP.block, VOID);
-  // Only exits have a link.
   code.get(operation);
   code.memory(OP.i32_load, LINK.target);
-  code.tee(block);
-  code.op(OP.i32_eqz);
-  code.branch(OP.br_if, 0);
+  code.set(block);
   code.get(processor);
   code.memory(OP.i64_load, STATE.RIP_BASE);
   code.get(operation);
   code.memory(OP.i64_load32_s, LINK.displacement);
   code.op(OP.i64_add);
   code.set(target);
-  code.branch(OP.br, 1);
-  code.op(OP.end);
-  code.get(operation);
-  code.get(processor);
-  code.i32(host.leaveJump);
-  code.op2(OP.i32_add, OP.i32_ne);
-  code.branch(OP.br_if, 1);
-  code.get(processor);
-  code.get(processor);
-  code.memory(OP.i64_load, STATE.RIP);
-  code.tee(target);
-  code.get(target);
-  code.i64(12);
-  code.op3(OP.i64_shr_u, OP.i64_xor, OP.i32_wrap);
-  code.i32(JUMP_ENTRIES - 1);
-  code.op(OP.i32_and);
-  code.i32(2);
-  code.op2(OP.i32_shl, OP.i32_add);
-  code.memory(OP.i32_load, STATE.JUMP_CACHE);
-  code.tee(block);
-  code.op(OP.i32_eqz);
-  code.branch(OP.br_if, 1);
-  code.op(OP.end);
 
   code.get(block);
   code.memory(OP.i64_load, BLOCK.RIP);
@@ -101,9 +79,9 @@ export function writeChain(code: FunctionWriter, host: ChainHost): void {
   // The operation's number, two bytes that are zero, and the module.
   code.get(block);
   code.memory(OP.i64_load, BLOCK.FIRST_OPERATION);
-  code.tee(kind);
   code.i64((BigInt(host.module) << 32n) | BigInt(host.translated));
-  code.op3(OP.i64_eq, OP.if, VOID);
+  code.op(OP.i64_ne);
+  code.branch(OP.br_if, 0);
   code.get(processor);
   code.get(target);
   code.memory(OP.i64_store, STATE.RIP_BASE);
@@ -111,18 +89,6 @@ export function writeChain(code: FunctionWriter, host: ChainHost): void {
   code.get(block);
   code.memory(OP.i32_load, INDEX);
   code.tailCallRegion();
-  code.op(OP.end);
-  code.get(kind);
-  code.op(OP.i32_wrap);
-  code.i32(host.translated);
-  code.op(OP.i32_ne);
-  code.branch(OP.br_if, 0);
-  code.get(processor);
-  code.get(target);
-  code.memory(OP.i64_store, STATE.RIP_BASE);
-  code.get(block);
-  code.i32(BLOCK.FIRST_OPERATION);
-  code.op2(OP.i32_add, OP.return);
   code.op(OP.end);
   code.get(operation);
 }

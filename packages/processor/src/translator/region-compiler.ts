@@ -65,6 +65,8 @@ export class RegionCompiler {
   readonly #directExits = new Map<number, number>();
   #epoch = -1;
   #nextModule = 1;
+  /** The module that is being made: its exits name it. */
+  #current = 0;
   /** The last region had no room for its exits. */
   #full = false;
 
@@ -119,12 +121,13 @@ export class RegionCompiler {
 
   #translate(blocks: readonly HotBlock[], traced: boolean): TranslatedBatch | undefined {
     const id = this.#nextModule++;
+    this.#current = id;
     const writer = this.#module;
     const regions: TranslatedRegion[] = [];
     const left: { block: number; gpa: number }[] = [];
     const covered = new Set<number>();
     this.#exits.open(id);
-    writeChain(this.#code, { translated: this.#leaveTranslated, leaveJump: leaveOffset('JUMP'), module: id });
+    writeChain(this.#code, { translated: this.#leaveTranslated, leaveLink: this.#leaveLink, module: id });
     writer.begin(this.#code);
     for (const hot of blocks) {
       // What a region of this batch passes through is entered from elsewhere only if it gets hot once more.
@@ -250,7 +253,7 @@ export class RegionCompiler {
       this.#directExits.set(delta, at);
       const word = at >> 2;
       this.#words[word] = this.#leaveLink;
-      this.#words[word + 1] = 0;
+      this.#words[word + 1] = this.#current;
       this.#words[word + 2] = delta;
       this.#words[word + 3] = 0;
     }
