@@ -34,7 +34,7 @@ import {
 import { buildRunner, disassemble, missingOracle, runNative } from './oracle.mjs';
 
 const LONG = process.env.PLINTH_TEST_LONG !== undefined;
-const CASES = Number(process.env.PLINTH_DIFFERENTIAL_CASES ?? (LONG ? 3_000_000 : 180_000));
+const CASES = Number(process.env.PLINTH_DIFFERENTIAL_CASES ?? (LONG ? 3_000_000 : 300_000));
 const TRANSLATED_CASES = Number(process.env.PLINTH_DIFFERENTIAL_TRANSLATED ?? (LONG ? 1_000_000 : 40_000));
 const SEED = Number(process.env.PLINTH_DIFFERENTIAL_SEED ?? 1);
 const TRANSLATED_SEED = SEED + 1000;

@@ -114,7 +114,7 @@ describe.skipIf(!hasDebugger)('gdb', () => {
       'detach',
     ]).ended;
     expect(watched.stdout).toMatch(
-      /Hardware watchpoint 1: [^]*Old value = \d+\nNew value = \d+[^]*Old value = \d+\nNew value = \d+/,
+      /Hardware watchpoint 1: [\s\S]*Old value = \d+\nNew value = \d+[\s\S]*Old value = \d+\nNew value = \d+/,
     );
     const [first0 = 0, first1 = 0, second0 = 0, second1 = 0] = [
       ...watched.stdout.matchAll(/(?:Old|New) value = (\d+)/g),
