@@ -142,7 +142,11 @@ describe("instructions on the host's processor and on the engine", () => {
         const at = RESULT.vectorState + FXSAVE.xmm + 15 * 16;
         view.setUint8(at, view.getUint8(at) ^ 1);
       },
-      exception: (view) => view.setUint32(RESULT.vector, 6, true),
+      'YMM15[7]': (view) => {
+        const at = RESULT.upper + 15 * 16 + 15;
+        view.setUint8(at, view.getUint8(at) ^ 1);
+      },
+      exception: (view) => view.setUint32(RESULT.vector, view.getUint32(RESULT.vector, true) ^ 1, true),
     };
     for (const [name, change] of Object.entries(spoil)) {
       const found = await run();

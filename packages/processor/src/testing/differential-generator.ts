@@ -56,10 +56,13 @@ export function canFault(row: InstructionRow): boolean {
 const modesOf = (row: InstructionRow): readonly Mode[] =>
   row.mode === 'only64' ? [64] : row.mode === 'not64' ? [32] : [64, 32];
 
-/** Every row in every mode that it has. */
+/** Every row in every mode that it has; a row of one mode twice, so that all rows have as many cases. */
 const SUBJECTS: readonly { readonly row: InstructionRow; readonly mode: Mode }[] = INSTRUCTIONS.filter(
   (row) => exclusionReason(row) === undefined,
-).flatMap((row) => modesOf(row).map((mode) => ({ row, mode })));
+).flatMap((row) => {
+  const modes = modesOf(row);
+  return [0, 1].map((turn) => ({ row, mode: modes[turn % modes.length] ?? 64 }));
+});
 
 /** What an x87 instruction, or one that leaves the unit's registers changed, does to its pointers and tags. */
 const SHOWS_IN_ENVIRONMENT =
