@@ -161,7 +161,8 @@ const VEX_LENGTH = { any: 0, '128': 1, '256': 2, ignored: 3 } as const;
 const GENERAL = { destination: 1, source: 2, flags: 4 } as const;
 
 const firstExtension = INSTRUCTIONS.findIndex((row) => row.operation === FIRST_EXTENSION_OPERATION);
-const featureOf = (name: string | undefined): number => CPU_FEATURES.findIndex((feature) => feature === name) + 1;
+const featureOf = (name: string | undefined): number =>
+  (CPU_FEATURES as readonly (string | undefined)[]).indexOf(name) + 1;
 
 /** What only extensions have: VEX fields, features, and what vector rows do with general registers. */
 function extensionFields(row: InstructionRow, bytes: Uint8Array): void {
