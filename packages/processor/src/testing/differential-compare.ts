@@ -166,8 +166,10 @@ function compareVectorState(
   // The image has the last instruction's pointers only while an exception is pending.
   if ((a.getUint16(at + FXSAVE.status, true) & b.getUint16(at + FXSAVE.status, true) & 0x80) !== 0) {
     add('FOP', a.getUint16(at + FXSAVE.opcode, true), b.getUint16(at + FXSAVE.opcode, true));
-    add('FIP', a.getBigUint64(at + FXSAVE.instruction, true), b.getBigUint64(at + FXSAVE.instruction, true));
-    add('FDP', a.getBigUint64(at + FXSAVE.data, true), b.getBigUint64(at + FXSAVE.data, true));
+    // What is restored is made canonical: to 57 bits on a host that could have five levels of page tables, here always to 48.
+    const pointer = (view: DataView, offset: number): bigint => BigInt.asIntN(48, view.getBigUint64(at + offset, true));
+    add('FIP', pointer(a, FXSAVE.instruction), pointer(b, FXSAVE.instruction));
+    add('FDP', pointer(a, FXSAVE.data), pointer(b, FXSAVE.data));
   }
   for (let register = 0; register < 8; register++) {
     const value = (view: DataView): bigint =>
