@@ -291,7 +291,7 @@ export class Translator {
       module.alive++;
       this.statistics.regions++;
       this.statistics.instructions += region.instructions;
-      this.#tell?.(regionText(this.#view.getBigUint64(region.block, true), region));
+      this.#tell?.(regionText(this.#view.getBigUint64(region.block + BLOCK.RIP, true), region));
     }
     this.#modules.set(module.id, module);
     this.#costInUse += costOf(module);
