@@ -31,7 +31,7 @@ describe('wrong usage ends with 64 and says what to do', () => {
     [['run', '--timeout', 'soon'], 'PL-1004'],
     [['run', '--disk', 'disk.vhdx'], 'PL-1005'],
     [['run', '--net', 'default'], 'PL-1005'],
-    [['run', '--restore', 'x'], 'PL-1005'],
+    [['run', '--pcap', 'x'], 'PL-1005'],
     [['vm', 'create', 'x', '--memory', '1G'], 'PL-1006'],
     [['Get-VM'], 'PL-1006'],
     [['image', 'rm'], 'PL-1007'],
