@@ -10,7 +10,7 @@
  * Called by engine.ts.
  */
 import * as L from './generated/layout';
-import { vp, forcePoll, raise, SEG_SS, FLAG_IF, MODE_64, RSP, RBP, VECTOR_GP, VECTOR_SS, VECTOR_NMI, SHADOW_STACK } from './state';
+import { vp, forcePoll, forcePollNow, raise, SEG_SS, FLAG_IF, MODE_64, RSP, RBP, VECTOR_GP, VECTOR_SS, VECTOR_NMI, SHADOW_STACK } from './state';
 import { GENERAL_BASE } from './decoder';
 import {
   INTERPRET_ONE, INTERPRET_ONLY, TRANSLATE_AT_ONCE, jumpSlot, interpretSlot, lookUpSlow, singleBlock, leaveOperation, linearOf, LEAVE_DELIVER, LEAVE_EXIT, LEAVE_POLL,
@@ -247,7 +247,11 @@ export function atStopPoint(): usize {
   const rip = load<u64>(vp, L.RIP_BASE);
   store<u64>(vp, rip, L.RIP);
   const linear = linearOf(rip);
-  if (!isStopPoint(linear)) return enterSingle(rip);
+  if (!isStopPoint(linear)) {
+    // With a poll behind it: the place of a single block is free for the next that is decoded, so nothing may be linked from it.
+    forcePollNow();
+    return enterSingle(rip);
+  }
   store<u64>(vp, linear, L.EXIT_ADDRESS);
   store<u32>(vp, 0, L.EXIT_DETAIL);
   return exitWith(EXIT_STOP_POINT);

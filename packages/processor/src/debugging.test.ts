@@ -108,6 +108,21 @@ describe('a stop point', () => {
     machine.processor.writeRegister('Rip', 0x5000_0000n);
     expect(machine.processor.run(100_000)).toEqual(stopAt(0x5000_000an));
   });
+  it('leaves a call alone that stands at the same offset of another page', () => {
+    // mov ecx, 100; at 5: call 16; at 10: dec ecx; jnz 5; jmp 22; at 16: add eax, 0x12345; ret
+    const code = [
+      ...[0xb9, 100, 0, 0, 0],
+      ...[0xe8, 6, 0, 0, 0],
+      ...[0xff, 0xc9, 0x75, 0xf7],
+      ...[0xeb, 6],
+      ...[0x05, 0x45, 0x23, 1, 0, 0xc3],
+    ];
+    const machine = standing(code);
+    machine.processor.writeRegister('Rax', 0n);
+    machine.processor.setStopPoints(execute(0x7000_0005n));
+    expect(machine.resume().what).toBe('done');
+    expect(machine.register('Rax')).toBe(100n * 0x12345n);
+  });
   it('holds for an instruction over two pages, and for one that faults', () => {
     const machine = standing(LOOP);
     // mov eax, 5, of which two bytes lie in the next page; then ud2
