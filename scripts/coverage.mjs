@@ -17,7 +17,7 @@ try {
     join(root, 'node_modules', 'vitest', 'vitest.mjs'),
     'run',
     '--project=unit',
-    '--silent',
+    '--silent=true',
     ...PACKAGES.map((name) => `packages/${name}`),
     '--coverage',
     ...PACKAGES.map((name) => `--coverage.include=packages/${name}/src/**`),
