@@ -48,6 +48,7 @@ export interface Services {
 
 const ALL = ARITHMETIC_FLAGS;
 const AF = 0x10;
+const PF = 4;
 /** Entries of the address table. */
 const TABLE_ENTRIES = 60;
 
@@ -536,7 +537,9 @@ export class Statements {
     }
     if (!this.#user && inline.length > 0 && random.chance(0.4)) {
       for (const bytes of random.pick(inline)) {
-        assembler.emit(bytes, { defines: ALL & ~AF, leavesUndefined: AF, text: 'change page entry' });
+        // PF is the parity of an entry with its accessed bit, which a processor may set before it is needed: a region over two pages does
+        // when it is entered (AMD64 manual volume 2, section 5.4.2).
+        assembler.emit(bytes, { defines: ALL & ~(AF | PF), leavesUndefined: AF | PF, text: 'change page entry' });
       }
       return;
     }
