@@ -64,7 +64,7 @@ export function unofferedLike(
 }
 
 /** A channel that the guest knows and no device is behind. */
-export const placeholder = (
+export const channelWithoutDevice = (
   offerId: number,
   { interfaceId, instanceId, subchannelIndex, gone }: SavedChannel,
 ): ServerChannel => ({

@@ -38,7 +38,7 @@ import {
   versionText,
 } from './protocol.ts';
 import {
-  placeholder,
+  channelWithoutDevice,
   restoreChannelState,
   restoreGpadl,
   saveChannelState,
@@ -598,7 +598,7 @@ export class ChannelServer {
     const lost: number[] = [];
     for (const one of saved.channels) {
       const match = one.gone ? undefined : unofferedLike(this.#channels.values(), one);
-      const channel = match ?? this.#placeholder(one);
+      const channel = match ?? this.#keepWithoutDevice(one);
       const { channelId, state } = one;
       channel.monitorId = one.monitorId ?? undefined;
       if (one.monitorId !== null) this.#monitors[one.monitorId] = true;
@@ -620,8 +620,8 @@ export class ChannelServer {
     return { open, actions };
   }
 
-  #placeholder(saved: SavedChannel): ServerChannel {
-    const channel = placeholder(this.#nextOfferId++, saved);
+  #keepWithoutDevice(saved: SavedChannel): ServerChannel {
+    const channel = channelWithoutDevice(this.#nextOfferId++, saved);
     this.#channels.set(channel.offerId, channel);
     return channel;
   }
