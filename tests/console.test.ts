@@ -24,8 +24,9 @@ describe('on a terminal', () => {
     terminal.type('echo $((6 * 7)) answers\r');
     await terminal.see('42 answers');
     // Ctrl+C is the guest's: it ends a program there, and nothing here.
-    // (Not before the program runs: while the shell edits a line, its terminal is raw and the key is the shell's.)
-    terminal.type('echo sl""eeping; sleep 1000\r');
+    // (The program itself says that it runs: while the shell edits a line, its terminal is raw and the key is the shell's, and between
+    // fork and exec the shell's child still has the shell's handlers, so that an interrupt that comes then is lost.)
+    terminal.type('sh -c \'echo sl""eeping; exec sleep 1000\'\r');
     await terminal.see('sleeping');
     terminal.type('\u0003');
     terminal.type('echo $((5 + 5)) more\r');
