@@ -3,7 +3,7 @@
  *
  *     gcc -static -> one program -> its own values on this machine, and an initrd that runs it -> guests
  *
- * The guest prints `@begin NAME` and `@end NAME VALUE NANOSECONDS`; the host's CPU time is read when the lines arrive.
+ * The guest prints `@ready`, then `@begin NAME` and `@end NAME VALUE NANOSECONDS`; the host's CPU time is read when the lines arrive.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,6 +19,7 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp
+echo @ready
 IFS=,
 /bin/guest-programs $GUEST_PROGRAMS "scale=$GUEST_SCALE"
 echo "@done $?"
@@ -28,16 +29,17 @@ poweroff -f
 /**
  * Compiles the programs, computes their values here, and makes a guest that runs them.
  * @param {string} folder for the files
- * @param {{kernel: string, commandLine: string}} image whose kernel is taken
- * @param {{names?: string, scale: number}} options `names` with commas between them; `scale` in thousandths
+ * @param {{kernel?: string, commandLine: string}} image whose kernel is taken; with 32 bits it is Debian's for the i686
+ * @param {{names?: string, scale: number, words?: 32 | 64}} options `names` with commas between them; `scale` in thousandths
  * @returns {Promise<{guest: {kernel: string, initrds: string[], commandLine: string}, expected: Map<string, {value: string, seconds: number}>}>}
  */
-export async function prepareGuestPrograms(folder, image, { names = 'all', scale }) {
-  const program = await compileGuestPrograms(folder);
+export async function prepareGuestPrograms(folder, image, { names = 'all', scale, words = 64 }) {
+  const program = await compileGuestPrograms(folder, words);
   const expected = await nativeResults(program, names.split(','), scale);
+  const { initrd, kernel } = await buildInitrd(folder, program, words);
   const guest = {
-    kernel: image.kernel,
-    initrds: [await buildInitrd(folder, program)],
+    kernel: kernel ?? image.kernel,
+    initrds: [initrd],
     // What the kernel does not know becomes init's environment.
     commandLine: `${image.commandLine} quiet GUEST_PROGRAMS=${names} GUEST_SCALE=${scale}`,
   };
@@ -45,12 +47,13 @@ export async function prepareGuestPrograms(folder, image, { names = 'all', scale
 }
 
 /** Compiles the guest programs into one static program. @returns its path */
-export async function compileGuestPrograms(folder) {
+export async function compileGuestPrograms(folder, words = 64) {
   const program = join(folder, 'guest-programs');
-  const command = `gcc ${compilerOptions.join(' ')} -o '${program}' *.c`;
+  const options = words === 32 ? [...compilerOptions, '-m32', '-march=pentium4'] : compilerOptions;
+  const command = `gcc ${options.join(' ')} -o '${program}' *.c`;
   const { status, output } = await run(command, [], { capture: true, cwd: guestFolder, shell: true });
   if (status !== 0)
-    throw new StepFailure(`${output}the guest programs were not compiled; they need: apt-get install gcc libc6-dev`);
+    throw new StepFailure(`${output}the guest programs were not compiled; they need: apt-get install gcc gcc-multilib`);
   return program;
 }
 
@@ -66,17 +69,20 @@ async function nativeResults(program, names, scale) {
   return results;
 }
 
-async function buildInitrd(folder, program) {
+async function buildInitrd(folder, program, words) {
   const { buildInitramfs } = await import('../packages/images/dist/index.js');
-  const { initrd } = await buildInitramfs({
+  const { initrd, kernel } = await buildInitramfs({
     name: 'guest-programs',
     packages: ['busybox-static'],
+    ...(words === 32 ? { architecture: 'i386', kernelPackage: 'linux-image-686' } : {}),
     files: [{ path: 'bin/guest-programs', contents: readFileSync(program), mode: 0o755 }],
     init,
   });
-  const path = join(folder, 'initrd');
-  writeFileSync(path, initrd);
-  return path;
+  const put = (name, bytes) => {
+    writeFileSync(join(folder, name), bytes);
+    return join(folder, name);
+  };
+  return { initrd: put('initrd', initrd), kernel: kernel === undefined ? undefined : put('kernel', kernel.bytes) };
 }
 
 /**
@@ -84,12 +90,13 @@ async function buildInitrd(folder, program) {
  * @param {readonly string[]} command
  * @param {Map<string, {value: string}>} expected
  * @param {{environment?: NodeJS.ProcessEnv, timeoutSeconds?: number}} [options] `environment` beside the process's own
- * @returns the whole run's measurement, and for each program its CPU and wall seconds outside, and its seconds by the guest's clock
+ * @returns the whole run's measurement, that of the boot, and for each program its CPU and wall seconds outside, and its seconds by the guest's clock
  */
 export function runGuestPrograms(command, expected, { environment = {}, timeoutSeconds = 3600 } = {}) {
   const programs = {};
   let pending = '';
   let began;
+  let ready;
   return watch(command, {
     awaited: 'running the guest programs',
     timeoutSeconds,
@@ -98,9 +105,10 @@ export function runGuestPrograms(command, expected, { environment = {}, timeoutS
       const lines = (pending + chunk).split(/\r*\n/);
       pending = lines.pop() ?? '';
       for (const line of lines) {
-        if (line.startsWith('@begin ')) began = measure();
+        if (line === '@ready') ready = measure();
+        else if (line.startsWith('@begin ')) began = measure();
         else if (line.startsWith('@failed ')) throw new StepFailure(line);
-        else if (line.startsWith('@done ')) return finish(line, programs, expected, measure());
+        else if (line.startsWith('@done ')) return { ...finish(line, programs, expected, measure()), ready };
         const [, name, value, nanoseconds] = endLine.exec(line) ?? [];
         if (name === undefined) continue;
         const right = expected.get(name)?.value;

@@ -36,7 +36,13 @@ static uint64_t shifts(uint64_t iterations) {
     b += a >> (count & 31);
     c = (c >> 7) | (c << 25);
     b ^= (uint64_t)((int64_t)b >> 3) << (c & 15);
+#ifdef __x86_64__
     __asm__("shld %b2, %1, %0\n\trcr $1, %1" : "+r"(a), "+r"(b) : "c"(count | 1) : "cc");
+#else
+    uint32_t low = (uint32_t)a, from = (uint32_t)b;
+    __asm__("shld %b2, %1, %0\n\trcr $1, %1" : "+r"(low), "+r"(from) : "c"(count | 1) : "cc");
+    a = (a & ~UINT64_C(0xffffffff)) | low, b = (b & ~UINT64_C(0xffffffff)) | from;
+#endif
   }
   return mix(mix(a, b), c);
 }
@@ -60,7 +66,13 @@ static uint64_t bits(uint64_t iterations) {
     sum += (uint64_t)__builtin_ctzll(value >> 3 | UINT64_C(1) << 60) + (uint64_t)__builtin_clzll(value);
     sum ^= __builtin_bswap64(value);
     uint64_t position = sum & 63;
+#ifdef __x86_64__
     __asm__("btc %1, %0\n\tadc $0, %0" : "+r"(sum) : "r"(position) : "cc");
+#else
+    uint32_t low = (uint32_t)sum;
+    __asm__("btc %1, %0\n\tadc $0, %0" : "+r"(low) : "r"((uint32_t)position) : "cc");
+    sum = (sum & ~UINT64_C(0xffffffff)) | low;
+#endif
     value -= (value >> 1) & UINT64_C(0x5555555555555555);
     value = (value & UINT64_C(0x3333333333333333)) + ((value >> 2) & UINT64_C(0x3333333333333333));
     sum += (((value + (value >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f)) * UINT64_C(0x0101010101010101)) >> 56;

@@ -1,6 +1,8 @@
 /* Numbers of many words: 64 by 64 to 128 bit products, chains of carries, and a power modulo a number of 1024 bits (Montgomery). */
 #include "programs.h"
 
+#ifdef __x86_64__
+
 #include <string.h>
 
 enum { words = 16 };
@@ -87,3 +89,7 @@ static uint64_t carry_chain(uint64_t iterations) {
 const struct program big_number_programs[] = {
     {"big-power", big_power, 300000}, {"carry-chain", carry_chain, 3000000}, {NULL, NULL, 0},
 };
+#else
+/* There are no 64 by 64 to 128 bit products with -m32. */
+const struct program big_number_programs[] = {{NULL, NULL, 0}};
+#endif

@@ -1,6 +1,8 @@
 /* Code that writes code: an instruction patched before each call, and functions written one after the other and run. */
 #include "programs.h"
 
+#ifdef __x86_64__
+
 #include <string.h>
 #include <sys/mman.h>
 
@@ -83,3 +85,7 @@ static uint64_t write_and_run(uint64_t iterations) {
 const struct program generated_code_programs[] = {
     {"code-patch", patch, 150000}, {"code-write", write_and_run, 6000}, {NULL, NULL, 0},
 };
+#else
+/* There are no machine code of 64-bit mode with -m32. */
+const struct program generated_code_programs[] = {{NULL, NULL, 0}};
+#endif

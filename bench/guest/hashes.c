@@ -32,11 +32,20 @@ static uint64_t crc(uint64_t iterations) {
 
 /* The first 32 bits of the fractional parts of cube roots of primes are constants; they are computed here, in whole numbers. */
 static uint32_t cube_root_fraction(uint32_t prime) {
-  unsigned __int128 wanted = (unsigned __int128)prime << 96;
   uint64_t root = 0;
   for (int bit = 35; bit >= 0; bit--) {
-    uint64_t next = root | UINT64_C(1) << bit;
-    if ((unsigned __int128)next * next * next <= wanted) root = next;
+    uint64_t next = root | UINT64_C(1) << bit, digits[4] = {1, 0, 0, 0};
+    /* Its cube, in four digits of 32 bits; a factor has 36. */
+    for (int power = 0; power < 3; power++) {
+      uint64_t carry = 0;
+      for (int i = 0; i < 4; i++) {
+        uint64_t product = digits[i] * (next & 0xffff) + carry;
+        uint64_t upper = digits[i] * (next >> 16) + (product >> 16);
+        digits[i] = (product & 0xffff) | (upper & 0xffff) << 16;
+        carry = upper >> 16;
+      }
+    }
+    if (digits[3] < prime) root = next;
   }
   return (uint32_t)root;
 }

@@ -39,12 +39,16 @@ static uint64_t repeat_strings(uint64_t iterations) {
     size_t left = count;
     if (i & 1) __asm__ volatile("rep movsb" : "+D"(target), "+S"(source), "+c"(left) : : "memory");
     else {
-      left >>= 3;
+      left /= sizeof left;
+#ifdef __x86_64__
       __asm__ volatile("rep movsq" : "+D"(target), "+S"(source), "+c"(left) : : "memory");
+#else
+      __asm__ volatile("rep movsl" : "+D"(target), "+S"(source), "+c"(left) : : "memory");
+#endif
     }
     target = from + (at >> 1);
     left = count >> 2;
-    __asm__ volatile("rep stosb" : "+D"(target), "+c"(left) : "a"(i) : "memory");
+    __asm__ volatile("rep stosb" : "+D"(target), "+c"(left) : "a"((uint8_t)i) : "memory");
     sum = mix(sum, to[at + (count >> 1)]);
   }
   free(from);

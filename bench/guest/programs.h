@@ -19,7 +19,7 @@ struct program {
   uint64_t iterations;
 };
 
-/* Each file's programs; the last entry has no name. */
+/* Each file's programs; the last entry has no name. Three files have none when they are compiled with -m32. */
 extern const struct program arithmetic_programs[];
 extern const struct program big_number_programs[];
 extern const struct program cipher_programs[];

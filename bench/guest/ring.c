@@ -4,6 +4,8 @@
  */
 #include "programs.h"
 
+#ifdef __x86_64__
+
 #include <string.h>
 #include <sys/mman.h>
 
@@ -52,3 +54,7 @@ static uint64_t ring(uint64_t iterations) {
 }
 
 const struct program ring_programs[] = {{"ring", ring, 25000}, {NULL, NULL, 0}};
+#else
+/* There are no machine code of 64-bit mode with -m32. */
+const struct program ring_programs[] = {{NULL, NULL, 0}};
+#endif

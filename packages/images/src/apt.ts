@@ -4,9 +4,10 @@
  * package management changes. Facts: apt.conf(5), apt-get(8), apt-cache(8). Called by `initramfs.ts`.
  *
  * Invariants: dpkg's status is an empty file of ours, so apt sees a machine without packages and names every dependency;
- * the architecture is amd64 whatever the machine is; a package in `packages/` has the SHA-256 that apt's signed lists name.
+ * the architecture is the guest's whatever the machine is; a package in `packages/` has the SHA-256 that apt's signed lists name.
  *
  *     $PLINTH_HOME/apt/ apt.conf | state/ (lists) | cache/ | packages/ (what was downloaded)
+ *     $PLINTH_HOME/apt-i386/ the same for guests with 32 bits
  */
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
@@ -21,6 +22,9 @@ import {
   tellsOfFullDisk,
   withNamedFileErrors,
 } from './tools.ts';
+
+/** Debian's names of the architectures that guests can have. */
+export type Architecture = 'amd64' | 'i386';
 
 /** A package as apt's lists describe it. */
 export interface DebianPackage {
@@ -42,11 +46,16 @@ export interface DownloadProgress {
   readonly percent: number;
 }
 
+/** Where all of it stands for one architecture; whoever uses it holds a lock of this folder. */
+export const aptFolder = (home: string, architecture: Architecture): string =>
+  join(home, architecture === 'amd64' ? 'apt' : `apt-${architecture}`);
+
 /** Lists younger than this are not asked for again. */
 const listsMaximumAge = 7 * 24 * 3600 * 1000;
 
 export class Apt {
   readonly #root: string;
+  readonly #architecture: Architecture;
   readonly #context: ToolContext;
   readonly #signal: AbortSignal | undefined;
   /** Why the last update of the lists did not fully succeed; empty otherwise. */
@@ -56,8 +65,9 @@ export class Apt {
    * @param home Plinth's folder
    * @param image what is being built, for messages
    */
-  constructor(home: string, image: string, signal?: AbortSignal) {
-    this.#root = join(home, 'apt');
+  constructor(home: string, image: string, signal?: AbortSignal, architecture: Architecture = 'amd64') {
+    this.#root = aptFolder(home, architecture);
+    this.#architecture = architecture;
     this.#context = { image, folder: home };
     this.#signal = signal;
   }
@@ -73,7 +83,7 @@ export class Apt {
       await mkdir(join(this.#root, 'cache', 'archives', 'partial'), { recursive: true });
       await mkdir(join(this.#root, 'packages'), { recursive: true });
       await writeFile(join(this.#root, 'state', 'status'), '');
-      await writeFile(this.#configuration, aptConfiguration(this.#root));
+      await writeFile(this.#configuration, aptConfiguration(this.#root, this.#architecture));
     });
     if (!options.forceUpdate && (await this.#listsAge()) < listsMaximumAge) return;
     const update = await this.#run('apt-get', ['-q', 'update'], { diskPurpose: 'package lists' });
@@ -113,7 +123,7 @@ export class Apt {
       found.set(name, {
         name,
         version,
-        architecture: record.get('architecture') ?? 'amd64',
+        architecture: record.get('architecture') ?? this.#architecture,
         sha256,
         size: Number(record.get('size') ?? 0),
         depends: dependencyNames([record.get('pre-depends'), record.get('depends')].join(',')),
@@ -243,7 +253,7 @@ function dependencyNames(text: string): string[] {
  * The configuration given with `-c`, which apt reads after the machine's own. The machine's hooks would touch the machine's
  * caches, and its extra index targets are of no use here: both are cleared.
  */
-function aptConfiguration(root: string): string {
+function aptConfiguration(root: string, architecture: Architecture): string {
   const quoted = (path: string): string => `"${path.replaceAll('"', '')}"`;
   return [
     '#clear APT::Update::Pre-Invoke;',
@@ -261,8 +271,8 @@ function aptConfiguration(root: string): string {
     `Dir::Cache::pkgcache "pkgcache.bin";`,
     `Dir::Cache::srcpkgcache "srcpkgcache.bin";`,
     `Dir::Log ${quoted(join(root, 'cache'))};`,
-    'APT::Architecture "amd64";',
-    'APT::Architectures { "amd64"; };',
+    `APT::Architecture "${architecture}";`,
+    `APT::Architectures { "${architecture}"; };`,
     // As root, apt would hand downloads to a user of its own, who may not write here.
     'APT::Sandbox::User "";',
     'Acquire::Languages "none";',

@@ -11,7 +11,7 @@ import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { PlinthError } from '@plinth/errors';
-import { Apt, type DebianPackage } from './apt.ts';
+import { Apt, type Architecture, aptFolder, type DebianPackage } from './apt.ts';
 import { busyboxApplets } from './busybox.ts';
 import { lockFolder } from './folder-lock.ts';
 import { type GuestFile, GuestTree } from './guest-tree.ts';
@@ -42,6 +42,8 @@ export interface InitramfsOptions {
   readonly packages: readonly string[];
   /** Files to put there afterwards, replacing those of packages. */
   readonly files?: readonly GuestFile[];
+  /** The guest's architecture, amd64 unless told. The programs of packages for i386 have to be static. */
+  readonly architecture?: Architecture;
   /** The text of `/init`. */
   readonly init: string;
   /** Kernel modules by name; what they need comes along, and what is built in is left out. Needs `kernelPackage`. */
@@ -81,10 +83,11 @@ export async function buildInitramfs(options: InitramfsOptions): Promise<Initram
   const name = options.name ?? 'initramfs';
   const context: ToolContext = { image: name, folder: home };
   const progress = options.onProgress ?? (() => {});
-  const apt = new Apt(home, name, options.signal);
+  const architecture = options.architecture ?? 'amd64';
+  const apt = new Apt(home, name, options.signal, architecture);
 
   progress({ stage: 'package lists', detail: "Debian's package lists" });
-  const unlock = await lockFolder(join(home, 'apt'), home, options.signal, (owner) =>
+  const unlock = await lockFolder(aptFolder(home, architecture), home, options.signal, (owner) =>
     progress({ stage: 'package lists', detail: `waiting for the downloads of process ${owner}` }),
   );
   let resolved: ResolvedPackage[];

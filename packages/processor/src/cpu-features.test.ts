@@ -37,6 +37,8 @@ describe('lists of processor features', () => {
   it('take with a feature what needs it, and give with it what it needs', () => {
     for (const name of ['avx', 'avx2', 'fma', 'f16c', 'xsavec'] as const)
       expect(told('v3,-xsave').has(name), name).toBe(false);
+    for (const name of ['aes', 'pclmulqdq', 'sha_ni'] as const) expect(told('v1').has(name), name).toBe(false);
+    expect(told('v1,+sha_ni').has('ssse3')).toBe(true);
     expect(told('v1,+avx2').has('avx')).toBe(true);
     expect(told('v1,+sse4_2').has('ssse3')).toBe(true);
   });

@@ -66,11 +66,17 @@ const FEATURES = {
 export type CpuFeature = keyof typeof FEATURES;
 export const CPU_FEATURES = Object.keys(FEATURES) as readonly CpuFeature[];
 
-/** Features without which another one is nothing. */
+/**
+ * Features without which another one is nothing, or is found on no processor: programs that find SHA or AES (OpenSSL) use SSSE3 and SSE4.1 in
+ * the same routines without asking.
+ */
 const REQUIRED: Readonly<Partial<Record<CpuFeature, CpuFeature>>> = {
   ssse3: 'pni',
   sse4_1: 'ssse3',
   sse4_2: 'sse4_1',
+  aes: 'sse4_1',
+  pclmulqdq: 'sse4_1',
+  sha_ni: 'sse4_1',
   avx: 'xsave',
   avx2: 'avx',
   fma: 'avx',

@@ -175,8 +175,11 @@ describe('the 32-bit boot protocol', () => {
   });
 
   it('takes a kernel without a 64-bit entry, and one of version 2.6', () => {
-    expect(plan({ protocol: 32, kernel: syntheticKernel({ xloadflags: 0 }) }).state.rip).toBe(0x1000000n);
-    const old = plan({ protocol: 32, kernel: syntheticKernel({ version: 0x0206 }) });
+    expect(plan({ kernel: syntheticKernel({ xloadflags: 0 }) }).state).toMatchObject({
+      mode: 'protected32',
+      rip: 0x1000000n,
+    });
+    const old = plan({ kernel: syntheticKernel({ version: 0x0206 }) });
     // Before 2.10 there was no preferred address.
     expect(old.state.rip).toBe(0x100000n);
   });
@@ -240,8 +243,8 @@ describe('refusals', () => {
     ['a short file', { kernel: good.subarray(0, 0x220) }, 'PL-2001', 65],
     ['no boot signature', { kernel: changed(0x1fe, 0) }, 'PL-2001', 65],
     ['no HdrS', { kernel: changed(0x202, 0) }, 'PL-2001', 65],
-    ['an old protocol', { kernel: syntheticKernel({ version: 0x020b }) }, 'PL-2002', 65],
-    ['a very old protocol for 32 bits', { protocol: 32, kernel: syntheticKernel({ version: 0x0205 }) }, 'PL-2002', 65],
+    ['an old protocol for 64 bits', { protocol: 64, kernel: syntheticKernel({ version: 0x020b }) }, 'PL-2002', 65],
+    ['a very old protocol', { kernel: syntheticKernel({ version: 0x0205 }) }, 'PL-2002', 65],
     ['a truncated file', { kernel: good.subarray(0, good.length - 16) }, 'PL-2003', 65],
     [
       'a kernel that is too large',
@@ -256,7 +259,7 @@ describe('refusals', () => {
       65,
     ],
     ['a command line that is too long', { commandLine: 'x'.repeat(2048) }, 'PL-2006', 64],
-    ['a 32-bit kernel', { kernel: syntheticKernel({ xloadflags: 0x7e }) }, 'PL-2007', 65],
+    ['a 32-bit kernel for 64 bits', { protocol: 64, kernel: syntheticKernel({ xloadflags: 0x7e }) }, 'PL-2007', 65],
     ['too little memory', { memoryBytes: 8 * mebibyte }, 'PL-2008', 64],
     ['too much memory', { memoryBytes: 3073 * mebibyte }, 'PL-2008', 64],
     ['half a page of memory', { memoryBytes: 512 * mebibyte + 2048 }, 'PL-2008', 64],

@@ -36,7 +36,7 @@ export interface LinuxBootOptions {
   readonly commandLine?: string;
   /** Bytes of RAM, from address 0 on; whole pages. */
   readonly memoryBytes: number;
-  /** 64 unless told. */
+  /** The 64-bit protocol where the kernel has it, unless told. */
   readonly protocol?: 64 | 32;
   /** RAM that holds tables of the firmware or of the hypervisor, above `bootArea`. */
   readonly reserved?: readonly ReservedRange[];
@@ -89,10 +89,10 @@ const attributes = { code64: 0xa09b, code32: 0xc09b, data: 0xc093, task: 0x008b,
  */
 export function planLinuxBoot(options: LinuxBootOptions): BootPlan {
   const file = options.kernelName ?? 'the kernel';
-  const protocol = options.protocol ?? 64;
   const initrds = options.initrds ?? [];
   checkMemorySize(options.memoryBytes);
-  const header = readSetupHeader(options.kernel, file, protocol === 64 ? 0x020c : 0x0206);
+  const header = readSetupHeader(options.kernel, file, options.protocol === 64 ? 0x020c : 0x0206);
+  const protocol = options.protocol ?? (header.hasEntry64 ? 64 : 32);
   if (protocol === 64 && !header.hasEntry64) throw new PlinthError('PL-2007', { file });
   const limit = Math.min(header.commandLineLimit, commandLineAreaEnd - commandLineAddress - 1);
   const commandLine = withPanicAgreement(options.commandLine ?? '', limit);
