@@ -7,13 +7,12 @@ import { Operation } from './generated/operations';
 import { vp, getRegister, setRegister, RDX } from './state';
 import { readPointer, writePointer, commitIfPending, effectiveAddress } from './memory';
 import { sizeOf, fault, putRegister, loadUnsigned, storeSized } from './operands';
-import { arithmeticFlags, setExplicit } from './flags';
+import { arithmeticFlags, setExplicit, setLogic, setResult } from './flags';
 import { FORM_M, FORM_RM, FORM_MR, IMMEDIATE_REGISTER_SHIFT } from './decoder';
 import { hostRandom } from './host';
 
 const CARRY: u64 = 1;
 const ZERO: u64 = 0x40;
-const SIGN: u64 = 0x80;
 const OVERFLOW: u64 = 0x800;
 
 // @ts-ignore: decorator
@@ -26,9 +25,9 @@ function vexRegister(u: usize): u32 {
 function truncated(value: u64, size: u32): u64 {
   return size == 3 ? value : size == 2 ? value & 0xffffffff : value & 0xffff;
 }
-/** ZF and SF of a result. */
-function resultFlags(value: u64, size: u32): u64 {
-  return (value == 0 ? ZERO : 0) | ((value >> ((8 << size) - 1)) & 1 ? SIGN : 0);
+/** A result as lazy flags have it: sign-extended. */
+function extended(value: u64, size: u32): i64 {
+  return size == 3 ? <i64>value : <i64><i32>value;
 }
 
 /** Bits of `value` gathered where `mask` has ones. */
@@ -139,32 +138,32 @@ export function executeExtendedInteger(u: usize, operation: u32, form: u32): usi
       return u + 16;
     case Operation.ANDN:
       result = ~other & source;
-      setExplicit(resultFlags(result, size));
+      setLogic(extended(result, size));
       break;
     case Operation.BEXTR: {
       const first = other & 0xff;
       const length = (other >> 8) & 0xff;
       result = first >= bits ? 0 : source >> first;
       if (length < 64) result &= (<u64>1 << length) - 1;
-      setExplicit(result == 0 ? ZERO : 0);
+      setLogic(extended(result, size));
       break;
     }
     case Operation.BLSR:
       result = truncated(source & (source - 1), size);
-      setExplicit(resultFlags(result, size) | (source == 0 ? CARRY : 0));
+      setResult(extended(result, size), source == 0 ? CARRY : 0);
       break;
     case Operation.BLSMSK:
       result = truncated(source ^ (source - 1), size);
-      setExplicit((resultFlags(result, size) & SIGN) | (source == 0 ? CARRY : 0));
+      setResult(extended(result, size), source == 0 ? CARRY : 0);
       break;
     case Operation.BLSI:
       result = truncated(source & (0 - source), size);
-      setExplicit(resultFlags(result, size) | (source != 0 ? CARRY : 0));
+      setResult(extended(result, size), source != 0 ? CARRY : 0);
       break;
     case Operation.BZHI: {
       const index = other & 0xff;
       result = index < bits ? source & ((<u64>1 << index) - 1) : source;
-      setExplicit(resultFlags(result, size) | (index >= bits ? CARRY : 0));
+      setResult(extended(result, size), index >= bits ? CARRY : 0);
       break;
     }
     case Operation.MULX: {

@@ -12,6 +12,7 @@ import { ALL_FLAGS, FLAG, KIND } from './flag-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import type { RegionEmitter } from './region-emitter.ts';
 import { V } from './vector-opcodes.ts';
+import { LOW_OPERAND } from './vex.ts';
 import { ATOMIC, OP, VOID } from './wasm-encoder.ts';
 
 /** Puts the flags besides `written` that can be seen into a local. */
@@ -197,24 +198,31 @@ export function countZeros(trailing: boolean): Emit {
 
 /** PTEST: ZF when no bit is in both, CF when the source has none besides the destination's. */
 export const testVectors: Emit = (emitter, instruction) => {
-  const { code, vectors, wide } = emitter;
-  const scratch = vectors.vector(0);
   pushVector(emitter, instruction);
-  code.set(scratch);
+  emitter.vectors.set(LOW_OPERAND);
+  testHalves(emitter, [[instruction.first, LOW_OPERAND]]);
+};
+/** The same of vectors at places, first operand and source of each half. */
+export function testHalves(emitter: RegionEmitter, halves: readonly (readonly [number, number])[]): void {
   if (!emitter.flagsNeeded) return;
-  code.get(scratch);
-  vectors.get(instruction.destination);
-  code.vector(V.and, V.any_true);
-  code.op2(OP.i32_eqz, OP.i64_extend_u);
+  const { code, vectors, wide } = emitter;
+  const noneIn = (opcode: number): void => {
+    halves.forEach(([first, source], at) => {
+      vectors.get(source);
+      vectors.get(first);
+      code.vector(opcode);
+      if (at > 0) code.vector(V.or);
+    });
+    code.vector(V.any_true);
+    code.op2(OP.i32_eqz, OP.i64_extend_u);
+  };
+  noneIn(V.and);
   code.i64(6);
   code.op(OP.i64_shl);
-  code.get(scratch);
-  vectors.get(instruction.destination);
-  code.vector(V.andnot, V.any_true);
-  code.op2(OP.i32_eqz, OP.i64_extend_u);
+  noneIn(V.andnot);
   code.op(OP.i64_or);
   setFlagsBesides(emitter, ALL_FLAGS, wide[0]);
-};
+}
 
 /** POPCNT: ZF of the source, all other flags clear. */
 export const populationCount: Emit = (emitter, instruction) => {
@@ -246,27 +254,33 @@ export const byteSwap: Emit = (emitter, instruction) => {
   }
   emitter.readRegister(destination, 3);
   code.set(a);
-  // Swap bytes, then 16-bit halves, then 32-bit halves.
-  for (const [mask, distance] of [
-    [0x00ff00ff00ff00ffn, 8],
-    [0x0000ffff0000ffffn, 16],
-  ] as const) {
-    code.get(a);
+  swapBytes(emitter, a, size);
+  emitter.writeRegister(destination, size);
+};
+
+/** How far neighbours are apart that change places: bytes, then halves of 32 bits. */
+const SWAPS = [
+  [0x00ff00ff00ff00ffn, 8],
+  [0x0000ffff0000ffffn, 16],
+] as const;
+/** Pushes the bytes of an operand in a local in reverse order; what lies above the operand is not said. The local is overwritten. */
+export function swapBytes({ code }: RegionEmitter, value: number, size: number): void {
+  for (const [mask, distance] of SWAPS.slice(0, size)) {
+    code.get(value);
     code.i64(distance);
     code.op(OP.i64_shr_u);
     code.i64(mask);
     code.op(OP.i64_and);
-    code.get(a);
+    code.get(value);
     code.i64(mask);
     code.op(OP.i64_and);
     code.i64(distance);
     code.op2(OP.i64_shl, OP.i64_or);
-    code.set(a);
+    code.set(value);
   }
-  code.get(a);
+  code.get(value);
   if (size === 3) {
     code.i64(32);
     code.op(OP.i64_rotl);
   }
-  emitter.writeRegister(destination, size);
-};
+}

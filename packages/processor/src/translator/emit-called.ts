@@ -73,13 +73,8 @@ export function calledRegisters(operation: string): number {
 }
 
 /** Operations of extensions on general registers; all others are those of vectors. */
-const INTEGER = new Set([
-  ...['TZCNT', 'LZCNT', 'ANDN', 'BEXTR', 'BLSR', 'BLSMSK', 'BLSI', 'BZHI', 'MULX', 'PDEP', 'PEXT', 'RORX', 'SARX'],
-  ...['SHLX', 'SHRX', 'MOVBE', 'ADCX', 'ADOX', 'CRC32', 'CRC32_8', 'RDSEED', 'RDPID'],
-]);
-const WITHOUT_FLAGS = new Set([
-  ...['MULX', 'PDEP', 'PEXT', 'RORX', 'SARX', 'SHLX', 'SHRX', 'MOVBE', 'CRC32', 'CRC32_8', 'RDPID'],
-]);
+const INTEGER = new Set(['PDEP', 'PEXT', 'ADCX', 'ADOX', 'CRC32', 'CRC32_8', 'RDSEED', 'RDPID']);
+const WITHOUT_FLAGS = new Set(['PDEP', 'PEXT', 'CRC32', 'CRC32_8', 'RDPID']);
 /** Vector operations of extensions that make flags. */
 const VECTOR_FLAGS = /^(VEX_)?(PTEST|VTEST|U?COMIS|PCMP[EI]STR)/;
 /** Fields of the immediate of vector operations (assembly/decoder.ts). */
@@ -98,7 +93,7 @@ export function extensionFlags(operation: string): boolean {
 /** General registers that an extension's instruction uses besides those of its address: bits by number. */
 export function extensionRegisters({ operation, immediate, form, destination, source }: Instruction): number {
   const integer = INTEGER.has(operation);
-  let used = /PCMP[EI]STR/.test(operation) ? RAX | RCX | RDX : operation === 'MULX' ? RDX : 0;
+  let used = /PCMP[EI]STR/.test(operation) ? RAX | RCX | RDX : 0;
   if (integer) used |= 1 << ((immediate >> VEX_REGISTER_SHIFT) & 15);
   if (form.startsWith('R') && (integer || (immediate & TO_GENERAL) !== 0)) used |= 1 << (destination >> 3);
   if ((form === 'RR' || form === 'MR') && (integer || (immediate & FROM_GENERAL) !== 0)) used |= 1 << (source >> 3);

@@ -269,24 +269,24 @@ export const cleanBit = ({ bytes }: Format): number => (bytes === 4 ? CLEAN.sing
 export const cleanSource = (emitter: RegionEmitter, { form, source }: Instruction, format: Format): boolean =>
   form === 'RR' && emitter.vectors.isClean(source, cleanBit(format));
 
-/** Reads destination and source into locals 0 and 1 of the format. */
+/** Reads first operand and source into locals 0 and 1 of the format. */
 export function readBoth(emitter: RegionEmitter, instruction: Instruction, format: Format): readonly [number, number] {
   const { code, vectors } = emitter;
   const [left, right] = [format.local(emitter, 0), format.local(emitter, 1)];
   scalarSource(emitter, instruction, format, right);
-  vectors.get(instruction.destination);
+  vectors.get(instruction.first);
   code.lane(format.extract, 0);
   code.set(left);
   return [left, right];
 }
-/** Writes a local to the destination's lowest element. */
+/** Writes a local to the destination's lowest element, the first operand's others beside it. */
 export function writeLow(
   { code, vectors }: RegionEmitter,
-  { destination }: Instruction,
+  { first, destination }: Instruction,
   format: Format,
   value: number,
 ): void {
-  vectors.get(destination);
+  vectors.get(first);
   code.get(value);
   code.lane(format.replace, 0);
   vectors.set(destination);

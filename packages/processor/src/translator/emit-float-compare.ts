@@ -34,11 +34,11 @@ function checkBoth(
   [left, right]: readonly [number, number],
   quiet = false,
 ): void {
-  const { form, source, destination } = instruction;
+  const { form, source, first } = instruction;
   const checks: number[] = [];
   if (!cleanSource(emitter, instruction, format)) checks.push(right);
-  const same = form === 'RR' && source === destination;
-  if (!same && !emitter.vectors.isClean(destination, cleanBit(format))) checks.push(left);
+  const same = form === 'RR' && source === first;
+  if (!same && !emitter.vectors.isClean(first, cleanBit(format))) checks.push(left);
   if (checks.length === 0) return;
   emitter.withSideExit((leaveIf) => {
     for (const value of checks) checkComparable(emitter, format, value, quiet, leaveIf);
@@ -48,13 +48,13 @@ function checkBoth(
 /** Leaves unless all elements of both vectors can be compared. */
 function checkVectors(emitter: RegionEmitter, instruction: Instruction, format: Format, source: number): void {
   const { code, vectors } = emitter;
-  const { form, destination } = instruction;
+  const { form, first } = instruction;
   const all = format.bytes === 4 ? CLEAN.singles : CLEAN.doubles;
   const checks: number[] = [];
   if (form !== 'RR' || !vectors.isClean(instruction.source, all)) checks.push(source);
-  if (!(form === 'RR' && instruction.source === destination) && !vectors.isClean(destination, all)) {
+  if (!(form === 'RR' && instruction.source === first) && !vectors.isClean(first, all)) {
     const left = vectors.vector(1);
-    vectors.get(destination);
+    vectors.get(first);
     code.set(left);
     checks.push(left);
   }
@@ -138,16 +138,16 @@ const scalar =
     pushLow(emitter, instruction, format.bytes);
     code.set(source);
     const [left, right] = [format.local(emitter, 0), format.local(emitter, 1)];
-    vectors.get(instruction.destination);
+    vectors.get(instruction.first);
     code.lane(format.extract, 0);
     code.set(left);
     code.get(source);
     code.lane(format.extract, 0);
     code.set(right);
     checkBoth(emitter, instruction, format, [left, right]);
-    const destination = (): void => vectors.get(instruction.destination);
-    destination();
-    operate(emitter, instruction.immediate, destination, () => code.get(source));
+    const first = (): void => vectors.get(instruction.first);
+    first();
+    operate(emitter, instruction.immediate, first, () => code.get(source));
     code.lane(format.extract, 0);
     code.lane(format.replace, 0);
     vectors.set(instruction.destination);
@@ -164,7 +164,7 @@ const packed =
     operate(
       emitter,
       instruction.immediate,
-      () => vectors.get(instruction.destination),
+      () => vectors.get(instruction.first),
       () => code.get(source),
     );
     vectors.set(instruction.destination);

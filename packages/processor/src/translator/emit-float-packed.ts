@@ -54,7 +54,7 @@ const arithmetic =
   (format: Format, opcode: number, kind: Kind): Emit =>
   (emitter, instruction) => {
     const { code, vectors } = emitter;
-    const { form, source, destination } = instruction;
+    const { form, source, first } = instruction;
     const all = format.bytes === 4 ? CLEAN.singles : CLEAN.doubles;
     const [left, right, result] = [vectors.vector(1), vectors.vector(0), vectors.vector(2)];
     pushVector(emitter, instruction);
@@ -62,9 +62,9 @@ const arithmetic =
     const operands: number[] = [];
     if (form !== 'RR' || !vectors.isClean(source, all)) operands.push(right);
     if (kind !== 'root') {
-      vectors.get(destination);
+      vectors.get(first);
       code.set(left);
-      if (!(form === 'RR' && source === destination) && !vectors.isClean(destination, all)) operands.push(left);
+      if (!(form === 'RR' && source === first) && !vectors.isClean(first, all)) operands.push(left);
     }
     const least = kind === 'multiply' || kind === 'divide' ? NOT_TINY : NORMAL;
     emitter.withSideExit((leaveIf) => {
@@ -95,7 +95,7 @@ const arithmetic =
       });
     });
     code.get(result);
-    vectors.set(destination);
+    vectors.set(instruction.destination);
   };
 
 const EMITTERS: ReadonlyMap<string, Emit> = new Map<string, Emit>([

@@ -117,10 +117,9 @@ const arithmetic =
     const result = format.local(emitter, 2);
     const numbers = [left, right, result] as const;
     emitter.withSideExit((leaveIf) => {
-      const same = instruction.form === 'RR' && instruction.source === instruction.destination;
+      const same = instruction.form === 'RR' && instruction.source === instruction.first;
       if (!cleanSource(emitter, instruction, format)) checkScalar(emitter, format, right, leaveIf);
-      if (!same && !vectors.isClean(instruction.destination, cleanBit(format)))
-        checkScalar(emitter, format, left, leaveIf);
+      if (!same && !vectors.isClean(instruction.first, cleanBit(format))) checkScalar(emitter, format, left, leaveIf);
       code.get(left);
       code.get(right);
       code.op(opcode);

@@ -14,6 +14,7 @@ import {
   lockedNot,
   lockedStep,
 } from './emit-atomics.ts';
+import { BIT_MANIPULATION } from './emit-bit-manipulation.ts';
 import { bitScan, bitTest, bitTestLocked, byteSwap, countZeros, populationCount } from './emit-bits.ts';
 import { emitCalled, emitCalledExtension, isCalled } from './emit-called.ts';
 import {
@@ -48,6 +49,7 @@ import {
   writeBase,
 } from './emit-system.ts';
 import { emitVector } from './emit-vector.ts';
+import { emitVex } from './emit-vex.ts';
 import { KIND } from './flag-analysis.ts';
 import { FLOW, type Instruction } from './instruction.ts';
 import type { RegionEmitter } from './region-emitter.ts';
@@ -173,6 +175,7 @@ const TRANSLATIONS: Readonly<Record<string, Emit>> = {
     emitter.code.op(OP.i64_shr_s);
     emitter.writeRegister(16, instruction.size);
   },
+  ...BIT_MANIPULATION,
   NOP: nothing,
   NOP_MODRM: nothing,
   FENCE: nothing,
@@ -201,7 +204,8 @@ const LOCKED: Readonly<Record<string, Emit>> = {
 export function emitterOf(operation: string, extension: boolean): Emit | undefined {
   if (operation.startsWith('SETCC_')) return setCondition(operation.slice(6));
   if (operation.startsWith('CMOVCC_')) return conditionalMove(operation.slice(7));
-  const own = TRANSLATIONS[operation] ?? (isCalled(operation) ? emitCalled : emitVector(operation));
+  const own =
+    TRANSLATIONS[operation] ?? (isCalled(operation) ? emitCalled : (emitVex(operation) ?? emitVector(operation)));
   return own ?? (extension ? emitCalledExtension : undefined);
 }
 /** The same where a LOCK prefix stands before it. */

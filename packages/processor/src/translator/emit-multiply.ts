@@ -11,7 +11,7 @@ import type { RegionEmitter } from './region-emitter.ts';
 import { OP } from './wasm-encoder.ts';
 
 /** Pushes the high half of a x b; operands in locals, signed or not. Uses the address and c locals. */
-function multiplyHigh(emitter: RegionEmitter, a: number, b: number, signed: boolean): void {
+export function multiplyHigh(emitter: RegionEmitter, a: number, b: number, signed: boolean): void {
   const { code, wide, address } = emitter;
   const t = wide[3];
   const low = (local: number): void => {

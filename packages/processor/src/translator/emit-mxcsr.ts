@@ -82,7 +82,7 @@ const approximate =
     code.vector(V.and);
     if (!packed) {
       code.set(result);
-      vectors.get(instruction.destination);
+      vectors.get(instruction.first);
       code.get(result);
       code.lane(V.f32x4_extract, 0);
       code.lane(V.f32x4_replace, 0);

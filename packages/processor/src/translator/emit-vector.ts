@@ -97,10 +97,10 @@ const binary =
   (opcode: number): Emit =>
   (emitter, instruction) => {
     const { code, vectors } = emitter;
-    if (opcode === V.xor && instruction.form === 'RR' && instruction.destination === instruction.source) {
+    if (opcode === V.xor && instruction.form === 'RR' && instruction.first === instruction.source) {
       code.splat32(0);
     } else {
-      vectors.get(instruction.destination);
+      vectors.get(instruction.first);
       pushVector(emitter, instruction);
       code.vector(opcode);
     }
@@ -115,7 +115,7 @@ const shift =
     // Everything is shifted out.
     if (count >= bits && !signed) code.splat32(0);
     else {
-      vectors.get(instruction.destination);
+      vectors.get(instruction.first);
       code.i32(Math.min(count, bits - 1));
       code.vector(opcode);
     }
@@ -130,7 +130,7 @@ const shiftByRegister =
     pushVector(emitter, instruction);
     code.lane(V.i64x2_extract, 0);
     code.set(count);
-    vectors.get(instruction.destination);
+    vectors.get(instruction.first);
     code.get(count);
     if (signed) {
       code.i64(bits - 1);
@@ -153,9 +153,9 @@ const shiftByRegister =
 /** Shifts of the whole register by bytes: indices beyond 15 give zero. */
 const shiftBytes =
   (left: boolean): Emit =>
-  ({ code, vectors }, { destination, immediate }) => {
+  ({ code, vectors }, { first, destination, immediate }) => {
     const count = Math.min(immediate & 0xff, 16);
-    vectors.get(destination);
+    vectors.get(first);
     code.vectorBytes(
       V.const,
       Array.from({ length: 16 }, (_, at) => {
@@ -172,7 +172,7 @@ const shuffle =
   (lanes: (immediate: number) => readonly number[]): Emit =>
   (emitter, instruction) => {
     const { code, vectors } = emitter;
-    vectors.get(instruction.destination);
+    vectors.get(instruction.first);
     pushVector(emitter, instruction);
     code.vectorBytes(V.shuffle, lanes(instruction.immediate));
     vectors.set(instruction.destination);
@@ -199,7 +199,7 @@ const multiplyHigh =
     pushVector(emitter, instruction);
     code.set(scratch);
     for (const opcode of [low, high]) {
-      vectors.get(instruction.destination);
+      vectors.get(instruction.first);
       code.get(scratch);
       code.vector(opcode);
     }
@@ -214,7 +214,7 @@ const loadLow =
     const { code, vectors } = emitter;
     if (instruction.form === 'RM') pushLow(emitter, instruction, bytes);
     else {
-      vectors.get(instruction.destination);
+      vectors.get(instruction.first);
       vectors.get(instruction.source);
       code.lane(bytes === 4 ? V.f32x4_extract : V.f64x2_extract, 0);
       code.lane(bytes === 4 ? V.f32x4_replace : V.f64x2_replace, 0);
@@ -248,7 +248,7 @@ const loadHalf =
   (emitter, instruction) => {
     const { code, vectors } = emitter;
     vectorPointer(emitter, instruction, 'read', 8);
-    vectors.get(instruction.destination);
+    vectors.get(instruction.first);
     code.vectorMemory(V.load64_lane, 0);
     code.byte(lane);
     vectors.set(instruction.destination);
@@ -256,8 +256,8 @@ const loadHalf =
 /** Half of one register to half of another. */
 const moveHalf =
   (from: number, to: number): Emit =>
-  ({ code, vectors }, { source, destination }) => {
-    vectors.get(destination);
+  ({ code, vectors }, { first, source, destination }) => {
+    vectors.get(first);
     vectors.get(source);
     code.lane(V.f64x2_extract, from);
     code.lane(V.f64x2_replace, to);
@@ -338,7 +338,7 @@ const OTHERS: Readonly<Record<string, Emit>> = {
     pushGeneral(emitter, instruction, 1, false);
     code.op(OP.i32_wrap);
     code.set(narrow[0]);
-    vectors.get(instruction.destination);
+    vectors.get(instruction.first);
     code.get(narrow[0]);
     code.lane(V.i16x8_replace, instruction.immediate & 7);
     vectors.set(instruction.destination);
@@ -355,7 +355,7 @@ const OTHERS: Readonly<Record<string, Emit>> = {
   PANDN: (emitter, instruction) => {
     // The complement is the destination's.
     pushVector(emitter, instruction);
-    emitter.vectors.get(instruction.destination);
+    emitter.vectors.get(instruction.first);
     emitter.code.vector(V.andnot);
     emitter.vectors.set(instruction.destination);
   },
@@ -367,7 +367,7 @@ const OTHERS: Readonly<Record<string, Emit>> = {
     pushVector(emitter, instruction);
     code.vectorBytes(V.const, EVEN);
     code.vector(V.and);
-    vectors.get(instruction.destination);
+    vectors.get(instruction.first);
     code.vectorBytes(V.const, EVEN);
     code.vector(V.and, V.i64x2_mul);
     vectors.set(instruction.destination);
@@ -377,11 +377,11 @@ const OTHERS: Readonly<Record<string, Emit>> = {
     const scratch = vectors.vector(0);
     pushVector(emitter, instruction);
     code.set(scratch);
-    vectors.get(instruction.destination);
+    vectors.get(instruction.first);
     code.get(scratch);
     code.vector(V.i8x16_sub_sat_u);
     code.get(scratch);
-    vectors.get(instruction.destination);
+    vectors.get(instruction.first);
     code.vector(V.i8x16_sub_sat_u, V.or, V.i16x8_extadd_i8x16_u, V.i32x4_extadd_i16x8_u);
     code.tee(scratch);
     code.i32(32);
@@ -452,6 +452,8 @@ const LATER: Readonly<Record<string, Emit>> = {
   PMOVZXBD: extended(4, V.i16x8_extend_low_u, V.i32x4_extend_low_u),
   PMOVSXWQ: extended(4, V.i32x4_extend_low_s, V.i64x2_extend_low_s),
   PMOVZXWQ: extended(4, V.i32x4_extend_low_u, V.i64x2_extend_low_u),
+  // AVX's, on each 128 bits.
+  VPERMILPD_IMM: shuffleSource((immediate) => lanesOf(8, [immediate & 1, (immediate >> 1) & 1])),
   MOVSHDUP: shuffleSource(() => lanesOf(4, [1, 1, 3, 3])),
   MOVSLDUP: shuffleSource(() => lanesOf(4, [0, 0, 2, 2])),
   MOVDDUP: (emitter, instruction) => {
@@ -465,7 +467,7 @@ const LATER: Readonly<Record<string, Emit>> = {
   },
   PSHUFB: (emitter, instruction) => {
     const { code, vectors } = emitter;
-    vectors.get(instruction.destination);
+    vectors.get(instruction.first);
     pushVector(emitter, instruction);
     code.vectorBytes(V.const, INDEX_BITS);
     code.vector(V.and, V.swizzle);
@@ -475,11 +477,11 @@ const LATER: Readonly<Record<string, Emit>> = {
     const { code, vectors } = emitter;
     const count = instruction.immediate & 0xff;
     pushVector(emitter, instruction);
-    if (count < 16) vectors.get(instruction.destination);
+    if (count < 16) vectors.get(instruction.first);
     else {
       // Only the destination is left, above it zeros.
       code.set(vectors.vector(0));
-      vectors.get(instruction.destination);
+      vectors.get(instruction.first);
       code.splat32(0);
     }
     const first = count < 16 ? count : count - 16;

@@ -9,6 +9,8 @@
 import { extensionResults } from './emit-called.ts';
 import type { Instruction } from './instruction.ts';
 import type { Region } from './region.ts';
+import { writesVector } from './region-registers.ts';
+import { HIGH_OPERAND, halvesOf, isWide, LOW_OPERAND, narrows, UPPER, widens } from './vex.ts';
 
 /** Facts of one register, by bits: lowest single, lowest double, all singles, all doubles. */
 export const CLEAN = { single: 1, double: 2, singles: 4, doubles: 8 } as const;
@@ -20,8 +22,9 @@ const DOUBLES = CLEAN.double | CLEAN.doubles;
 
 /** Facts of a point: one byte for each register, and one for what MXCSR is known to allow (ALLOWED). */
 export type Facts = Uint8Array;
-const MXCSR = 16;
-export const FACTS = 17;
+/** Behind the registers and the upper halves of YMM registers. */
+const MXCSR = 32;
+export const FACTS = 33;
 /** By bits: native arithmetic if its result is exact; whatever its result. */
 export const ALLOWED = { exact: 1, inexact: 2 } as const;
 
@@ -141,20 +144,28 @@ function keptBy(element: number, facts: number): number {
 
 /** Applies a vector instruction to the facts. The region is left at an instruction whose operands or results are not as this says. */
 export function applyFacts(facts: Facts, instruction: Instruction): void {
-  const { operation, form } = instruction;
+  const { operation } = instruction;
   if (instruction.facts.callsVectors) {
     // The core executes it: nothing is known of its results.
     const results = extensionResults(instruction);
     if (results === undefined || operation === 'VEX_LDMXCSR') facts.fill(0);
-    else for (const place of results) facts[place >> 4] = 0;
+    else for (const place of results) facts[place >> 4] = facts[(place + UPPER) >> 4] = 0;
     return;
   }
+  if (instruction.facts.vexVector) applyVex(facts, instruction);
+  else applyEach(facts, instruction);
+}
+
+/** The same for an instruction with 128 bits, or half of one with 256. */
+function applyEach(facts: Facts, instruction: Instruction): void {
+  const { operation, form } = instruction;
   // What was checked under another MXCSR tells nothing.
   if (operation === 'LDMXCSR') facts.fill(0);
   facts[MXCSR] = (facts[MXCSR] ?? 0) | needsOfMxcsr(instruction);
   const to = instruction.destination >> 4;
   const from = instruction.source >> 4;
-  const d = facts[to] ?? 0;
+  const first = instruction.first >> 4;
+  const d = facts[first] ?? 0;
   const s = form === 'RR' ? (facts[from] ?? 0) : 0;
   const arithmetic = ARITHMETIC.get(operation);
   if (arithmetic !== undefined) {
@@ -171,8 +182,33 @@ export function applyFacts(facts: Facts, instruction: Instruction): void {
     facts[to] = (d & s & extreme) === extreme ? extreme | keptBy(extreme, d) : 0;
     return;
   }
-  if (operation === 'PXOR' && form === 'RR' && to === from) facts[to] = ALL;
-  else facts[to] = TRANSFERS[operation]?.(facts[to] ?? 0, form === 'RR' ? (facts[from] ?? 0) : 0) ?? 0;
+  if (operation === 'PXOR' && form === 'RR' && first === from) facts[to] = ALL;
+  else facts[to] = TRANSFERS[operation]?.(facts[first] ?? 0, form === 'RR' ? (facts[from] ?? 0) : 0) ?? 0;
+}
+
+/** The same for an instruction that is encoded with VEX. What lies above a result of 128 bits is zero. */
+function applyVex(facts: Facts, instruction: Instruction): void {
+  const { operation, form, destination, source } = instruction;
+  const upper = (destination + UPPER) >> 4;
+  if (operation.startsWith('VZERO')) {
+    facts.fill(ALL, operation === 'VZEROALL' ? 0 : UPPER >> 4, MXCSR);
+    return;
+  }
+  if (!isWide(instruction)) {
+    applyEach(facts, instruction);
+    if (form.startsWith('R') && writesVector(operation)) facts[upper] = ALL;
+    return;
+  }
+  if (form === 'MR') return;
+  const fromMemory = form === 'RM' || widens(operation);
+  const [low, high] = halvesOf(
+    instruction,
+    fromMemory ? LOW_OPERAND : source,
+    fromMemory ? HIGH_OPERAND : source + UPPER,
+  );
+  applyEach(facts, low);
+  applyEach(facts, high);
+  if (narrows(operation)) facts[upper] = ALL;
 }
 
 /** The facts at each block's entry, by the block's order. */

@@ -43,7 +43,7 @@ function formatAddress(instruction: Instruction, origin: number | undefined): st
  * @returns for instance `ADD32 rax, [rbx+rcx*4+0x10]`
  */
 export function formatInstruction(instruction: Instruction, origin?: number): string {
-  const { operation, form, size, destination, source, immediate, flow } = instruction;
+  const { form, size, destination, source, immediate, flow } = instruction;
   const vectors = vectorPlaces(instruction);
   const register = (offset: number): string => (vectors.includes(offset) ? `xmm${offset >> 4}` : registerName(offset));
   const operands: string[] = [];
@@ -63,6 +63,7 @@ export function formatInstruction(instruction: Instruction, origin?: number): st
   // An address that stands in the instruction.
   if (instruction.facts.wide && operands.length === 0)
     operands.push(`[0x${BigInt.asUintN(64, instruction.wide).toString(16)}]`);
+  const { operation } = instruction.facts;
   const lock = first === 'M' && destination !== 0 && flow === FLOW.plain ? 'LOCK ' : '';
   return `${lock}${operation}${flow === FLOW.plain ? 8 << size : ''} ${operands.join(', ')}`.trimEnd();
 }

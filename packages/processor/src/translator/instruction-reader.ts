@@ -6,6 +6,7 @@ import { extensionRegisters } from './emit-called.ts';
 import { shiftCountOf } from './flag-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import { factsOf, type OperationFacts } from './operation-facts.ts';
+import { namesFirst, vexRegister } from './vex.ts';
 
 const GENERAL_BASE = 1024;
 const { ZERO_SLOT } = STATE;
@@ -36,8 +37,8 @@ export class InstructionReader {
     const size = (flags >> 2) & 3;
     const immediate = words[word + 3] ?? 0;
     if (facts.withoutCount !== undefined && shiftCountOf(immediate, size) === 0) facts = facts.withoutCount;
-    const destination = (first >> 16) & 0xff;
-    const source = first >>> 24;
+    let destination = (first >> 16) & 0xff;
+    let source = first >>> 24;
     const base = second & 0xff;
     const index = (second >> 8) & 0xff;
     let registers = facts.registers;
@@ -45,17 +46,33 @@ export class InstructionReader {
     if (index < ZERO_SLOT) registers |= 1 << (index >> 3);
     if (facts.generalDestination && destination < ZERO_SLOT) registers |= 1 << (destination >> 3);
     if (facts.generalSource && source < ZERO_SLOT) registers |= 1 << (source >> 3);
+    let { form } = facts;
+    let firstOperand = destination;
+    if (facts.vexVector) {
+      if (form === 'RI') destination = vexRegister(immediate) << 4;
+      else if (namesFirst(facts.namesake, form)) firstOperand = vexRegister(immediate) << 4;
+    } else if (facts.vexGeneral) {
+      firstOperand = vexRegister(immediate) << 3;
+      registers |= 1 << (firstOperand >> 3);
+      if (form === 'R' || form === 'M') {
+        // VEX.vvvv names the destination.
+        form = form === 'R' ? 'RR' : 'RM';
+        source = destination;
+        destination = firstOperand;
+      }
+    }
     const instruction: Instruction = {
       offset,
       next: offset + length,
-      operation: facts.operation,
-      form: facts.form,
+      operation: facts.namesake,
+      form,
       facts,
       flow: facts.flow,
       vector: facts.vector,
       size,
       destination,
       source,
+      first: firstOperand,
       base,
       index,
       scale: flags & 3,

@@ -13,19 +13,22 @@ export interface Instruction {
   readonly offset: number;
   /** Offset of the next instruction. */
   readonly next: number;
+  /** What it does; VEX instructions that do it on vectors of any length have the name of the SSE operation (facts.operation has their own). */
   readonly operation: string;
   readonly form: FormName;
   /** What its operation and form say, found once for all instructions like it. */
   readonly facts: OperationFacts;
   /** One of FLOW. */
   readonly flow: number;
-  /** It is one of the vector unit's. */
+  /** It is one of the vector unit's, and has a translation. */
   readonly vector: boolean;
   /** log2 of the operand size in bytes. */
   readonly size: number;
   /** Byte offsets of registers in the processor's block. */
   readonly destination: number;
   readonly source: number;
+  /** The first operand of operations that have two: the destination, or what VEX.vvvv names. */
+  readonly first: number;
   readonly base: number;
   readonly index: number;
   readonly scale: number;

@@ -4,16 +4,19 @@
  * Called by: instruction-reader.ts (and through it everything that reads `Instruction.facts`).
  */
 import type { FormName } from '../build/forms.ts';
+import { isVexGeneral } from './emit-bit-manipulation.ts';
 import { callsVectors, callsWithFlags, emitCalledExtension, extensionFlags } from './emit-called.ts';
 import { conditionCode } from './emit-conditions.ts';
 import { emitterOf, lockedEmitterOf, untranslatedFormsOf } from './emit-instructions.ts';
 import type { Emit } from './emit-operands.ts';
 import { isVectorOperation } from './emit-vector.ts';
+import { emitVex } from './emit-vex.ts';
 import { flagFacts, KIND, kindOfComparison } from './flag-analysis.ts';
 import { mayRaise } from './float-analysis.ts';
 import { FLOW } from './instruction.ts';
 import { implicitRegisters, namesGeneral } from './region-registers.ts';
 import { UNTRANSLATED, type UntranslatedForm } from './untranslated.ts';
+import { namesakeOf } from './vex.ts';
 
 /** What is known of a whole region, by bits that are or'ed over its instructions. */
 export const TRAIT = {
@@ -25,15 +28,22 @@ export const TRAIT = {
   /** Makes flags by comparing floating-point numbers. */
   comparesSingles: 8,
   comparesDoubles: 16,
+  /** Has vector instructions that are encoded with VEX. */
+  vex: 32,
 } as const;
 
 export interface OperationFacts {
   readonly operation: string;
+  /** What it does on each 128 bits, for operations that are encoded with VEX and have translations; else the same. */
+  readonly namesake: string;
   readonly form: FormName;
   /** One of FLOW. */
   readonly flow: number;
   /** Code of a branch's condition; -1: it is none. */
   readonly condition: number;
+  /** It is encoded with VEX, and has a translation: on vectors, or on general registers of which VEX.vvvv names one. */
+  readonly vexVector: boolean;
+  readonly vexGeneral: boolean;
   /** Its last eight bytes are one number. */
   readonly wide: boolean;
   readonly vector: boolean;
@@ -84,22 +94,28 @@ const COMPARISON_TRAITS = [TRAIT.comparesSingles, TRAIT.comparesDoubles];
 export function factsOf(operation: string, form: FormName, extension: boolean): OperationFacts {
   const emit = emitterOf(operation, extension);
   const calledExtension = emit === emitCalledExtension;
+  const vexVector = emitVex(operation) !== undefined;
+  const name = vexVector ? namesakeOf(operation) : operation;
   const flow = operation.startsWith('JCC_') ? FLOW.branch : (FLOWS[operation] ?? FLOW.plain);
-  const vector = isVectorOperation(operation);
-  const flags = flagFacts(operation, form, calledExtension);
+  const vector = vexVector || isVectorOperation(operation);
+  const flags = flagFacts(name, form, calledExtension);
   const forgets = callsWithFlags(operation) || (calledExtension && extensionFlags(operation));
-  const comparison = kindOfComparison(operation);
+  const comparison = kindOfComparison(name);
   const touches = flags.written !== 0 || flags.read !== 0 || forgets || flow === FLOW.branch;
   const traits =
     (touches ? TRAIT.flags : 0) |
     (vector ? TRAIT.vector : 0) |
-    (mayRaise(operation) ? TRAIT.raises : 0) |
+    (vexVector ? TRAIT.vex : 0) |
+    (mayRaise(name) ? TRAIT.raises : 0) |
     (comparison === undefined ? 0 : (COMPARISON_TRAITS[comparison - KIND.single] ?? 0));
-  const named = namesGeneral(operation, form, vector);
+  const named = namesGeneral(name, form, vector);
   const facts = {
     operation,
+    namesake: name,
     form,
     flow,
+    vexVector,
+    vexGeneral: isVexGeneral(operation),
     condition: flow === FLOW.branch ? conditionCode(operation.slice(4)) : -1,
     wide: WIDE.has(operation),
     vector,

@@ -21,6 +21,7 @@ import { TRAIT } from './operation-facts.ts';
 import { type Region, type RegionNode, successorAt, type Terminator } from './region.ts';
 import { LOCAL, NARROW_LOCALS, WIDE_LOCALS } from './region-locals.ts';
 import { BLOCK_LABEL, LOOP_LABEL, PLAIN_LABEL, RegionOperands } from './region-operands.ts';
+import { UPPER } from './vex.ts';
 import { CHAIN, EXECUTE, type FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
 
 /** What a region's code needs of the run loop: addresses relative to the processor's block, and exits to direct targets. */
@@ -176,6 +177,19 @@ export class RegionEmitter extends RegionOperands {
     code.i64(0);
     code.op(OP.i64_ne);
     this.left = 1;
+    this.sideExitIf();
+    if ((this.#traits & TRAIT.vex) === 0) return;
+    // Those that are encoded with VEX need CR4.OSXSAVE and the state of SSE and AVX in XCR0.
+    code.get(0);
+    code.memory(OP.i64_load, STATE.CR4);
+    code.i64(0x40000);
+    code.op(OP.i64_and);
+    code.get(0);
+    code.memory(OP.i64_load, STATE.XCR0);
+    code.i64(6);
+    code.op2(OP.i64_and, OP.i64_or);
+    code.i64(0x40006);
+    code.op(OP.i64_ne);
     this.sideExitIf();
   }
 
@@ -503,7 +517,8 @@ export class RegionEmitter extends RegionOperands {
     this.registers.forEach((local, register) => {
       if (local !== 0) names.set(local, `$${registerName(register * 8)}`);
     });
-    for (const [place, local] of this.vectors.places) names.set(local, `$xmm${place >> 4}`);
+    for (const [place, local] of this.vectors.places)
+      names.set(local, `$${place < UPPER ? 'xmm' : 'ymmUpper'}${(place >> 4) & 15}`);
     for (const local of this.wide) names.set(local, `$wide${this.wide.indexOf(local)}`);
     for (const local of this.narrow) names.set(local, `$narrow${this.narrow.indexOf(local)}`);
     return names;

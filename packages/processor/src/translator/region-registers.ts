@@ -6,6 +6,7 @@
 import type { FormName } from '../build/forms.ts';
 import { calledRegisters } from './emit-called.ts';
 import type { Instruction } from './instruction.ts';
+import { fourthPlace, isWide, namesFirst, namesFourth, UPPER } from './vex.ts';
 
 /** Vector operations with a general register as destination, or as source. */
 const GENERAL_DESTINATION = new Set([
@@ -44,12 +45,28 @@ export function implicitRegisters(operation: string): number {
 const NONE: readonly number[] = [];
 
 /** The places (16 times the number) of the XMM registers that an instruction names, destination first where it is one. */
-export function vectorPlaces({ operation, form, destination, source, vector }: Instruction): readonly number[] {
-  if (!vector) return NONE;
+export function vectorPlaces(instruction: Instruction): readonly number[] {
+  if (!instruction.vector) return NONE;
+  const { operation, form, destination, source, facts } = instruction;
   const places: number[] = [];
   if (form.startsWith('R') && !GENERAL_DESTINATION.has(operation)) places.push(destination);
   if ((form === 'RR' || form === 'MR') && !GENERAL_SOURCE.has(operation)) places.push(source);
+  return facts.vexVector ? vexPlaces(instruction, places) : places;
+}
+/** The same with what only VEX instructions name; of what is written, and of all operands of 256 bits, the upper halves too. */
+function vexPlaces(instruction: Instruction, places: number[]): readonly number[] {
+  const { operation, form, destination, first, facts } = instruction;
+  if (namesFirst(operation, facts.form)) places.push(first);
+  if (namesFourth(operation)) places.push(fourthPlace(instruction));
+  if (isWide(instruction)) return places.flatMap((place) => [place, place + UPPER]);
+  if (form.startsWith('R') && writesVector(operation)) places.push(destination + UPPER);
   return places;
+}
+/** Operations that compare, and leave their destination alone. */
+const COMPARES = /^(U?COMIS|PTEST)/;
+/** Whether an operation with a register as its destination writes a vector register. */
+export function writesVector(operation: string): boolean {
+  return !GENERAL_DESTINATION.has(operation) && !COMPARES.test(operation);
 }
 
 const RSP_ONLY = [4];
@@ -80,4 +97,5 @@ const IMPLICIT: Readonly<Record<string, readonly number[]>> = {
   MOVS: [1, 6, 7],
   STOS: [0, 1, 7],
   SHRD_CL: [1],
+  MULX: [2],
 };

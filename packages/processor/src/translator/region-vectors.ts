@@ -1,5 +1,5 @@
 /**
- * The XMM registers of a region: v128 locals from entry to exit, and scratch locals for vector and floating-point instructions.
+ * The XMM registers of a region, and the upper halves of its YMM registers: v128 locals from entry to exit, and scratch locals for vector and floating-point instructions.
  *
  * Loaded once at the entry, stored once at the exit where the region writes them. `mode` is a local that tells whether arithmetic may be
  * native: rounding to nearest, exceptions masked, no FTZ or DAZ (else 2), and PE set already, so that an ordinary result changes no flag
@@ -14,6 +14,7 @@ import { TRAIT } from './operation-facts.ts';
 import type { Region } from './region.ts';
 import { vectorPlaces } from './region-registers.ts';
 import { V } from './vector-opcodes.ts';
+import { SCRATCH, UPPER } from './vex.ts';
 import { F32, F64, type FunctionWriter, I32, OP, V128 } from './wasm-encoder.ts';
 
 /** MXCSR without the sticky flags below PE, what it must be, and PE. */
@@ -23,15 +24,17 @@ const PRECISION = 0x20;
 /** DE and UE. */
 const DENORMAL_FLAGS = 0x12;
 
-/** Offset in the processor's block of the register at a place (16 times its number). */
-const slot = (place: number): number => STATE.XMM + place * 2;
+/** Offset in the processor's block of the register, or upper half of one, at a place (vex.ts). */
+const slot = (place: number): number => STATE.XMM + (place & 0xf0) * 2 + (place < UPPER ? 0 : 16);
+/** Number of the first scratch local of those that have places. */
+const PLACED_SCRATCH = 8;
 
 const NONE: readonly number[] = [];
 
 export class RegionVectors {
   readonly #code: FunctionWriter;
-  /** Locals of XMM registers by number; 0: it has none. */
-  readonly #locals = new Int32Array(16);
+  /** Locals of XMM registers by number, behind them those of the upper halves of YMM registers; 0: it has none. */
+  readonly #locals = new Int32Array(32);
   /** Bits of the registers that are written. */
   #written = 0;
   /** Scratch locals by type and number. */
@@ -104,9 +107,10 @@ export class RegionVectors {
   }
   /** Whether elements of a register (CLEAN, or'ed) are known to be zero or ordinary. */
   isClean(place: number, elements: number): boolean {
+    if (place >= SCRATCH) return false;
     return ((this.#facts[place >> 4] ?? 0) & elements) === elements;
   }
-  /** Locals of the region's XMM registers by 16 times their number. */
+  /** Locals of the region's XMM registers, and upper halves of YMM registers, by their places. */
   get places(): readonly (readonly [place: number, local: number])[] {
     return this.#places.map((place) => [place, this.#local(place)] as const);
   }
@@ -165,7 +169,7 @@ export class RegionVectors {
   /** Behind it. @param places 16 times the numbers; undefined: all */
   loadResults(places: readonly number[] | undefined): void {
     for (const place of this.#places) {
-      if (places !== undefined && !places.includes(place)) continue;
+      if (places !== undefined && !places.includes(place & 0xf0)) continue;
       this.#code.get(0);
       this.#code.vectorMemory(V.load, slot(place));
       this.set(place);
@@ -191,6 +195,7 @@ export class RegionVectors {
     return this.#mode;
   }
   #local(place: number): number {
+    if (place >= SCRATCH) return this.vector(PLACED_SCRATCH + ((place - SCRATCH) >> 4));
     const local = this.#locals[place >> 4] ?? 0;
     if (local === 0) throw new RangeError(`region: vector register ${place} has no local`);
     return local;
@@ -201,8 +206,20 @@ export class RegionVectors {
   }
   /** Takes a v128 and writes it to a register. */
   set(place: number): void {
-    this.#written |= 1 << (place >> 4);
+    if (place < SCRATCH) this.#written |= 1 << (place >> 4);
     this.#code.set(this.#local(place));
+  }
+  /** Clears a register, or the upper half of one, that may have no local. */
+  clear(place: number): void {
+    const code = this.#code;
+    if ((this.#locals[place >> 4] ?? 0) === 0) {
+      code.get(0);
+      code.splat32(0);
+      code.vectorMemory(V.store, slot(place));
+      return;
+    }
+    code.splat32(0);
+    this.set(place);
   }
   /** Scratch locals by number. */
   vector(number: number): number {

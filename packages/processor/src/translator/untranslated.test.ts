@@ -18,7 +18,7 @@ function instruction(row: InstructionRow, form: FormName, size: number, locked =
   return {
     offset: 0,
     next: 4,
-    operation: row.operation,
+    operation: facts.namesake,
     form,
     facts,
     flow: facts.flow,
@@ -26,6 +26,7 @@ function instruction(row: InstructionRow, form: FormName, size: number, locked =
     size,
     destination: memory ? Number(locked) : 8,
     source: 0,
+    first: 8,
     base: 24,
     index: STATE.ZERO_SLOT,
     scale: 0,
