@@ -82,6 +82,8 @@ export type ScalarRegister =
   | 'Rip'
   | 'Rflags'
   | 'Mxcsr'
+  // No register of the TLFS.
+  | 'Pkru'
   | (typeof CONTROL_REGISTERS)[number]
   | (typeof DEBUG_REGISTERS)[number]
   | (typeof MSR_REGISTERS)[number];

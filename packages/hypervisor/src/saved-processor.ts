@@ -81,6 +81,7 @@ export const PROCESSOR_FIELDS: readonly ProcessorField[] = [
   field('DebugStep', 4, 'number', 2),
   field('DebugStepStart', 8, 'number', 2),
   field('DebugStepNext', 8, 'number', 2),
+  field('Pkru', 4, 'number', 3),
 ];
 
 export const SAVED_PROCESSOR_VERSION = Math.max(...PROCESSOR_FIELDS.map(({ since }) => since));

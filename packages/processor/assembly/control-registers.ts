@@ -7,19 +7,20 @@ import * as L from './generated/layout';
 import {
   vp, getRegister, setRegister, segment, MODE_64, CR0_PE, CR0_PG, CR0_WP, CR0_TS, CR0_EM, CR0_NE, CR0_ET, CR0_NW, CR0_CD, CR0_AM, CR0_MP, CR4_PAE,
   CR4_PCIDE, CR4_PGE, CR4_PSE, CR4_SMEP, CR4_SMAP, CR4_UMIP, CR4_TSD, CR4_DE, CR4_MCE, CR4_PCE, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_FSGSBASE,
-  CR4_OSXSAVE, EFER_LMA, EFER_LME, SEG_CS, VECTOR_UD, VECTOR_GP, VECTOR_DB,
+  CR4_OSXSAVE, CR4_PKE, EFER_LMA, EFER_LME, SEG_CS, VECTOR_UD, VECTOR_GP, VECTOR_DB,
 } from './state';
 import { flushAll, selectContext, switchAddressSpace } from './tlb';
 import { accessDetected, debugRegistersChanged } from './debug';
 import { raiseAt, nextRip, go } from './operands';
 import { updateMode, longMode } from './segments';
 import { readCr8, writeCr8 } from './apic';
-import { privileged } from './system';
+import { isAbsent, privileged } from './system';
+import { FEATURE_PKU } from './generated/tables';
 
 const CR0_KNOWN: u64 = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG;
 const CR4_KNOWN: u64 =
   CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_PCIDE |
-  CR4_OSXSAVE | CR4_SMEP | CR4_SMAP;
+  CR4_OSXSAVE | CR4_SMEP | CR4_SMAP | CR4_PKE;
 
 /** Writes CR0. @returns false for #GP. */
 export function writeCr0(value: u64): bool {
@@ -60,6 +61,7 @@ export function writeCr3(value: u64): bool {
 
 export function writeCr4(value: u64): bool {
   if (value & ~CR4_KNOWN) return false;
+  if ((value & CR4_PKE) != 0 && isAbsent(FEATURE_PKU)) return false;
   const before = load<u64>(vp, L.CR4);
   if (longMode() && (value & CR4_PAE) == 0) return false;
   if ((value & CR4_PCIDE) != 0 && (before & CR4_PCIDE) == 0) {
@@ -67,7 +69,7 @@ export function writeCr4(value: u64): bool {
   }
   store<u64>(vp, value, L.CR4);
   if ((value ^ before) & CR4_DE) debugRegistersChanged();
-  if ((value ^ before) & (CR4_PGE | CR4_PAE | CR4_PSE | CR4_PCIDE | CR4_SMEP | CR4_SMAP)) {
+  if ((value ^ before) & (CR4_PGE | CR4_PAE | CR4_PSE | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE)) {
     flushAll();
     switchAddressSpace(load<u64>(vp, L.CR3), false);
   }

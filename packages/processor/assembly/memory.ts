@@ -14,8 +14,8 @@ import {
 import {
   KIND_RAM, KIND_ROM, KIND_OVERLAY, foundKind, foundHost, findSlot, readablePointer, pageRecordOfHost, isApicPage, physicalRead, physicalWrite,
 } from './physical-memory';
-import { ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE, walk, walkedGpa, walkedError } from './page-walk';
-import { PAGE_FLAG_WRITE_CACHED, fillRead, fillWrite } from './tlb';
+import { ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE, walk, walkedGpa, walkedError, walkedKeyed } from './page-walk';
+import { PAGE_FLAG_WRITE_CACHED, fillRead, fillWrite, noteKeyed } from './tlb';
 import { withinLimit } from './segments';
 import { noteAccess } from './debug';
 
@@ -56,6 +56,7 @@ function translate(address: u64, access: u32): usize {
     return 0;
   }
   if (isApicPage(walkedGpa())) return 1;
+  if (walkedKeyed()) noteKeyed(address);
   findSlot(walkedGpa());
   if (foundKind() != KIND_RAM && foundKind() != KIND_OVERLAY && !(foundKind() == KIND_ROM && access != ACCESS_WRITE)) return 1;
   const host = foundHost();

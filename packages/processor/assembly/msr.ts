@@ -6,7 +6,8 @@ import * as L from './generated/layout';
 import { vp, forcePoll, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, CR0_PG, SEG_FS, SEG_GS, segment } from './state';
 import { isCanonical } from './memory';
 import { flushAll } from './tlb';
-import { guestTsc } from './system';
+import { guestTsc, isAbsent } from './system';
+import { FEATURE_XSAVES } from './generated/tables';
 import { x2apicRead, x2apicValue, x2apicWrite, writeApicBase, tscDeadline, setTscDeadline } from './apic';
 import { hostMsrRead, hostMsrWrite } from './host';
 
@@ -14,6 +15,8 @@ const TSC_ADJUST: u32 = 0x3b;
 const HARDWARE_CONFIGURATION: u32 = 0xc0010015;
 /** HWCR bit 24: the TSC counts at the rate of the highest performance state. */
 const TSC_AT_FULL_FREQUENCY: u64 = 0x1000000;
+/** IA32_XSS: there are no supervisor components, so that it is zero. */
+const SUPERVISOR_STATES: u32 = 0xda0;
 const NORTHBRIDGE_CONFIGURATION: u32 = 0xc001001f;
 const EXTENDED_CONFIGURATION: u64 = 0x400000000000;
 
@@ -99,6 +102,9 @@ export function readMsr(index: u32): bool {
     case HARDWARE_CONFIGURATION:
       msrValue = TSC_AT_FULL_FREQUENCY;
       return true;
+    case SUPERVISOR_STATES:
+      msrValue = 0;
+      return !isAbsent(FEATURE_XSAVES);
     // No machine-check banks, status clear; no microcode update; SYSCFG, top of memory, northbridge configuration: nothing set.
     case 0x179:
     case 0x17a:
@@ -166,6 +172,8 @@ export function writeMsr(index: u32, value: u64): bool {
     case 0x1d9:
       if (value & ~<u64>3) return false;
       break;
+    case SUPERVISOR_STATES:
+      return value == 0 && !isAbsent(FEATURE_XSAVES);
     case 0x8b:
     case 0x79:
     case 0xfe:

@@ -5,7 +5,7 @@
  * two without. Answers to: AMD64 manual volume 2, chapter 5. Called by memory.ts and engine.ts.
  */
 import * as L from './generated/layout';
-import { vp, CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_LMA, EFER_NXE } from './state';
+import { vp, CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PKE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_LMA, EFER_NXE } from './state';
 import { KIND_RAM, KIND_OVERLAY, foundKind, foundHost, findSlot, readablePointer, noteWrite } from './physical-memory';
 
 export const ACCESS_READ: u32 = 0;
@@ -20,11 +20,18 @@ const PTE_D: u64 = 0x40;
 const PTE_PS: u64 = 0x80;
 const PTE_G: u64 = 0x100;
 const PTE_NX: u64 = 0x8000000000000000;
+/** Where a page's protection key stands in its entry. */
+const PTE_KEY_SHIFT: u64 = 59;
+
+/** Bits of a page fault's error code. */
+const ERROR_PRESENT: u32 = 1;
+const ERROR_KEY: u32 = 0x20;
 
 /** Results of the last walk. */
 let walkGpa: u64 = 0;
 let walkGlobal: bool = false;
 let walkError: u32 = 0;
+let walkKeyed: bool = false;
 
 function pageFault(address: u64, error: u32): bool {
   walkError = error;
@@ -47,6 +54,12 @@ function setEntryBits(gpa: u64, bits: u64): void {
   noteWrite(host, 4);
 }
 
+/** PKRU's two bits of a key: no access at all; no writes, where those are checked. AMD64 manual volume 2, section 5.6.7. */
+function keyForbids(key: u32, checkedWrite: bool): bool {
+  const bits = load<u32>(vp, L.PKRU) >> (key << 1);
+  return (bits & 1) != 0 || (checkedWrite && (bits & 2) != 0);
+}
+
 /**
  * Translates a linear address, checks it and sets accessed and dirty flags. On failure the page fault's error code is in walkError and
  * the address recorded; nothing is raised yet. `user`: the access counts as a user-mode access.
@@ -56,6 +69,7 @@ export function walk(address: u64, access: u32, user: bool, accessFlagAc: bool, 
   if (!(cr0 & CR0_PG)) {
     walkGpa = address & 0xffffffff;
     walkGlobal = false;
+    walkKeyed = false;
     return true;
   }
   const cr3 = load<u64>(vp, L.CR3);
@@ -128,7 +142,14 @@ export function walk(address: u64, access: u32, user: bool, accessFlagAc: bool, 
     }
   }
 
-  error |= 1;
+  error |= ERROR_PRESENT;
+  walkKeyed = false;
+  if ((cr4 & CR4_PKE) != 0 && allowUser && access != ACCESS_EXECUTE && (efer & EFER_LMA) != 0) {
+    const key = <u32>(entry >> PTE_KEY_SHIFT) & 15;
+    walkKeyed = key != 0;
+    // Debuggers look past keys.
+    if (!probe && keyForbids(key, access == ACCESS_WRITE && (user || (cr0 & CR0_WP) != 0))) return pageFault(address, error | ERROR_KEY);
+  }
   if (user) {
     if (!allowUser) return pageFault(address, error);
     if (access == ACCESS_WRITE && !allowWrite) return pageFault(address, error);
@@ -160,6 +181,13 @@ export function walkedGpa(): u64 {
 @inline
 export function walkedGlobal(): bool {
   return walkGlobal;
+}
+
+/** Whether the last successful walk, of a read or a write, came to a page whose protection key is not 0 and counts. */
+// @ts-ignore: decorator
+@inline
+export function walkedKeyed(): bool {
+  return walkKeyed;
 }
 
 /** Error code of the page fault that the last failing walk found. */

@@ -5,16 +5,16 @@
  */
 import * as L from './generated/layout';
 import { Operation } from './generated/operations';
-import { FEATURE_AVX, FEATURE_XSAVEC } from './generated/tables';
-import { COMPONENT_AVX, XSAVE_BYTES, XSAVE_LEGACY_BYTES, inUse } from './xsave';
+import { FEATURE_AVX, FEATURE_PKU, FEATURE_XSAVEC } from './generated/tables';
+import { COMPONENT_PKRU, compactedBytes, inUse, standardBytes } from './xsave';
 import {
-  vp, forcePoll, raise, getRegister, setRegister, segment, MODE_64, MODE_PROTECTED, CR0_TS, CR4_PCIDE, CR4_UMIP, CR4_TSD, CR4_FSGSBASE, CR4_OSXSAVE,
+  vp, forcePoll, raise, getRegister, setRegister, segment, MODE_64, MODE_PROTECTED, CR0_TS, CR4_PCIDE, CR4_UMIP, CR4_TSD, CR4_FSGSBASE, CR4_OSXSAVE, CR4_PKE,
   FLAG_IF, FLAG_IOPL, FLAG_AC, FLAG_TF, FLAG_RF, FLAG_VM, FLAG_NT, FLAG_DF, FLAG_ID, FLAGS_ARITHMETIC, RAX, RBX, RCX, RDX, RSP, SEG_FS, SEG_GS,
   SEG_LDTR, SEG_TR, VECTOR_UD, VECTOR_GP, VECTOR_BP, VECTOR_DB, VECTOR_OF, SHADOW_STI,
 } from './state';
 import { getFlags, setExplicit, overflow } from './flags';
 import { readPointer, effectiveAddress, isCanonical } from './memory';
-import { flushAll, flushLocal, flushPage, flushPcid, selectContext } from './tlb';
+import { flushAll, flushLocal, flushPage, flushPcid, selectContext, writePkru } from './tlb';
 import { fault, raiseAt, nextRip, startRip, go, sizeOf, putRegister, loadSigned } from './operands';
 import { pushSized, stackLinear, setStack, stackFault } from './stack';
 import { leaveOperation, LEAVE_EXIT, LEAVE_DELIVER, LEAVE_POLL } from './blocks';
@@ -89,9 +89,12 @@ function cpuid(): void {
   if (leaf == 1) {
     ebx = (ebx & 0x00ffffff) | (id << 24);
     if (load<u64>(vp, L.CR4) & CR4_OSXSAVE) ecx |= 1 << 27;
+  } else if (leaf == 7 && subleaf == 0) {
+    if (load<u64>(vp, L.CR4) & CR4_PKE) ecx |= 1 << 4;
   } else if (leaf == 0xd && subleaf < 2 && ebx != 0) {
-    // The size of the area for what is enabled.
-    ebx = (load<u64>(vp, L.XCR0) & COMPONENT_AVX) != 0 ? XSAVE_BYTES : XSAVE_LEGACY_BYTES;
+    // The size of the area for what is enabled, in the form that XSAVE writes and in the compacted one.
+    const enabled = load<u64>(vp, L.XCR0);
+    ebx = subleaf == 0 ? standardBytes(enabled) : compactedBytes(enabled);
   } else if (leaf == 0xb) edx = id;
   else if (leaf == 0x8000001e) eax = id;
   setRegister(RAX, eax);
@@ -139,10 +142,14 @@ function invalidatePcid(u: usize): usize {
   return go(nextRip(u));
 }
 
-/** Whether XCR0 may have a value: x87 always; YMM with SSE, and where CPUID tells of AVX. */
+/** Whether CPUID does not tell of a feature. */
+export function isAbsent(feature: u64): bool {
+  return ((load<u64>(L.SHARED + L.SHARED_ABSENT_FEATURES) >> feature) & 1) != 0;
+}
+
+/** Whether XCR0 may have a value: x87 always; YMM with SSE, and where CPUID tells of AVX; PKRU where it tells of protection keys. */
 function validXcr0(value: u64): bool {
-  const absent = load<u64>(L.SHARED + L.SHARED_ABSENT_FEATURES);
-  const allowed: u64 = ((absent >> FEATURE_AVX) & 1) != 0 ? 3 : 7;
+  const allowed: u64 = (isAbsent(FEATURE_AVX) ? 3 : 7) | (isAbsent(FEATURE_PKU) ? 0 : COMPONENT_PKRU);
   return (value & 1) != 0 && (value & ~allowed) == 0 && (value & 6) != 4;
 }
 
@@ -364,7 +371,7 @@ export function executeSystem(u: usize, number: u32): usize {
       {
         // Register 1 is there with XSAVEC: components in use among those enabled.
         const number = load<u32>(vp + RCX);
-        const most: u32 = ((load<u64>(L.SHARED + L.SHARED_ABSENT_FEATURES) >> FEATURE_XSAVEC) & 1) != 0 ? 0 : 1;
+        const most: u32 = isAbsent(FEATURE_XSAVEC) ? 0 : 1;
         if (number > most) return raiseAt(u, VECTOR_GP, 0);
         const value = load<u64>(vp, L.XCR0) & (number == 0 ? 0xffffffffffffffff : inUse());
         setRegister(RAX, value & 0xffffffff);
@@ -378,6 +385,17 @@ export function executeSystem(u: usize, number: u32): usize {
       store<u64>(vp, value, L.XCR0);
       return u + 16;
     }
+    case Operation.RDPKRU:
+      if (!(load<u64>(vp, L.CR4) & CR4_PKE)) return raiseAt(u, VECTOR_UD, 0);
+      if (load<u32>(vp + RCX) != 0) return raiseAt(u, VECTOR_GP, 0);
+      setRegister(RAX, load<u32>(vp, L.PKRU));
+      setRegister(RDX, 0);
+      return u + 16;
+    case Operation.WRPKRU:
+      if (!(load<u64>(vp, L.CR4) & CR4_PKE)) return raiseAt(u, VECTOR_UD, 0);
+      if ((load<u32>(vp + RCX) | load<u32>(vp + RDX)) != 0) return raiseAt(u, VECTOR_GP, 0);
+      writePkru(load<u32>(vp + RAX));
+      return u + 16;
     case Operation.IN_IMM:
       return portIn(u, <u32>load<u8>(u, 12));
     case Operation.IN_DX:

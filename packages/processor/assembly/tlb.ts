@@ -8,12 +8,15 @@
  * a look-up. Blocks on global pages carry generations that all sets share, so that they stay linked when the address space changes; what
  * forgets global translations (INVLPG of such a page, a change of CR4.PGE and the like) starts those anew too.
  *
+ * Entries of user pages exist as PKRU allowed the access when they were made. Those of pages with a protection key other than 0 stand in a list,
+ * so that a change of PKRU forgets them and nothing else; what it does to key 0, which all others have, forgets all.
+ *
  * Instruction fetches have a TLB of their own for look-ups of blocks. Its entries {u64 page, u32 generation, u32 host address, u64 GPA} are
  * valid while their generation is, and executable under it.
  * Answers to: AMD64 manual volume 2, section 5.5. Called by memory.ts, blocks.ts and what changes address spaces.
  */
 import * as L from './generated/layout';
-import { vp, CR0_AM, CR4_PCIDE, FLAG_AC, MODE_64, CHECK_ALIGNMENT, CHECK_BREAKPOINTS } from './state';
+import { vp, CR0_AM, CR4_PCIDE, CR4_PKE, FLAG_AC, MODE_64, CHECK_ALIGNMENT, CHECK_BREAKPOINTS } from './state';
 import { isWatched } from './debug';
 
 const TLB_ENTRIES: u32 = 1024;
@@ -37,6 +40,12 @@ const GLOBAL_GENERATIONS: u32 = CURRENT_SET + 16;
 const EXECUTED_FILTERS: u32 = CURRENT_SET + 32;
 const FILTER_BYTES: u32 = 512;
 const GLOBAL_FILTER: u32 = SETS;
+
+/** Behind the filters: u32 count, and addresses (u32) of read entries of pages with a protection key; some may be another page's by now. */
+const KEYED_ENTRIES: u32 = EXECUTED_FILTERS + (SETS + 1) * FILTER_BYTES;
+const KEYED_LIMIT: u32 = 1024;
+/** PKRU's bits of key 0. */
+const KEY_ZERO: u32 = 3;
 
 const FETCH_ENTRIES: u32 = 512;
 const INVALID_TAG: u64 = 1;
@@ -85,13 +94,16 @@ export function isCurrent(generation: u32): bool {
   return generation == load<u32>(vp, L.GENERATION) || generation == load<u32>(vp, L.GLOBAL_GENERATION);
 }
 
-function clearSet(set: u32): void {
+/** Forgets a set's translations of data. */
+function clearTables(set: u32): void {
   const start = tlbBase() + set * SET_BYTES;
   const used = setHeader(set) + 24;
-  if (load<u32>(used) != 0) {
-    for (let p = start; p < start + SET_BYTES; p += 16) store<u64>(p, INVALID_TAG);
-    store<u32>(used, 0);
-  }
+  if (load<u32>(used) == 0) return;
+  for (let p = start; p < start + SET_BYTES; p += 16) store<u64>(p, INVALID_TAG);
+  store<u32>(used, 0);
+}
+function clearSet(set: u32): void {
+  clearTables(set);
   newGenerations(set);
 }
 
@@ -153,6 +165,7 @@ export function dropLinks(): void {
 
 /** First use of a processor's tables. */
 export function initializeTlb(): void {
+  store<u32>(tlbBase() + KEYED_ENTRIES, 0);
   for (let set: u32 = 0; set < SETS; set++) {
     store<u32>(setHeader(set), 0xffffffff);
     store<u32>(setHeader(set) + 24, 1);
@@ -280,4 +293,35 @@ export function fillWrite(address: u64, host: usize): void {
   store<u64>(entry, address & ~0xfff);
   store<u32>(entry, <u32>host - <u32>address, 8);
   store<u32>(setHeader(load<u32>(tlbBase() + CURRENT_SET)) + 24, 1);
+}
+
+/** The page of an address, about to get its entries, has a protection key that is not 0. */
+export function noteKeyed(address: u64): void {
+  if (load<u32>(vp, L.ACCESS_CHECKS) != 0 && kept(address)) return;
+  const list = tlbBase() + KEYED_ENTRIES;
+  if (load<u32>(list) == KEYED_LIMIT) forgetKeyed();
+  const count = load<u32>(list);
+  const entry = load<u32>(vp, L.TLB_READ) + ((<u32>(address >> 12) & (TLB_ENTRIES - 1)) << 4);
+  store<u32>(list + 4 + count * 4, entry);
+  store<u32>(list, count + 1);
+}
+function forgetKeyed(): void {
+  const list = tlbBase() + KEYED_ENTRIES;
+  const count = load<u32>(list);
+  for (let i: u32 = 0; i < count; i++) {
+    const entry: usize = load<u32>(list + 4 + i * 4);
+    store<u64>(entry, INVALID_TAG);
+    store<u64>(entry + TLB_BYTES, INVALID_TAG);
+  }
+  store<u32>(list, 0);
+}
+
+/** WRPKRU, and what else loads PKRU: entries that it might not allow any more are forgotten. No code is: fetches have no keys. */
+export function writePkru(value: u32): void {
+  const changed = load<u32>(vp, L.PKRU) ^ value;
+  if (changed == 0) return;
+  store<u32>(vp, value, L.PKRU);
+  if ((load<u64>(vp, L.CR4) & CR4_PKE) == 0) return;
+  forgetKeyed();
+  if (changed & KEY_ZERO) for (let set: u32 = 0; set < SETS; set++) clearTables(set);
 }

@@ -15,7 +15,7 @@ import { setExplicit } from './flags';
 import { vectorOperation } from './vector';
 import { maskedMove } from './strings';
 import * as F from './fpu';
-import { COMPONENT_AVX, XSAVE_BYTES, XSAVE_LEGACY_BYTES, xrstorFrom, xsavePresent, xsaveTo, xsavecTo } from './xsave';
+import { XSAVE_LEGACY_BYTES, compactedBytes, headerGood, isCompacted, standardBytes, xrstorBytes, xrstorFrom, xsaveTo, xsavecTo } from './xsave';
 
 // @ts-ignore: decorator
 @inline
@@ -97,14 +97,16 @@ export function executeVector(u: usize, number: u32): usize {
   return u + 16;
 }
 
-/** Copies between the guest and a contiguous buffer, checked as a whole first. The buffer lies behind the exception ring. */
-const BUFFER: u32 = 0x1800;
+/** Copies between the guest and a contiguous buffer, eight bytes at a time where the area is aligned so. */
+const BUFFER: u32 = L.STATE_IMAGE;
 
-function copyFromGuest(address: u64, bytes: u32): bool {
-  for (let i: u32 = 0; i < bytes; i += 2) {
-    const p = readPointer(address + i, 2);
+function copyFromGuest(address: u64, start: u32, end: u32): bool {
+  const step: u32 = ((<u32>address | start | end) & 7) == 0 ? 8 : 2;
+  for (let i = start; i < end; i += step) {
+    const p = readPointer(address + i, step);
     if (p == 0) return false;
-    store<u16>(vp + BUFFER + i, load<u16>(p));
+    if (step == 8) store<u64>(vp + BUFFER + i, load<u64>(p));
+    else store<u16>(vp + BUFFER + i, load<u16>(p));
   }
   return true;
 }
@@ -112,12 +114,25 @@ function copyFromGuest(address: u64, bytes: u32): bool {
 function writable(address: u64, bytes: u32): bool {
   return writePointer(address, 1) != 0 && writePointer(address + bytes - 1, 1) != 0;
 }
-function copyToGuest(address: u64, from: u32, bytes: u32): void {
-  for (let i: u32 = from; i < bytes; i += 2) {
-    const p = writePointer(address + i, 2);
-    store<u16>(p, load<u16>(vp + BUFFER + i));
-    commitIfPending(p, 2);
+function copyToGuest(address: u64, start: u32, end: u32): void {
+  const step: u32 = ((<u32>address | start | end) & 7) == 0 ? 8 : 2;
+  for (let i = start; i < end; i += step) {
+    const p = writePointer(address + i, step);
+    if (step == 8) store<u64>(p, load<u64>(vp + BUFFER + i));
+    else store<u16>(p, load<u16>(vp + BUFFER + i));
+    commitIfPending(p, step);
   }
+}
+
+/** Of a long XSAVE area just its ends have components: up to here those that stand behind each other. */
+const PACKED_BYTES: u32 = L.XSAVE_AVX + L.XSAVE_AVX_BYTES + L.XSAVE_PKRU_BYTES;
+function copyAreaFromGuest(address: u64, start: u32, bytes: u32): bool {
+  if (!copyFromGuest(address, start, min(bytes, PACKED_BYTES))) return false;
+  return bytes <= L.XSAVE_PKRU || copyFromGuest(address, L.XSAVE_PKRU, bytes);
+}
+function copyAreaToGuest(address: u64, bytes: u32): void {
+  copyToGuest(address, 0, min(bytes, PACKED_BYTES));
+  if (bytes > L.XSAVE_PKRU) copyToGuest(address, L.XSAVE_PKRU, bytes);
 }
 
 /** Host address of an area of guest memory in one page that a TLB entry covers; 0 when it has to be copied. */
@@ -160,12 +175,12 @@ export function executeFpu(u: usize, number: u32): usize {
       const wide = sizeOf(u) == 3;
       const vectors = (cr4 & CR4_OSFXSR) != 0;
       if (operation == Operation.FXSAVE) {
-        if (!writable(address, 512) || !copyFromGuest(address, 512)) return fault(u);
+        if (!writable(address, 512) || !copyFromGuest(address, 0, 512)) return fault(u);
         F.fxsaveTo(vp + BUFFER, wide);
         // Without OSFXSR this vendor saves no vector registers.
         copyToGuest(address, 0, vectors ? 416 : 160);
       } else {
-        if (!copyFromGuest(address, 512)) return fault(u);
+        if (!copyFromGuest(address, 0, 512)) return fault(u);
         if (!F.fxrstorFrom(vp + BUFFER, wide)) return raiseAt(u, VECTOR_GP, 0);
       }
       return u + 16;
@@ -173,33 +188,19 @@ export function executeFpu(u: usize, number: u32): usize {
     case Operation.XSAVE:
     case Operation.XSAVEOPT:
     case Operation.XSAVEC:
-    case Operation.XRSTOR: {
+    case Operation.XSAVES:
+    case Operation.XRSTOR:
+    case Operation.XRSTORS: {
       if (!(cr4 & CR4_OSXSAVE)) return raiseAt(u, VECTOR_UD, 0);
       if (cr0 & CR0_TS) return raiseAt(u, VECTOR_NM, 0);
+      const supervisor = operation == Operation.XSAVES || operation == Operation.XRSTORS;
+      if (supervisor && load<u32>(vp, L.CPL) != 0) return raiseAt(u, VECTOR_GP, 0);
       const address = effectiveAddress(u);
       if (address & 63) return raiseAt(u, VECTOR_GP, 0);
-      const wide = sizeOf(u) == 3;
       const wanted = ((<u64>load<u32>(vp + RDX) << 32) | <u64>load<u32>(vp + RAX)) & load<u64>(vp, L.XCR0);
-      const bytes = (wanted & COMPONENT_AVX) != 0 ? XSAVE_BYTES : XSAVE_LEGACY_BYTES;
-      if (operation == Operation.XRSTOR) {
-        let from = contiguous(address, bytes, false);
-        if (from == 0) {
-          from = vp + BUFFER;
-          if (!copyFromGuest(address, XSAVE_LEGACY_BYTES)) return fault(u);
-          if (bytes == XSAVE_BYTES && (xsavePresent(from) & COMPONENT_AVX) != 0 && !copyFromGuest(address, bytes)) return fault(u);
-        }
-        return xrstorFrom(from, wanted, wide) ? u + 16 : raiseAt(u, VECTOR_GP, 0);
-      }
-      let to = contiguous(address, bytes, true);
-      const direct = to != 0;
-      if (!direct) {
-        if (!writable(address, bytes) || !copyFromGuest(address, bytes)) return fault(u);
-        to = vp + BUFFER;
-      }
-      if (operation == Operation.XSAVEC) xsavecTo(to, wanted, wide);
-      else xsaveTo(to, wanted, wide, operation == Operation.XSAVEOPT);
-      if (!direct) copyToGuest(address, 0, bytes);
-      return u + 16;
+      // IA32_XSS has no bits: XSAVES is XSAVEC of the supervisor, and XRSTORS takes the compacted form alone.
+      if (operation == Operation.XRSTOR || operation == Operation.XRSTORS) return restoreState(u, address, wanted, supervisor);
+      return saveState(u, operation, address, wanted);
     }
     case Operation.FWAIT:
       if ((cr0 & (CR0_TS | CR0_MP)) == (CR0_TS | CR0_MP)) return raiseAt(u, VECTOR_NM, 0);
@@ -208,6 +209,38 @@ export function executeFpu(u: usize, number: u32): usize {
   if (!isFpuState(operation)) return 0;
   if (cr0 & (CR0_EM | CR0_TS)) return raiseAt(u, VECTOR_NM, 0);
   return executeFpuState(u, operation);
+}
+
+function saveState(u: usize, operation: u32, address: u64, wanted: u64): usize {
+  const compacted = operation == Operation.XSAVEC || operation == Operation.XSAVES;
+  const bytes = compacted ? compactedBytes(wanted) : standardBytes(wanted);
+  let to = contiguous(address, bytes, true);
+  const direct = to != 0;
+  if (!direct) {
+    if (!writable(address, bytes) || !copyAreaFromGuest(address, 0, bytes)) return fault(u);
+    to = vp + BUFFER;
+  }
+  const wide = sizeOf(u) == 3;
+  if (compacted) xsavecTo(to, wanted, wide);
+  else xsaveTo(to, wanted, wide, operation == Operation.XSAVEOPT);
+  if (!direct) copyAreaToGuest(address, bytes);
+  return u + 16;
+}
+
+/** As silicon does: the header is read and found good before the area's last byte is tried, and that before what lies between is read. */
+function restoreState(u: usize, address: u64, wanted: u64, compactedOnly: bool): usize {
+  let from = contiguous(address, XSAVE_LEGACY_BYTES, false);
+  if (from == 0) {
+    from = vp + BUFFER;
+    if (!copyFromGuest(address, 0, XSAVE_LEGACY_BYTES)) return fault(u);
+  }
+  if (!headerGood(from) || (compactedOnly && !isCompacted(from))) return raiseAt(u, VECTOR_GP, 0);
+  const bytes = xrstorBytes(from, wanted);
+  if (from == vp + BUFFER || contiguous(address, bytes, false) == 0) {
+    if (readPointer(address + bytes - 1, 1) == 0 || !copyAreaFromGuest(address, 0, bytes)) return fault(u);
+    from = vp + BUFFER;
+  }
+  return xrstorFrom(from, wanted, sizeOf(u) == 3) ? u + 16 : raiseAt(u, VECTOR_GP, 0);
 }
 
 function isFpuState(operation: u32): bool {
@@ -278,7 +311,7 @@ function executeFpuState(u: usize, operation: u32): usize {
     case Operation.FLDENV:
     case Operation.FRSTOR: {
       const bytes: u32 = operation == Operation.FLDENV ? (narrow ? 14 : 28) : narrow ? 94 : 108;
-      if (!copyFromGuest(effectiveAddress(u), bytes)) return fault(u);
+      if (!copyFromGuest(effectiveAddress(u), 0, bytes)) return fault(u);
       if (operation == Operation.FLDENV) F.fldenvFrom(vp + BUFFER, !narrow);
       else F.frstorFrom(vp + BUFFER, !narrow);
       break;

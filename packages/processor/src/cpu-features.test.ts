@@ -49,8 +49,10 @@ describe('lists of processor features', () => {
   it('make the area of XSAVE as long as its components', () => {
     const size = (list: string): number | undefined =>
       withoutFeatures(table, disabled(list)).find(({ leaf, subleaf }) => leaf === 0xd && subleaf === 0)?.ecx;
-    expect(size('v3')).toBe(832);
-    expect(size('v2')).toBe(576);
+    expect(size('v3')).toBe(2440);
+    expect(size('v2')).toBe(2440);
+    expect(size('v3,-pku')).toBe(832);
+    expect(size('v2,-pku')).toBe(576);
   });
   it.each(['v4', 'avx', '+avx512f', '', '-'])('do not take %s', (word) => {
     expect(parseCpuFeatures(['v2', word])).toEqual({ word });

@@ -5,6 +5,7 @@
  * exactly when CPUID does not tell of them. Called by: vmwp, through it the command line, and the build of the decoder's tables.
  */
 import type { CpuidEntry } from '@plinth/hypervisor';
+import { xsaveBytes, xsaveCompactedBytes, xsaveComponents } from './xsave-components.ts';
 
 type Register = 'eax' | 'ebx' | 'ecx' | 'edx';
 type Place = readonly [leaf: number, register: Register, bit: number, subleaf?: number];
@@ -37,6 +38,7 @@ const FEATURES = {
     // XGETBV of register 1.
     [0xd, 'eax', 2, 1],
   ],
+  xsaves: [[0xd, 'eax', 3, 1]],
   hypervisor: [[1, 'ecx', 31]],
   cx16: [[1, 'ecx', 13]],
   pcid: [[1, 'ecx', 17]],
@@ -56,6 +58,7 @@ const FEATURES = {
   invpcid: [[7, 'ebx', 10]],
   smap: [[7, 'ebx', 20]],
   umip: [[7, 'ecx', 2]],
+  pku: [[7, 'ecx', 3]],
   fsrm: [[7, 'edx', 4]],
   nx: [[0x80000001, 'edx', 20]],
   pdpe1gb: [[0x80000001, 'edx', 26]],
@@ -83,6 +86,8 @@ const REQUIRED: Readonly<Partial<Record<CpuFeature, CpuFeature>>> = {
   f16c: 'avx',
   xsaveopt: 'xsave',
   xsavec: 'xsave',
+  xsaves: 'xsavec',
+  pku: 'xsave',
 };
 
 /** Features of the levels of the x86-64 psABI above the first; what no level names is in all of them. */
@@ -142,10 +147,12 @@ export function withoutFeatures(entries: readonly CpuidEntry[], features: readon
         changed[register] = (changed[register] & ~(1 << bit)) >>> 0;
     }
     // XSAVE's area is as long as its components.
-    if (entry.leaf === 0xd && absent.has('avx')) {
-      if (entry.subleaf === 0) Object.assign(changed, { eax: 3, ebx: 576, ecx: 576 });
-      else if (entry.subleaf === 1) changed.ebx = 576;
-      else Object.assign(changed, { eax: 0, ebx: 0, ecx: 0 });
+    if (entry.leaf === 0xd) {
+      const components = xsaveComponents(absent);
+      const bytes = xsaveBytes(components);
+      if (entry.subleaf === 0) Object.assign(changed, { eax: components, ebx: bytes, ecx: bytes });
+      else if (entry.subleaf === 1) changed.ebx = xsaveCompactedBytes(components);
+      else if (((components >> (entry.subleaf ?? 0)) & 1) === 0) Object.assign(changed, { eax: 0, ebx: 0, ecx: 0 });
     }
     return { ...entry, ...changed };
   });

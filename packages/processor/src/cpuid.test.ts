@@ -95,6 +95,7 @@ const SAMPLES: readonly (readonly [name: string, place: Place, code: readonly nu
   ['XSAVEOPT', [0xd, 'eax', 0], [0x0f, 0xae, 0x33]],
   ['XSAVEC', [0xd, 'eax', 1], [0x0f, 0xc7, 0x23]],
   ['XSAVES', [0xd, 'eax', 3], [0x0f, 0xc7, 0x2b]],
+  ['XSAVES: xrstors', [0xd, 'eax', 3], [0x0f, 0xc7, 0x1b]],
   ['LAHF in 64-bit mode', EXTENDED_ECX(0), [0x9f]],
   ['SVM: vmrun', EXTENDED_ECX(2), [0x0f, 0x01, 0xd8]],
   ['SVM: vmmcall', EXTENDED_ECX(2), [0x0f, 0x01, 0xd9]],
@@ -161,7 +162,8 @@ function featureAt(place: Place): CpuFeature | undefined {
 
 function execute(code: readonly number[], mode: TinyMode = 'long', absent: readonly CpuFeature[] = []): string {
   const machine = new TinyMachine(mode, { absent });
-  machine.set('Cr4', 0x50600n);
+  // OSFXSR, OSXMMEXCPT, FSGSBASE, OSXSAVE, PKE.
+  machine.set('Cr4', 0x450600n);
   machine.set('XCr0', 6n);
   // EFER.SCE leads SYSCALL to LSTAR, where the handler of vector 0x90 halts: not #UD.
   const registers = { Rbx: MEMORY, Rcx: 0x10n, Rax: 0n, Rdx: 0n, Lstar: 0x3900n, Star: 0x8_0000_0000n };
@@ -262,7 +264,7 @@ describe('the table of CPUID', () => {
   it('is what the CPUID instruction answers', () => {
     const machine = new TinyMachine('long');
     machine.set('Cr4', 0x4_0000n, false);
-    machine.set('XCr0', 6n);
+    machine.set('XCr0', 0x206n);
     for (const { leaf, subleaf = 0, ...registers } of table) {
       expect(machine.run([0x0f, 0xa2], { registers: { Rax: BigInt(leaf), Rcx: BigInt(subleaf) } }).what).toBe('done');
       const found = { eax: 'Rax', ebx: 'Rbx', ecx: 'Rcx', edx: 'Rdx' } as const;

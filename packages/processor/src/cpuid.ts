@@ -7,6 +7,7 @@
  * Called by: whoever creates a partition.
  */
 import type { CpuidEntry } from '@plinth/hypervisor';
+import { XSAVE_COMPONENTS, xsaveBytes, xsaveCompactedBytes, xsaveComponents } from './xsave-components.ts';
 
 export interface CpuidOptions {
   readonly processors: number;
@@ -25,8 +26,8 @@ const LEAF_1_EDX = bit(0, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 19
 const LEAF_1_ECX = bit(0, 1, 9, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 28, 29, 30, 31);
 /** Leaf 7 EBX: FSGSBASE TSC_ADJUST BMI1 AVX2 SMEP BMI2 ERMS INVPCID RDSEED ADX SMAP CLFLUSHOPT CLWB SHA. */
 const LEAF_7_EBX = bit(0, 1, 3, 5, 7, 8, 9, 10, 18, 19, 20, 23, 24, 29);
-/** Leaf 7 ECX: UMIP RDPID. */
-const LEAF_7_ECX = bit(2, 22);
+/** Leaf 7 ECX: UMIP PKU RDPID. OSPKE follows CR4. */
+const LEAF_7_ECX = bit(2, 3, 22);
 /** Leaf 7 EDX: FSRM. */
 const LEAF_7_EDX = bit(4);
 /** 8000_0001 EDX: SYSCALL NX PAGE1GB RDTSCP LM, and what leaf 1 also says. */
@@ -65,6 +66,7 @@ export function defaultCpuid(options: CpuidOptions): CpuidEntry[] {
   const { processors, physicalAddressBits = 40 } = options;
   const signature = 0x00a10f11;
   const name = words(NAME);
+  const components = xsaveComponents();
   const nameLeaf = (leaf: number, at: number): CpuidEntry => ({
     leaf,
     eax: name[at] ?? 0,
@@ -85,10 +87,11 @@ export function defaultCpuid(options: CpuidOptions): CpuidEntry[] {
     { leaf: 7, subleaf: 0, eax: 0, ebx: LEAF_7_EBX, ecx: LEAF_7_ECX, edx: LEAF_7_EDX },
     { leaf: 0xb, subleaf: 0, eax: 0, ebx: 1, ecx: 0x100, edx: 0 },
     { leaf: 0xb, subleaf: 1, eax: shift, ebx: processors, ecx: 0x201, edx: 0 },
-    { leaf: 0xd, subleaf: 0, eax: 7, ebx: 832, ecx: 832, edx: 0 },
-    // XSAVEOPT, XSAVEC, XGETBV of register 1.
-    { leaf: 0xd, subleaf: 1, eax: 7, ebx: 832, ecx: 0, edx: 0 },
-    { leaf: 0xd, subleaf: 2, eax: 256, ebx: 576, ecx: 0, edx: 0 },
+    { leaf: 0xd, subleaf: 0, eax: components, ebx: xsaveBytes(components), ecx: xsaveBytes(components), edx: 0 },
+    // XSAVEOPT, XSAVEC, XGETBV of register 1, XSAVES; ECX and EDX: there are no supervisor components.
+    { leaf: 0xd, subleaf: 1, eax: 15, ebx: xsaveCompactedBytes(components), ecx: 0, edx: 0 },
+    { leaf: 0xd, subleaf: 2, eax: XSAVE_COMPONENTS.avx.bytes, ebx: XSAVE_COMPONENTS.avx.offset, ecx: 0, edx: 0 },
+    { leaf: 0xd, subleaf: 9, eax: XSAVE_COMPONENTS.pku.bytes, ebx: XSAVE_COMPONENTS.pku.offset, ecx: 0, edx: 0 },
     { leaf: 0x80000000, eax: 0x80000021, ...VENDOR },
     { leaf: 0x80000001, eax: signature, ebx: 0, ecx: EXTENDED_ECX, edx: EXTENDED_EDX },
     nameLeaf(0x80000002, 0),

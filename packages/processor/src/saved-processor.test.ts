@@ -2,6 +2,7 @@
  * A processor's saved state: every field of the table has its place, what was saved comes back, and a program that is moved from
  * processor to processor while it runs ends as one that is not.
  */
+import { readFileSync } from 'node:fs';
 import { PROCESSOR_FIELDS, SAVED_PROCESSOR_VERSION } from '@plinth/hypervisor';
 import { describe, expect, it } from 'vitest';
 import { PROCESSOR_FIELD_PLACES } from './saved-processor.ts';
@@ -52,6 +53,21 @@ describe('a saved processor', () => {
     to.processor.restore(JSON.parse(JSON.stringify(saved)));
     expect(to.processor.save()).toEqual(saved);
     expect(saved.fields.Rflags).toBe('00000000000008d7');
+  });
+
+  it('of version 2, as that version wrote it, is read; what it had not keeps its power-on value', () => {
+    const path = new URL('../src/testing/golden-processor-2.json', import.meta.url);
+    const golden = JSON.parse(readFileSync(path, 'utf8')) as { version: number; fields: Record<string, string> };
+    const machine = new TinyMachine('flat');
+    machine.processor.writeRegister('Pkru', 0x55n);
+    machine.processor.restore(golden);
+    const { fields } = machine.processor.save();
+    expect(golden.version).toBe(2);
+    expect(fields).toMatchObject(golden.fields);
+    expect(fields.Rax).toBe('1122334455667789');
+    const newer = PROCESSOR_FIELDS.filter(({ since }) => since > 2).map(({ name }) => name);
+    expect(newer).not.toEqual([]);
+    expect(newer.map((name) => [name, fields[name]])).toEqual([['Pkru', '00000000']]);
   });
 
   it('is refused when it is newer, older than the first, or not whole, and then nothing has changed', () => {

@@ -76,4 +76,5 @@ export const PROCESSOR_FIELD_PLACES: ReadonlyMap<string, number> = new Map<strin
   ['DebugStep', STATE.STEP],
   ['DebugStepStart', STATE.STEP_START],
   ['DebugStepNext', STATE.STEP_NEXT],
+  ['Pkru', STATE.PKRU],
 ]);

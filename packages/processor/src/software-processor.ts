@@ -116,10 +116,11 @@ const SCALARS: Readonly<Record<string, number>> = {
   Cstar: STATE.CSTAR,
   Sfmask: STATE.SFMASK,
   TscAux: STATE.TSC_AUX,
+  Pkru: STATE.PKRU,
   ...Object.fromEntries(GENERAL_REGISTERS.map((name, index) => [name, index * 8])),
 };
 /** Registers whose change alters translation or mode. */
-const MODE_REGISTERS = new Set<RegisterName>(['Cr0', 'Cr3', 'Cr4', 'Efer', 'Cs', 'Ss']);
+const MODE_REGISTERS = new Set<RegisterName>(['Cr0', 'Cr3', 'Cr4', 'Efer', 'Cs', 'Ss', 'Pkru']);
 
 /** What modules may cost, in bytes, where each block is translated before it is executed. */
 const FORCED_LIMIT = 2 ** 31;

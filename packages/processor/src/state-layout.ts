@@ -94,6 +94,8 @@ export const STATE = {
   MTRR_FIXED: 0x8e8,
   MTRR_VARIABLE: 0x940,
   MISC_ENABLE: 0x9c0,
+  /** u32: PKRU. */
+  PKRU: 0x9c8,
   /** Pending exception while it is being raised: u32 vector (0xffffffff: none), u32 error code, u64 address. */
   FAULT_VECTOR: 0xa00,
   FAULT_ERROR: 0xa04,
@@ -165,6 +167,8 @@ export const STATE = {
   WATCH_COUNT: 0x2800,
   WATCH_HIT: 0x2804,
   WATCH_RANGES: 0x2808,
+  /** 4 KiB: where the images of x87 and vector state lie that cannot be written or read in the guest's page. */
+  STATE_IMAGE: 0x4000,
   /** TLB sets: see assembly/tlb.ts. */
   TLB_SETS: 0x10000,
   /** A TLB of 1024 entries that never has one. */

@@ -31,6 +31,12 @@ describe('a page walk', () => {
       'page at GPA 0x5000, the address at 0x5234',
     ]);
   });
+  it('tells the protection key of a page where they are on', () => {
+    const entries = { 4096: 0x2067n, 8192: 0x3067n, 12288: 0x4067n, 16384: 0x2800_0000_0000_5067n };
+    const last = (cr4: bigint): string | undefined => walk(0n, { ...LONG, Cr4: cr4 }, entries).at(-2);
+    expect(last(0x40_0020n)).toBe('PTE    at GPA 0x4000: 0x2800000000005067 P W U A D key 5');
+    expect(last(0x20n)).toBe('PTE    at GPA 0x4000: 0x2800000000005067 P W U A D');
+  });
   it('ends at a large page, at what is missing, and where there is no memory', () => {
     expect(walk(0x40_1234n, LONG, { 4096: 0x2001n, 8192: 0x3001n, 12304: 0x60_00e3n }).at(-1)).toBe(
       'page at GPA 0x600000, the address at 0x601234',

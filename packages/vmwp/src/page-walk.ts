@@ -9,6 +9,9 @@ const PRESENT = 1n;
 const LARGE = 0x80n;
 const FRAME = 0x000f_ffff_ffff_f000n;
 const FLAGS = ['P', 'W', 'U', 'PWT', 'PCD', 'A', 'D', 'PS', 'G'] as const;
+/** CR4.PKE, and where an entry has its protection key. */
+const PROTECTION_KEYS = 0x40_0000n;
+const KEY_SHIFT = 59n;
 const NAMES = ['PTE', 'PDE', 'PDPTE', 'PML4E'] as const;
 
 /** @returns a line for each entry, the last one telling how it ends */
@@ -33,11 +36,14 @@ export function walkPages(address: bigint, processor: VirtualProcessor, memory: 
     const name = `${(NAMES[level] ?? '').padEnd(6)} at GPA 0x${gpa.toString(16)}`;
     if (raw === undefined) return [...lines, `${name} lies in no memory`];
     const entry = raw.reduceRight((value, byte) => (value << 8n) | BigInt(byte), 0n);
-    const flags = FLAGS.filter((_, bit) => (entry & (1n << BigInt(bit))) !== 0n);
-    if (wide && entry >> 63n === 1n) flags.push('NX' as (typeof FLAGS)[number]);
+    const large = level > 0 && (entry & LARGE) !== 0n;
+    const flags: string[] = FLAGS.filter((_, bit) => (entry & (1n << BigInt(bit))) !== 0n);
+    if (wide && entry >> 63n === 1n) flags.push('NX');
+    const key = (entry >> KEY_SHIFT) & 15n;
+    if (long && (level === 0 || large) && key !== 0n && (scalar('Cr4') & PROTECTION_KEYS) !== 0n)
+      flags.push(`key ${key}`);
     lines.push(`${name}: 0x${entry.toString(16).padStart(bytes * 2, '0')} ${flags.join(' ')}`.trimEnd());
     if ((entry & PRESENT) === 0n) return [...lines, 'not present'];
-    const large = level > 0 && (entry & LARGE) !== 0n;
     if (level === 0 || large) {
       const offset = address & ((1n << shift) - 1n);
       const page = entry & FRAME & ~((1n << shift) - 1n);

@@ -121,6 +121,7 @@ function registersOf(processor: VirtualProcessor): Record<string, string> {
     'Dr7',
     ...MSR_REGISTERS,
     'Mxcsr',
+    'Pkru',
   ];
   return Object.fromEntries(names.map((name) => [name, formatRegister(processor, name)]));
 }

@@ -69,6 +69,7 @@ void test_prefixes(void);
 void test_paging(void);
 void test_user_mode(void);
 void test_long_mode(void);
+void test_protection_keys(void);
 void test_apic(void);
 void test_changing_code(void);
 

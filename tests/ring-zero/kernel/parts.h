@@ -10,3 +10,4 @@
     {"changing-code", test_changing_code},
     {"apic", test_apic},
     {"long-mode", test_long_mode},
+    {"protection-keys", test_protection_keys},

@@ -277,7 +277,9 @@ export function decoderTables(operations: readonly string[]): string {
     dataSegment('CANDIDATES', new Uint8Array(Uint16Array.from(candidates).buffer)),
     dataSegment('HOT_OPERATION', new Uint8Array(hot.buffer)),
     dataSegment('NAMESAKE', new Uint8Array(namesakes(operations).buffer)),
-    ...['avx', 'xsavec'].map((name) => `export const FEATURE_${name.toUpperCase()}: u64 = ${featureOf(name) - 1};\n`),
+    ...['avx', 'pku', 'xsavec', 'xsaves'].map(
+      (name) => `export const FEATURE_${name.toUpperCase()}: u64 = ${featureOf(name) - 1};\n`,
+    ),
     dataSegment('AES_FORWARD', aesBoxes().forward),
     dataSegment('AES_INVERSE', aesBoxes().inverse),
     `export const HOT_FORMS: u32 = ${hotForms};\n`,

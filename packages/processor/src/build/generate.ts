@@ -14,6 +14,7 @@ import {
 } from '@plinth/hypervisor';
 import { BLOCK, JUMP_ENTRIES, PAGE_BLOCKS_OFFSET, SEGMENT, SEGMENT_BYTES, STATE } from '../state-layout.ts';
 import { LOCAL } from '../translator/region-locals.ts';
+import { XSAVE_COMPONENTS } from '../xsave-components.ts';
 import { decoderTables } from './decoder-tables.ts';
 import { LEAVE_OPERATIONS } from './leave-operations.ts';
 import { operationNames } from './operation-names.ts';
@@ -53,6 +54,12 @@ export function generateAssembly(): ReadonlyMap<string, string> {
       JUMP_ENTRIES,
     }),
     constants('LOCAL_', snakeKeys(LOCAL)),
+    constants('XSAVE_', {
+      AVX: XSAVE_COMPONENTS.avx.offset,
+      AVX_BYTES: XSAVE_COMPONENTS.avx.bytes,
+      PKRU: XSAVE_COMPONENTS.pku.offset,
+      PKRU_BYTES: XSAVE_COMPONENTS.pku.bytes,
+    }),
     constants('LEAVE_', Object.fromEntries(LEAVE_OPERATIONS.map((name, index) => [name, FIRST_LEAVE + index]))),
   ].join('\n');
   const operations = `${header}export const enum Operation {\n${OPERATIONS.map((name, index) => `  ${name} = ${index},`).join('\n')}\n}\n`;

@@ -286,6 +286,8 @@ invlpg      0F 01 /7 mem        M            system
 vmmcall     0F 01 /3 rm=1       -            system fault end
 xgetbv      0F 01 /2 rm=0       -            fault feature=xsave
 xsetbv      0F 01 /2 rm=1       -            system fault feature=xsave
+rdpkru      NP 0F 01 /5 rm=6    -            fault feature=pku
+wrpkru      NP 0F 01 /5 rm=7    -            fault feature=pku
 clac        0F 01 /1 rm=2       -            system
 stac        0F 01 /1 rm=3       -            system
 swapgs      0F 01 /7 rm=0       -            system only64

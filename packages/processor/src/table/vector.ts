@@ -138,6 +138,8 @@ xsave       NP 0F AE /4 mem     M            x87 fault feature=xsave sz=y
 xrstor      NP 0F AE /5 mem     M            x87 fault feature=xsave sz=y
 xsaveopt    NP 0F AE /6 mem     M            x87 fault feature=xsaveopt sz=y
 xsavec      NP 0F C7 /4 mem     M            x87 fault feature=xsavec sz=y
+xsaves      NP 0F C7 /5 mem     M            x87 system fault feature=xsaves sz=y
+xrstors     NP 0F C7 /3 mem     M            x87 system fault feature=xsaves sz=y
 lfence      NP 0F AE /5 reg     -            op=FENCE
 mfence      NP 0F AE /6 reg     -            op=FENCE
 sfence      NP 0F AE /7 reg     -            op=FENCE

@@ -33,6 +33,8 @@ const CALLED: Readonly<Record<string, Called>> = {
   IN_DX: { registers: RAX | RDX, flags: false },
   OUT_IMM: { registers: RAX, flags: false },
   OUT_DX: { registers: RAX | RDX, flags: false },
+  RDPKRU: { registers: RAX | RCX | RDX, flags: false },
+  WRPKRU: { registers: RAX | RCX | RDX, flags: false },
   CPUID: { registers: RAX | RCX | RDX | RBX, flags: false },
   STI: { registers: 0, flags: false },
   POPF: { registers: RSP, flags: true },

@@ -51,7 +51,17 @@ const REASONS: readonly (readonly [reason: string, ...operations: string[]])[] =
     ...['XGETBV', 'WBINVD', 'CLFLUSH', 'ENTER', 'PUSH_SEG', 'LOOP', 'LOOPE', 'LOOPNE', 'JCXZ'],
   ],
   ['moves the state of the x87 unit, in pieces each of which may fault', 'FLDENV', 'FNSTENV', 'FRSTOR', 'FNSAVE'],
-  ['moves the whole vector state at once', 'FXSAVE', 'FXRSTOR', 'XSAVE', 'XSAVEOPT', 'XSAVEC', 'XRSTOR'],
+  [
+    'moves the whole vector state at once',
+    'FXSAVE',
+    'FXRSTOR',
+    'XSAVE',
+    'XSAVEOPT',
+    'XSAVEC',
+    'XSAVES',
+    'XRSTOR',
+    'XRSTORS',
+  ],
   ['stores up to sixteen pieces, each of which may fault', 'MASKMOVDQU'],
   ['compares or loads element by element, and compilers do not use it', 'LODS', 'SCAS', 'CMPS'],
 ];
