@@ -30,11 +30,12 @@ poweroff -f
  * Compiles the programs, computes their values here, and makes a guest that runs them.
  * @param {string} folder for the files
  * @param {{kernel?: string, commandLine: string}} image whose kernel is taken; with 32 bits it is Debian's for the i686
- * @param {{names?: string, scale: number, words?: 32 | 64}} options `names` with commas between them; `scale` in thousandths
+ * @param {{names?: string, scale: number, words?: 32 | 64, compiler?: readonly string[]}} options `names` with commas between
+ *   them; `scale` in thousandths; `compiler` further options of the compiler
  * @returns {Promise<{guest: {kernel: string, initrds: string[], commandLine: string}, expected: Map<string, {value: string, seconds: number}>}>}
  */
-export async function prepareGuestPrograms(folder, image, { names = 'all', scale, words = 64 }) {
-  const program = await compileGuestPrograms(folder, words);
+export async function prepareGuestPrograms(folder, image, { names = 'all', scale, words = 64, compiler = [] }) {
+  const program = await compileGuestPrograms(folder, words, compiler);
   const expected = await nativeResults(program, names.split(','), scale);
   const { initrd, kernel } = await buildInitrd(folder, program, words);
   const guest = {
@@ -46,11 +47,11 @@ export async function prepareGuestPrograms(folder, image, { names = 'all', scale
   return { guest, expected };
 }
 
-/** Compiles the guest programs into one static program. @returns its path */
-export async function compileGuestPrograms(folder, words = 64) {
+/** Compiles the guest programs into one static program, with further options. @returns its path */
+export async function compileGuestPrograms(folder, words = 64, more = []) {
   const program = join(folder, 'guest-programs');
   const options = words === 32 ? [...compilerOptions, '-m32', '-march=pentium4'] : compilerOptions;
-  const command = `gcc ${options.join(' ')} -o '${program}' *.c`;
+  const command = `gcc ${[...options, ...more].join(' ')} -o '${program}' *.c`;
   const { status, output } = await run(command, [], { capture: true, cwd: guestFolder, shell: true });
   if (status !== 0)
     throw new StepFailure(`${output}the guest programs were not compiled; they need: apt-get install gcc gcc-multilib`);

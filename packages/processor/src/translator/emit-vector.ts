@@ -7,6 +7,7 @@
 import { testVectors } from './emit-bits.ts';
 import { emitFloat } from './emit-float.ts';
 import type { Emit } from './emit-operands.ts';
+import { emitElements } from './emit-vector-elements.ts';
 import { pushGeneral, pushLow, pushVector, vectorPointer, wideGeneral } from './emit-vector-operands.ts';
 import { V } from './vector-opcodes.ts';
 import { OP } from './wasm-encoder.ts';
@@ -513,7 +514,8 @@ const known = new Map<string, Emit | undefined>();
 
 /** The emitter of a vector operation, if it has one. */
 export function emitVector(operation: string): Emit | undefined {
-  if (!known.has(operation)) known.set(operation, EMITTERS.get(operation) ?? emitFloat(operation));
+  if (!known.has(operation))
+    known.set(operation, EMITTERS.get(operation) ?? emitElements(operation) ?? emitFloat(operation));
   return known.get(operation);
 }
 /** Whether the operation works on XMM registers and has a translation. */

@@ -136,6 +136,7 @@ function moveSingle(d: number, s: number): number {
 const NO_RESULT = new Set([
   ...COMPARISONS,
   ...['CVTSS2SI', 'CVTTSS2SI', 'CVTSD2SI', 'CVTTSD2SI', 'MOVMSKPS', 'MOVMSKPD', 'PMOVMSKB', 'PEXTRW', 'MOVD_FROM_X'],
+  ...['PEXTRB', 'PEXTRD', 'PEXTRW_STORE'],
 ]);
 /** What a scalar operation leaves of the facts about all elements: the upper ones stay as they were. */
 function keptBy(element: number, facts: number): number {

@@ -15,12 +15,15 @@ const GENERAL_DESTINATION = new Set([
   'MOVMSKPS',
   'MOVMSKPD',
   'PEXTRW',
+  'PEXTRW_STORE',
+  'PEXTRB',
+  'PEXTRD',
   'CVTSS2SI',
   'CVTTSS2SI',
   'CVTSD2SI',
   'CVTTSD2SI',
 ]);
-const GENERAL_SOURCE = new Set(['MOVD_TO_X', 'PINSRW', 'CVTSI2SS', 'CVTSI2SD']);
+const GENERAL_SOURCE = new Set(['MOVD_TO_X', 'PINSRW', 'PINSRB', 'PINSRD', 'CVTSI2SS', 'CVTSI2SD']);
 
 /** Whether destination and source of an operation name general registers. */
 export function namesGeneral(

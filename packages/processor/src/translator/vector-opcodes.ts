@@ -14,6 +14,8 @@ export const V = {
   const: 0x0c,
   shuffle: 0x0d,
   swizzle: 0x0e,
+  i8x16_extract_u: 0x16,
+  i8x16_replace: 0x17,
   i16x8_extract_u: 0x19,
   i16x8_replace: 0x1a,
   i32x4_extract: 0x1b,
