@@ -129,6 +129,29 @@ describe('integration services', () => {
     expect(await vm('kvp', name, 'get', 'Farbe')).toMatchObject({ status: 1, stdout: '' });
   });
 
+  it("read and set an adapter's addresses through Debian's daemon", async () => {
+    const device = 'f8615163-df3e-46c5-913f-f2d2f965ed0e';
+    const mac = '00155D010203';
+    const set = [device, '--address', '192.0.2.9/24', '--address', 'fd00::9/64', '--gateway', '192.0.2.1'];
+    expect((await vm('ip', name, mac)).stderr).toMatch(/PL-3202: .*It has no such adapter/);
+    expect((await vm('ip', name, ...set)).stderr).toMatch(/PL-3202: .*It has no such adapter/);
+    // No synthetic adapter is there yet, so the daemon is shown the sysfs of one; the interface is the loopback's.
+    await shell.output(
+      `mkdir -p /tmp/net/lo/device; echo 00:15:5d:01:02:03 >/tmp/net/lo/address; echo '{${device}}' >/tmp/net/lo/device/device_id; mount --bind /tmp/net /sys/class/net`,
+    );
+    expect(JSON.parse((await vm('ip', name, mac, '-o', 'json')).stdout)).toMatchObject({ addresses: [], dhcp: false });
+    // Debian leaves it to the administrator what sets the addresses.
+    expect((await vm('ip', name, ...set)).stderr).toMatch(/PL-3202: .*hv_set_ifconfig/);
+    const script = '/usr/libexec/hypervkvpd/hv_set_ifconfig';
+    await shell.output(`printf '#!/bin/sh\\ncat "$1" >/tmp/ifcfg' >${script}; chmod +x ${script}`);
+    expect(await vm('ip', name, ...set, '--dns', '192.0.2.53')).toMatchObject({ status: 0, stdout: '', stderr: '' });
+    const written = await inGuest('cat /tmp/ifcfg');
+    for (const line of ['DEVICE=lo', 'HWADDR=00:15:5D:01:02:03', 'IPADDR0=192.0.2.9', 'NETMASK0=255.255.255.0']) {
+      expect(written.split(/\s+/)).toContain(line);
+    }
+    await shell.output(`umount /sys/class/net; rm -r /tmp/net ${script}`);
+  });
+
   it('copy a file, byte for byte', async () => {
     const bytes = randomBytes((isLong ? 256 : 8) * MIB + 12345);
     const source = join(folder, 'file.bin');

@@ -483,6 +483,40 @@ export const commands: readonly CommandDefinition[] = [
     built: true,
   },
   {
+    name: 'vm ip',
+    summary: "show or set the addresses of an adapter in the guest, through the guest's own daemon",
+    arguments: [
+      machineArgument,
+      {
+        name: 'ADAPTER',
+        required: true,
+        description: 'to show: its hardware address; to set: the Device_ID that lsvmbus -v shows in the guest',
+      },
+    ],
+    options: [
+      {
+        flag: '--address',
+        value: 'ADDRESS/BITS',
+        repeatable: true,
+        description: 'set: an IPv4 or IPv6 address and the bits of its network',
+        built: true,
+      },
+      { flag: '--gateway', value: 'ADDRESS', repeatable: true, description: 'set: a gateway', built: true },
+      { flag: '--dns', value: 'ADDRESS', repeatable: true, description: 'set: a name server', built: true },
+      { flag: '--dhcp', description: 'set: IPv4 addresses by DHCP', built: true },
+      outputOption,
+    ],
+    examples: [
+      { command: 'plinth vm ip web 00:15:5d:01:02:03', description: 'what it has' },
+      {
+        command: 'plinth vm ip web f8615163-df3e-46c5-913f-f2d2f965ed0e --address 192.0.2.5/24 --gateway 192.0.2.1',
+        description: 'in the guest: hv_set_ifconfig, started by hv_kvp_daemon',
+      },
+    ],
+    exitStatuses: vmExitStatuses,
+    built: true,
+  },
+  {
     name: 'host check',
     summary: 'check what this machine has of what Plinth needs, and tell what to do about the rest',
     arguments: [],

@@ -116,6 +116,11 @@ const handlers: Readonly<Record<string, CommandHandler>> = {
     await print(text);
     return exitStatus;
   },
+  'vm ip': async (invocation) => {
+    const [vm, { homeFolder }] = await vmModules();
+    const [name = '', adapter = ''] = invocation.arguments;
+    return print(await vm.vmIpCommand(homeFolder(), name, adapter, invocation.options, outputFormat(invocation)));
+  },
   'host check': async (invocation) => {
     const { hostCheckCommand } = await import('./host-command.ts');
     const { text, exitStatus } = hostCheckCommand(outputFormat(invocation));

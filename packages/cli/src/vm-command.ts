@@ -12,6 +12,8 @@ import {
   runningMachines,
   SERVICE_NAMES,
 } from '@plinth/vmwp';
+import { parseAdapterSettings } from './adapter-settings.ts';
+import type { OptionValues } from './command-line.ts';
 import type { OutputFormat } from './command-table.ts';
 import { findMachine } from './inspect-command.ts';
 import { formatListing, formatTree, type Plain, showSeconds } from './output.ts';
@@ -239,6 +241,24 @@ export async function vmKvpCommand(
     return { text: found ? `${record.value}\n` : '', exitStatus: found ? 0 : 1 };
   }
   return { text: '', exitStatus: operation === 'rm' && record.removed !== true ? 1 : 0 };
+}
+
+/**
+ * `plinth vm ip NAME ADAPTER`: the settings of an adapter; with any of its options they are set, all of them.
+ * @returns what is to be printed
+ * @throws PlinthError PL-1004 for what is no address
+ */
+export async function vmIpCommand(
+  home: string,
+  name: string,
+  adapter: string,
+  options: OptionValues,
+  format: OutputFormat,
+): Promise<string> {
+  const settings = parseAdapterSettings(adapter, options);
+  const machine = await find(home, name);
+  const answer = await ask(machine, 'adapter', { adapter, ...settings }, GUEST_PATIENCE);
+  return settings === undefined ? formatTree(asRecord(answer), format) : '';
 }
 
 const find = async (home: string, name: string): Promise<RunningMachine> =>

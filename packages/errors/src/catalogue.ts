@@ -120,8 +120,8 @@ export const catalogue = {
   },
   'PL-1017': {
     what: "No virtual machine named '{name}' is running",
-    why: 'Only a running machine can be inspected; running now: {running}',
-    tryNext: 'plinth inspect vms',
+    why: 'Only a machine that runs can be reached; running now: {running}',
+    tryNext: 'plinth vm ls',
     exitStatus: 1,
   },
   'PL-1018': {

@@ -37,6 +37,7 @@ export const CONTROL_COMMANDS = [
   'services',
   'set-service',
   'kvp',
+  'adapter',
   'copy-file',
   'freeze',
   'thaw',

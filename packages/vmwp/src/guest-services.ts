@@ -1,5 +1,5 @@
 /**
- * The integration services as the control socket offers them: stopping the guest, key-value pairs, copying files, freezing.
+ * The integration services as the control socket offers them: stopping the guest, key-value pairs, adapters' addresses, files, freezing.
  *
  *     {"command": "copy-file", "parameters": {"source": "/host/file", "folder": "/var/tmp", "fileName": "a", "overwrite": true}}
  *
@@ -37,6 +37,8 @@ export async function answerServiceRequest(services: IntegrationServices, reques
     }
     case 'kvp':
       return answerKvp(services, parameters);
+    case 'adapter':
+      return answerAdapter(services, parameters);
     case 'copy-file':
       return copyFile(services, parameters);
     case 'freeze':
@@ -53,6 +55,7 @@ export async function answerServiceRequest(services: IntegrationServices, reques
 /** By command: the service that it goes through, in the words of a refusal. */
 const SERVICE_OF: Readonly<Partial<Record<ControlCommand, string>>> = {
   kvp: 'data exchange',
+  adapter: 'data exchange',
   'copy-file': 'file copy',
   freeze: 'backup',
   thaw: 'backup',
@@ -103,6 +106,25 @@ async function answerKvp(services: IntegrationServices, parameters: Parameters):
     case 'rm':
       return { removed: await kvp.delete(pool, parameters.text('key')) };
   }
+}
+
+/** Reads the settings of an adapter in the guest; with `set`, writes them. Lists are texts with semicolons between. */
+async function answerAdapter({ kvp }: IntegrationServices, parameters: Parameters): Promise<unknown> {
+  const adapter = parameters.text('adapter');
+  if (!parameters.has('set')) return kvp.getAddresses(adapter);
+  const list = (name: string): string[] =>
+    parameters
+      .text(name, '')
+      .split(';')
+      .filter((item) => item !== '');
+  await kvp.setAddresses(adapter, {
+    dhcp: parameters.has('dhcp'),
+    addresses: list('addresses'),
+    subnets: list('subnets'),
+    gateways: list('gateways'),
+    dnsServers: list('dnsServers'),
+  });
+  return {};
 }
 
 async function copyFile(services: IntegrationServices, parameters: Parameters): Promise<unknown> {

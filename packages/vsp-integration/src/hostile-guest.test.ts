@@ -62,7 +62,7 @@ describe('a hostile guest', () => {
         () => start('delete', () => services.kvp.delete('external', 'key')),
         () => start('list', () => services.kvp.list('auto')),
         () => start('addresses', () => services.kvp.getAddresses('00155d010203')),
-        () => start('set addresses', () => services.kvp.setAddresses('00155d010203', settings)),
+        () => start('set addresses', () => services.kvp.setAddresses('a9a0f4e7-5a45-4d96-b827-8a841e8c03e6', settings)),
         () => start('check', () => services.vss.checkHotBackup()),
         () => start('freeze', () => services.vss.freeze(random.below(20_000))),
         () => start('thaw', () => services.vss.thaw()),

@@ -26,6 +26,14 @@ const REFRESH_PERIOD = 30_000;
 /** Pairs of one pool that are read at most: a guest may never say that there are no more. */
 const PAIR_LIMIT = 1024;
 
+/** What a failure without a reason means of hv_kvp_daemon: it looks the adapter up, or starts a program that sets the addresses. */
+const NO_ADAPTER = ['It has no such adapter', 'a hardware address that `ip link` shows in the guest'] as const;
+const NO_DEVICE = ['It has no such adapter', 'the Device_ID of one that `lsvmbus -v` shows in the guest'] as const;
+const NOT_SET = [
+  'The program hv_set_ifconfig, which hv_kvp_daemon starts for this, failed or is not there',
+  "installing the guest's hyperv-daemons whole; the guest's log says more",
+] as const;
+
 export class KvpService extends IntegrationService {
   readonly #hostItems: Readonly<Record<string, string>>;
   #guestItems = new Map<string, string>();
@@ -104,14 +112,21 @@ export class KvpService extends IntegrationService {
       PATIENCE,
     );
     const addresses = status === SERVICE_STATUS.ok ? parseAddressesAnswer(body) : undefined;
-    if (addresses === undefined) throw refusal(`tell the addresses of ${macAddress}`, status);
+    if (addresses === undefined) throw refusal(`tell the addresses of ${macAddress}`, status, NO_ADAPTER);
     return addresses;
   }
 
-  async setAddresses(macAddress: string, settings: AdapterAddresses): Promise<void> {
-    const body = fitting(settings.addresses.join(';'), buildAddressesRequest(adapterId(macAddress), settings));
+  /**
+   * Linux's daemon looks the adapter up by its hardware address to read, and by its device on VMBus to write.
+   * @param instanceId of the adapter's device, without braces
+   */
+  async setAddresses(instanceId: string, settings: AdapterAddresses): Promise<void> {
+    const adapter = `{${instanceId.toLowerCase()}}`;
+    const body = fitting(settings.addresses.join(';'), buildAddressesRequest(adapter, settings));
     const { status } = await this.request(body, PATIENCE);
-    if (status !== SERVICE_STATUS.ok) throw refusal(`set the addresses of ${macAddress}`, status);
+    const action = `set the addresses of ${instanceId}`;
+    if (status === SERVICE_STATUS.notFound) throw refusal(action, SERVICE_STATUS.fail, NO_DEVICE);
+    if (status !== SERVICE_STATUS.ok) throw refusal(action, status, NOT_SET);
   }
 
   /** Asks the guest anew what it says of itself. */

@@ -117,7 +117,8 @@ const isIpv6 = (address: string): boolean => address.includes(':');
 
 /**
  * A request about the addresses of the adapter with this MAC address; undefined when a list is too long.
- * @param adapterId as Linux's daemon compares it: upper case, with colons
+ * @param adapterId as Linux's daemon compares it: to read, the hardware address in upper case with colons; to write, the device's instance id
+ *   in lower case and braces, as its `device_id` in sysfs has it
  */
 export function buildAddressesRequest(
   adapterId: string,

@@ -58,6 +58,7 @@ export class LinuxUtils {
   /** From 6.10 on: one packet for each signal. */
   uio = false;
   adapter = {
+    deviceId: '{f8615163-df3e-46c5-913f-f2d2f965ed0e}',
     mac: '00:15:5D:01:02:03',
     addresses: '10.0.0.5;fe80::1',
     subnets: '255.255.255.0;64',
@@ -244,7 +245,7 @@ export class LinuxUtils {
         put(body, 260 + 4096 + 1024, this.adapter.dns);
         return 0;
       case 5:
-        if (text(body.subarray(2, 258)) !== this.adapter.mac) return 0x80041002;
+        if (text(body.subarray(2, 258)) !== this.adapter.deviceId) return 0x80041002;
         this.setAddresses = {
           family: body[258] ?? 0,
           dhcp: body[259] ?? 0,
