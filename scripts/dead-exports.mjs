@@ -16,7 +16,9 @@ function entryModules(name) {
     ...Object.values(description.exports ?? {}).map((entry) => entry.default ?? entry),
     ...Object.values(description.bin ?? {}),
   ];
-  return targets.map((target) => join(root, 'packages', name, target.replace('dist', 'src').replace(/\.js$/, '.ts')));
+  return targets.map((target) =>
+    join(root, 'packages', name, target.replace(/dist|bundle/, 'src').replace(/\.js$/, '.ts')),
+  );
 }
 
 const folders = [

@@ -131,7 +131,7 @@ export function packageDescription(name) {
 
 /**
  * Builds what changed: TypeScript by project references, then each package's own build (the processor's makes AssemblyScript
- * from its instruction table, and WebAssembly from that).
+ * from its instruction table, and WebAssembly from that; the command line's puts all into few files).
  * @throws StepFailure with the compiler's messages
  */
 export async function build() {
@@ -173,7 +173,7 @@ export function requireNode() {
 export async function setUp() {
   requireNode();
   await installPackages();
-  const fresh = !existsSync(join(root, 'packages', 'cli', 'dist', 'main.js'));
+  const fresh = !existsSync(join(root, 'packages', 'cli', 'bundle', 'main.js'));
   // An up-to-date build takes a moment only, so it is not worth a line.
   if (fresh) await step('Building', build);
   else await build();

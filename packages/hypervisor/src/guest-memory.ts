@@ -3,7 +3,7 @@
  *
  * Nothing above this file turns a guest-physical address into an offset. `range` checks a range that a guest named, and
  * hands out views of it in place; opening for writing records what a processor must know: the pages are dirty, and
- * code that was decoded from them is stale. What the guest got wrong comes back as a value (GpaFault), never as an
+ * code that was decoded from them is stale. Pages whose content is not there yet come in first (absent-pages.ts). What the guest got wrong comes back as a value (GpaFault), never as an
  * exception: the caller decides what its protocol answers.
  *
  * Page records and the host-write ring are numbered by RAM page: (host offset - ramOffset) / 4096, which with the PC's map
@@ -11,6 +11,7 @@
  *
  * Invariant: every piece lies inside RAM or an overlay page of this partition. Called by: VSPs, devices with DMA, loaders.
  */
+import { AbsentPages } from './absent-pages.ts';
 import { type GpaSpace, PAGE_BYTES } from './gpa-space.ts';
 import {
   HOST_WRITE_RING,
@@ -64,6 +65,8 @@ const RECORD_CODE = PAGE_RECORD.codeLines >> 2;
 const RECORD_FLAGS = PAGE_RECORD.flags >> 2;
 
 export class GuestMemory {
+  /** Pages that are brought in when they are touched. */
+  readonly absent: AbsentPages;
   readonly #buffer: ArrayBufferLike;
   readonly #layout: MemoryLayout;
   readonly #space: GpaSpace;
@@ -76,6 +79,7 @@ export class GuestMemory {
   readonly #pages: number;
 
   constructor(buffer: ArrayBufferLike, layout: MemoryLayout, space: GpaSpace) {
+    this.absent = new AbsentPages(buffer, layout);
     this.#buffer = buffer;
     this.#layout = layout;
     this.#space = space;
@@ -113,7 +117,7 @@ export class GuestMemory {
       else pieces.push({ offset, bytes });
       at += bytes;
     }
-    if (access === 'write') for (const { offset, bytes } of pieces) this.#noteWrite(offset, bytes);
+    for (const { offset, bytes } of pieces) this.#open(offset, bytes, access);
     return pieces.map(({ offset, bytes }) => new Uint8Array(this.#buffer, offset, bytes));
   }
 
@@ -220,7 +224,7 @@ export class GuestMemory {
     const isSound = Number.isInteger(first) && Number.isInteger(count) && first >= 0 && count >= 0;
     if (!isSound || first + count > this.#pages) throw new RangeError(`pages ${first}+${count} of ${this.#pages}`);
     const offset = ramOffset + first * PAGE_BYTES;
-    if (access === 'write') this.#noteWrite(offset, count * PAGE_BYTES);
+    this.#open(offset, count * PAGE_BYTES, access);
     return new Uint8Array(this.#buffer, offset, count * PAGE_BYTES);
   }
 
@@ -240,7 +244,7 @@ export class GuestMemory {
     if (access === 'write' && slot.kind === 'rom') return -1;
     if (gpa + bytes > this.#space.extentEnd(gpa)) return -1;
     const offset = slot.hostOffset + (gpa - slot.start);
-    if (access === 'write') this.#noteWrite(offset, bytes);
+    this.#open(offset, bytes, access);
     return offset;
   }
 
@@ -253,6 +257,15 @@ export class GuestMemory {
     const copy = new Uint8Array(bytes);
     put(new DataView(copy.buffer));
     return this.write(gpa, copy);
+  }
+
+  /** Before anybody gets hold of bytes of the pool: what is absent comes in, what is opened for writing is noted. */
+  #open(offset: number, bytes: number, access: GuestAccess): void {
+    if (this.absent.count !== 0) {
+      const from = offset - this.#layout.ramOffset;
+      this.absent.bringIn(Math.max(Math.floor(from / PAGE_BYTES), 0), Math.ceil((from + bytes) / PAGE_BYTES));
+    }
+    if (access === 'write') this.#noteWrite(offset, bytes);
   }
 
   #noteWrite(offset: number, bytes: number): void {

@@ -1,4 +1,5 @@
 /** Partitions, guest memory, devices and the engine interface. */
+export type { PageSource } from './absent-pages.ts';
 export { ByteRing } from './byte-ring.ts';
 export type {
   AccessSize,

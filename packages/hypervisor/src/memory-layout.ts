@@ -3,7 +3,7 @@
  *
  *     0            static data of the software engine (constant: every instance writes the same bytes again)
  *     SHARED       partition header, slot table, CPUID table, emulated devices' shared state
- *     PAGES        one 16-byte record per RAM page: code lines, dirty and host-write flags
+ *     PAGES        one 16-byte record per RAM page: code lines; dirty, touched and absent flags
  *     PROCESSORS   one block per virtual processor: registers, TLBs, decoded code
  *     RAM          guest RAM, at a 2 MiB boundary
  *     OVERLAYS     the hypervisor's overlay pages (TLFS 5.2.1); they have page records and hold code as RAM does
@@ -61,6 +61,8 @@ export const SHARED = {
   partitionState: 0x58,
   /** u64: bit per feature that the partition's processors do not have, in the order of their names (processor: cpu-features.ts). */
   absentFeatures: 0x60,
+  /** u32: RAM pages whose content is not there yet (absent-pages.ts). */
+  absentPages: 0x68,
   /** Slot table: 64 entries of 32 bytes {u64 start, u64 end, u32 kind, u32 host offset, u32 identifier, u32 reserved}. */
   slots: 0x400,
   /** CPUID table: 128 entries of 32 bytes {u32 leaf, u32 subleaf (0xffffffff: any), u32 eax, ebx, ecx, edx, u32 x2}. */
@@ -90,6 +92,8 @@ export const PAGE_FLAG = {
   dirty: 1,
   /** Read or written by the guest at all (for guestTouchedBytes). */
   touched: 2,
+  /** Its content lies elsewhere, and is brought in before anybody reads or writes it (absent-pages.ts). */
+  absent: 4,
 } as const;
 
 /** Largest RAM of a partition on the software engine: what fits into 4 GiB beside everything else. */

@@ -5,7 +5,8 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import type { GuestFile } from './guest-tree.ts';
 
 /** One image that Plinth can build. */
@@ -107,7 +108,9 @@ export function findRecipe(name: string): ImageRecipe | undefined {
 
 /** The text of a file of the folder `guest`. */
 export function guestText(name: 'init' | 'console' | 'agent' | 'keep' | 'lsvmbus'): string {
-  return readFileSync(fileURLToPath(new URL(`../guest/${name}`, import.meta.url)), 'utf8');
+  // Found by the package's name: this module may be in a bundle, wherever that lies.
+  const description = createRequire(import.meta.url).resolve('@plinth/images/package.json');
+  return readFileSync(join(dirname(description), 'guest', name), 'utf8');
 }
 
 /** The files that an image has beside those of its packages. */

@@ -52,6 +52,10 @@ export declare function hostTranslate(): void;
 // @ts-ignore: decorator
 @external("host", "interpreted")
 export declare function hostInterpreted(block: usize): void;
+/** Brings in a page of RAM whose record says that it is absent: its bytes are there on return. The number is that of its record. */
+// @ts-ignore: decorator
+@external("host", "loadPage")
+export declare function hostLoadPage(page: u32): void;
 /** 32 bits of good randomness. */
 // @ts-ignore: decorator
 @external("host", "random")

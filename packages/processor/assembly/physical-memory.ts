@@ -6,7 +6,7 @@
  */
 import * as L from './generated/layout';
 import { vp } from './state';
-import { hostMmioRead, hostMmioWrite } from './host';
+import { hostLoadPage, hostMmioRead, hostMmioWrite } from './host';
 import { apicRead, apicWrite } from './apic';
 import { invalidateCode } from './blocks';
 
@@ -29,7 +29,10 @@ export function foundHost(): usize {
   return slotHost;
 }
 
-/** Looks the GPA up in the slot table; leaves kind (0: no slot) and host address. */
+/**
+ * Looks the GPA up in the slot table; leaves kind (0: no slot) and host address. The page's content is there then, whoever has it until it
+ * is touched: every way to guest memory that has no TLB entry comes by here, page walks and instruction fetches too.
+ */
 export function findSlot(gpa: u64): void {
   const count = load<u32>(L.SHARED + L.SHARED_SLOT_COUNT);
   let slot: usize = L.SHARED + L.SHARED_SLOTS;
@@ -37,12 +40,21 @@ export function findSlot(gpa: u64): void {
     if (gpa >= load<u64>(slot) && gpa < load<u64>(slot, 8)) {
       slotKind = load<u32>(slot, 16);
       slotHost = load<u32>(slot, 20) + <u32>(gpa - load<u64>(slot));
+      if (atomic.load<u32>(L.SHARED + L.SHARED_ABSENT_PAGES) != 0) bringIn();
       return;
     }
     slot += L.SLOT_BYTES;
   }
   slotKind = 0;
   slotHost = 0;
+}
+
+/** Loads the found page when it is absent. */
+function bringIn(): void {
+  if (slotKind != KIND_RAM && slotKind != KIND_ROM) return;
+  const record = pageRecordOfHost(slotHost);
+  if (record == 0 || (atomic.load<u32>(record + 8) & L.PAGE_FLAG_ABSENT) == 0) return;
+  hostLoadPage(<u32>(slotHost - load<u32>(L.SHARED + L.SHARED_RAM_OFFSET)) >> 12);
 }
 
 /** @returns host address for reading RAM-like memory at gpa, or 0. */

@@ -49,6 +49,8 @@ export interface SoftwareProcessorOptions {
   readonly translation?: TranslationFactory;
   /** Takes a line for each thing that happens to regions. */
   readonly trace?: TraceListener;
+  /** Brings in a page of RAM whose content is not there yet; what it throws ends the run. Needed when there are such pages. */
+  readonly loadPage?: (page: number) => void;
 }
 
 interface EngineExports extends TranslationExports, TranslatorCore {
@@ -141,7 +143,7 @@ class SoftwareProcessor implements DebuggedProcessor, SaveableProcessor {
   #stopPoints: readonly StopPoint[] = [];
 
   constructor(module: WebAssembly.Module, options: SoftwareProcessorOptions) {
-    const { memory, layout, index, handlers } = options;
+    const { memory, layout, index } = options;
     this.index = index;
     this.#memory = memory;
     this.#layout = layout;
@@ -149,7 +151,7 @@ class SoftwareProcessor implements DebuggedProcessor, SaveableProcessor {
     this.#view = new DataView(memory.buffer, this.#base, STATE.TLB_SETS);
     const always = options.translateAfter === TRANSLATE_AT_ONCE;
     const table = new WebAssembly.Table({ element: 'anyfunc', initial: always ? FORCED_SLOTS : TABLE_SLOTS });
-    const instance = new WebAssembly.Instance(module, this.#imports(memory, table, handlers));
+    const instance = new WebAssembly.Instance(module, this.#imports(memory, table, options));
     this.#engine = instance.exports as unknown as EngineExports;
     this.#translateAfter = options.translateAfter ?? DEFAULT_TRANSLATE_AFTER;
     if (this.#translateAfter !== 0) {
@@ -163,7 +165,11 @@ class SoftwareProcessor implements DebuggedProcessor, SaveableProcessor {
     this.reset();
   }
 
-  #imports(memory: WebAssembly.Memory, table: WebAssembly.Table, handlers: InterceptHandlers): WebAssembly.Imports {
+  #imports(
+    memory: WebAssembly.Memory,
+    table: WebAssembly.Table,
+    { handlers, loadPage }: SoftwareProcessorOptions,
+  ): WebAssembly.Imports {
     const buffer = new DataView(memory.buffer);
     return {
       env: {
@@ -194,6 +200,10 @@ class SoftwareProcessor implements DebuggedProcessor, SaveableProcessor {
         translate: () => this.#translator?.run(),
         interpreted: (block: number) => this.#translator?.interpreted(block >>> 0),
         sendInterrupt: (icr: number, destination: number) => this.#sendInterrupt(icr >>> 0, destination >>> 0),
+        loadPage: (page: number) => {
+          if (loadPage === undefined) throw new RangeError(`page ${page} is absent, and nobody has it`);
+          loadPage(page >>> 0);
+        },
         random: () => globalThis.crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
       },
     };

@@ -18,7 +18,7 @@ import {
   PAGE_RECORD,
   PAGE_RECORD_BYTES,
 } from '@plinth/hypervisor';
-import { fileReason } from './console-pump.ts';
+import { fileReason } from './file-reason.ts';
 import type { BootRegisters } from './processor-protocol.ts';
 
 /** What the platform's firmware would have put into memory: ACPI tables. */

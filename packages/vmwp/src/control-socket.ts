@@ -12,7 +12,7 @@ import { chmodSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { PlinthError } from '@plinth/errors';
-import { fileReason } from './console-pump.ts';
+import { fileReason } from './file-reason.ts';
 
 /** Longest line of either side. An inspect tree is far below it. */
 const LINE_LIMIT = 4 * 1024 * 1024;

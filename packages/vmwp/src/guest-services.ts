@@ -14,8 +14,8 @@ import {
   type KvpPool,
   SERVICE_NAMES,
 } from '@plinth/vsp-integration';
-import { fileReason } from './console-pump.ts';
 import type { ControlCommand, ControlRequest } from './control-socket.ts';
+import { fileReason } from './file-reason.ts';
 
 /** Bytes that are read from the host's file at once: whole pieces of the protocol. */
 const READ_BYTES = FRAGMENT_BYTES * 128;

@@ -31,6 +31,8 @@ export interface ProcessorEvents {
   /** It stopped for the debugger. */
   debugStopped(reason: StopReason): void;
   ended(outcome: Outcome, snapshot: ProcessorSnapshot): void;
+  /** The machine cannot go on. */
+  failed(error: PlinthError): void;
   /** Plinth's fault, with what is known. */
   fault(message: string, stack: string, snapshot: ProcessorSnapshot | undefined): void;
 }
@@ -292,11 +294,26 @@ export class ProcessorHost {
           this.#events.ended(event.outcome, event.snapshot);
         }
         return;
+      case 'failed':
+        this.#failed(event.problem);
+        return;
       case 'fault':
         this.#snapshot = event.snapshot;
         this.#fault(event.message, event.stack);
         return;
     }
+  }
+
+  #failed(problem: unknown): void {
+    const error = PlinthError.from(problem);
+    if (error === undefined) {
+      this.#fault(`the thread failed with ${JSON.stringify(problem)}`, '');
+      return;
+    }
+    this.#loseAnswers();
+    if (this.#over) return;
+    this.#over = true;
+    this.#events.failed(error);
   }
 
   #fault(message: string, stack: string): void {

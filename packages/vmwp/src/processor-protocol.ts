@@ -10,6 +10,7 @@ import type { GuestCrash, InspectTree, MemoryLayout, RegisterName, RegisterValue
 import type { TraceTopic } from './configuration.ts';
 import type { DebugAnswer, DebugRequest, StopReason } from './debug-protocol.ts';
 import type { ProcessorSnapshot } from './processor-snapshot.ts';
+import type { SavedPages } from './saved-state/page-loader.ts';
 
 /** `workerData` of a processor's thread. */
 export interface ProcessorSetup {
@@ -23,6 +24,8 @@ export interface ProcessorSetup {
   readonly epoch: number;
   readonly trace: readonly TraceTopic[];
   readonly debugExitPort: number | undefined;
+  /** Where memory comes from that is not there yet: of a machine that is restored. */
+  readonly savedPages?: SavedPages | undefined;
   /** To the thread that translates for this processor; absent when there is none. */
   readonly translation?: MessagePort;
 }
@@ -98,5 +101,7 @@ export type ProcessorEvent =
   /** The root partition has messages or event flags to take, or room to post messages again. Sent once until it acknowledges. */
   | { readonly kind: 'synic' }
   | { readonly kind: 'ended'; readonly outcome: Outcome; readonly snapshot: ProcessorSnapshot }
+  /** The machine cannot go on, by an error of the catalogue, as plain data: its memory cannot be brought in. */
+  | { readonly kind: 'failed'; readonly problem: unknown }
   /** A fault of Plinth on the processor's thread. */
   | { readonly kind: 'fault'; readonly message: string; readonly stack: string; readonly snapshot?: ProcessorSnapshot };

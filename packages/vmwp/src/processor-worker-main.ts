@@ -7,6 +7,7 @@
 import { writeSync } from 'node:fs';
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { DebugExit } from '@plinth/chipset';
+import { PlinthError } from '@plinth/errors';
 import {
   type DebuggedProcessor,
   type Exit,
@@ -24,6 +25,7 @@ import { monotonicNanoseconds } from './process-times.ts';
 import type { ProcessorCommand, ProcessorEvent, ProcessorSetup } from './processor-protocol.ts';
 import { describeException, hexadecimal, takeSnapshot } from './processor-snapshot.ts';
 import { ProcessorThread } from './processor-thread.ts';
+import { PageLoader } from './saved-state/page-loader.ts';
 import { Counters } from './statistics.ts';
 import { sleepExactly } from './timer-slack.ts';
 import { type TraceWriter, traceHandlers } from './trace.ts';
@@ -68,6 +70,20 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
   const clock = localClock(setup.epoch);
   const { root, partitionId } = RootPartition.attach(setup.memory, clock);
   const partition = root.partition(partitionId);
+  let memoryProblem: unknown;
+  if (setup.savedPages !== undefined) {
+    const loader = new PageLoader(setup.savedPages, partition.guestMemory);
+    partition.guestMemory.absent.source = {
+      load(page) {
+        try {
+          loader.load(page);
+        } catch (error) {
+          memoryProblem = error;
+          throw error;
+        }
+      },
+    };
+  }
   const counters = new Counters(setup.counters);
   const topics = new Set(setup.trace);
   const write: TraceWriter = (topic, text) => {
@@ -164,6 +180,10 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
   try {
     thread.run();
   } catch (error) {
+    if (error === memoryProblem && error instanceof PlinthError) {
+      post({ kind: 'failed', problem: error.toJSON() });
+      return;
+    }
     const { message, stack = '' } = error instanceof Error ? error : new Error(String(error));
     post({
       kind: 'fault',

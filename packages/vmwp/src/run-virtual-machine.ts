@@ -54,6 +54,7 @@ import type { Outcome } from './processor-protocol.ts';
 import type { ProcessorSnapshot } from './processor-snapshot.ts';
 import { checkFeatures, checkMemory, checkSaveFile, consoleSink } from './run-checks.ts';
 import { MachineSaver } from './saved-state/machine-saver.ts';
+import { RestoredMemory } from './saved-state/restored-memory.ts';
 import { SAVED_CONFIGURATION_VERSION, type SavedConfiguration } from './saved-state/saved-configuration.ts';
 import type { WrittenFile } from './saved-state/saved-file.ts';
 import type { SavedMachine } from './saved-state/saved-machine.ts';
@@ -121,8 +122,9 @@ export async function runMachine(
     const end = await run.ended;
     return await run.finish(end);
   } finally {
-    saved?.close();
     await run.dispose();
+    // Until now threads may have read their memory from it.
+    saved?.close();
   }
 }
 
@@ -132,6 +134,7 @@ class MachineRun {
   readonly #id = randomUUID();
   readonly #saved: SavedMachine | undefined;
   readonly #saver = new MachineSaver();
+  readonly #restored: RestoredMemory | undefined;
   #commandEnd: End | undefined;
   /** The monotonic clock at partition time 0. */
   #epoch = monotonicNanoseconds();
@@ -207,6 +210,9 @@ class MachineRun {
         id: this.#id,
       });
     }
+    if (saved !== undefined) {
+      this.#restored = new RestoredMemory(saved.file, this.#partition.guestMemory, (error) => this.#failed(error));
+    }
     // Before the other thread does the same: the first one sets the power-on state.
     this.#chipset = this.#assembleHostSide();
     // The thread comes next: it loads its modules and compiles the engine while this one reads the files.
@@ -225,6 +231,7 @@ class MachineRun {
         epoch: this.#epoch,
         trace: configuration.trace ?? [],
         debugExitPort: configuration.debugExitPort,
+        savedPages: this.#restored?.pages,
       },
       () => this.#kick(),
       {
@@ -235,6 +242,7 @@ class MachineRun {
         synic: () => this.#vmbus?.drain(),
         debugStopped: (reason) => this.#gdb?.stopped(reason),
         ended: (outcome, snapshot) => this.#handleOutcome(outcome, snapshot),
+        failed: (error) => this.#failed(error),
         fault: (message, stack, snapshot) => this.#handleFault(message, stack, snapshot),
       },
     );
@@ -272,7 +280,6 @@ class MachineRun {
       this.#timers.push(setTimeout(() => this.#handleTimeout(timeoutSeconds), milliseconds));
     }
     const registers = this.#saved === undefined ? this.#load() : undefined;
-    this.#saved?.file.loadMemory(this.#partition.guestMemory);
     await this.#control;
     await Promise.race([this.#processor.ready, this.ended]);
     if (this.#isOver) return;
@@ -284,9 +291,10 @@ class MachineRun {
     await this.#waitForDebugger();
     if (registers === undefined) this.#processor.release();
     else this.#processor.send({ kind: 'boot', registers, again: false });
+    this.#restored?.fill();
   }
 
-  /** Everything but memory, which is there already. The processor is held afterwards. */
+  /** Everything but memory, which comes in when it is touched. The processor is held afterwards. */
   async #restore({ file, configuration, agent }: SavedMachine): Promise<void> {
     const { processor, devices, vmbus } = file.states;
     const { time, kernelVersion, loadedCommandLine, warmStartIsPanic } = configuration;
@@ -383,6 +391,7 @@ class MachineRun {
   /** Nothing of the run is left after this, however it ended. */
   async dispose(): Promise<void> {
     this.#isOver = true;
+    this.#restored?.close();
     for (const timer of this.#timers) clearTimeout(timer);
     for (const signal of SIGNALS) process.removeListener(signal, this.#signalled);
     this.#hooks.leave?.removeEventListener('abort', this.#leave);
@@ -434,6 +443,7 @@ class MachineRun {
   async #save(path: string): Promise<WrittenFile> {
     const written = await this.#saver.save(path, {
       partition: this.#partition,
+      restored: this.#restored,
       processor: this.#processor,
       vmbus: this.#vmbus,
       devices: this.#devices,

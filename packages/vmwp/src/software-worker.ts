@@ -34,12 +34,13 @@ let translation: TranslationFactory | undefined;
 if (setup.translation !== undefined) translation = translatorAt(setup.translation);
 else if (threshold !== 0) translation = (await import('@plinth/processor/local-translation')).translateLocally;
 
-runProcessorWorker(setup, ({ memory, layout }, index, handlers, trace) => {
+runProcessorWorker(setup, ({ memory, layout, guestMemory }, index, handlers, trace) => {
   const processor = createSoftwareProcessor(module, {
     memory,
     layout,
     index,
     handlers,
+    loadPage: (page) => guestMemory.absent.bringIn(page, page + 1),
     ...(threshold === undefined ? {} : { translateAfter: threshold }),
     ...(translation === undefined ? {} : { translation }),
     ...(trace === undefined ? {} : { trace }),

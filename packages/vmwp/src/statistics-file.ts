@@ -4,7 +4,7 @@
 import { writeFileSync } from 'node:fs';
 import { PlinthError } from '@plinth/errors';
 import type { RunResult } from './configuration.ts';
-import { fileReason } from './console-pump.ts';
+import { fileReason } from './file-reason.ts';
 
 /** Writes the statistics of a run, if they are wanted. @returns the result, which a file that cannot be written turns into a failure */
 export function writeStatistics(path: string | undefined, result: RunResult): RunResult {

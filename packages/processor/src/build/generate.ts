@@ -47,6 +47,7 @@ export function generateAssembly(): ReadonlyMap<string, string> {
       PAGE_RECORD_BYTES,
       PAGE_FLAG_DIRTY: PAGE_FLAG.dirty,
       PAGE_FLAG_TOUCHED: PAGE_FLAG.touched,
+      PAGE_FLAG_ABSENT: PAGE_FLAG.absent,
       SLOT_BYTES,
       CPUID_ENTRY_BYTES,
       HOST_WRITE_RING,

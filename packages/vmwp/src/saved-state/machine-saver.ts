@@ -20,6 +20,7 @@ import type { ProcessorHost } from '../processor-host.ts';
 import type { ConsoleInput } from '../serial-input.ts';
 import type { SyntheticDevices } from '../synthetic-devices.ts';
 import type { VmbusHost } from '../vmbus-host.ts';
+import type { RestoredMemory } from './restored-memory.ts';
 import type { SavedConfiguration } from './saved-configuration.ts';
 import { type WrittenFile, writeSavedFile } from './saved-file.ts';
 
@@ -33,6 +34,8 @@ export const SAVED_AGENT_SECTION_VERSION = 1;
 /** The parts of a machine, as its run has them. */
 export interface SaveableMachine {
   readonly partition: Partition;
+  /** Of a machine that was restored: where pages come from that are not there yet. */
+  readonly restored: RestoredMemory | undefined;
   readonly processor: Pick<ProcessorHost, 'hold' | 'save' | 'release'>;
   readonly vmbus: VmbusHost | undefined;
   readonly devices: SyntheticDevices | undefined;
@@ -59,7 +62,8 @@ export class MachineSaver {
 
   /**
    * Saves the machine; on success it does not run any more.
-   * @throws PlinthError PL-3005 when the file cannot be written, PL-3016 when the machine cannot be saved now, PL-3101; then it runs on
+   * @throws PlinthError PL-3005 when the file cannot be written, PL-3016 when the machine cannot be saved now, PL-3101, or
+   * what is wrong with the file that it was restored from; then it runs on
    */
   save(path: string, machine: SaveableMachine): Promise<WrittenFile> {
     if (this.#running !== undefined) {
@@ -93,6 +97,7 @@ async function saveMachine(path: string, machine: SaveableMachine): Promise<Writ
         typed: saveBytes(machine.input?.pending ?? new Uint8Array(0)),
       },
     };
+    machine.restored?.loadAll();
     return await writeSavedFile(path, states, partition.guestMemory, partition.layout.ramBytes / PAGE_BYTES);
   } catch (error) {
     setFrozen(machine, false);

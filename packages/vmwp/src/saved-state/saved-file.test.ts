@@ -10,7 +10,8 @@ import { PlinthError } from '@plinth/errors';
 import { PAGE_BYTES, Partition } from '@plinth/hypervisor';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HEADER_BYTES } from './file-format.ts';
-import { buildMemoryMap, findRuns, PIECE_BYTES, parseMemoryMap, partsOf } from './memory-image.ts';
+import { addChecksums, buildMemoryMap, findRuns, PIECE_BYTES, parseMemoryMap } from './memory-image.ts';
+import { RestoredMemory } from './restored-memory.ts';
 import { SavedFile, writeSavedFile } from './saved-file.ts';
 
 const MIB = 1024 * 1024;
@@ -51,6 +52,13 @@ async function written(path = join(folder, 'saved')): Promise<{ path: string; by
   return { path, bytes: readFileSync(path) };
 }
 
+/** All pages of a file, into memory that nobody has used. */
+function loadMemory(file: SavedFile, memory: Partition['guestMemory']): void {
+  new RestoredMemory(file, memory, (error) => {
+    throw error;
+  }).loadAll();
+}
+
 /** What opening and loading a file ends with: `read`, or the error's code. */
 function outcome(bytes: Uint8Array): string {
   const path = join(folder, 'other');
@@ -60,7 +68,7 @@ function outcome(bytes: Uint8Array): string {
     file = SavedFile.open(path);
     // Of memory as large as the file says, as the machine's would be; what is larger than a machine's is none of the file's matter.
     if (file.map.poolPages !== PAGES) return 'other memory';
-    file.loadMemory(partition().guestMemory);
+    loadMemory(file, partition().guestMemory);
     return 'read';
   } catch (error) {
     if (error instanceof PlinthError) return error.code;
@@ -91,7 +99,7 @@ describe('a written file', () => {
     ]);
     const [from, to] = [partition(), partition()];
     fill(from.guestMemory);
-    file.loadMemory(to.guestMemory);
+    loadMemory(file, to.guestMemory);
     file.close();
     const all = ({ guestMemory }: Partition): Buffer => Buffer.from(guestMemory.poolPages(0, PAGES, 'read'));
     expect(Buffer.compare(all(from), all(to))).toBe(0);
@@ -207,13 +215,18 @@ describe('a file that is not what it should be', () => {
 
 describe('the map of a memory', () => {
   it('is refused when its runs do not fit', () => {
-    const map = (runs: readonly { first: number; pages: number }[], checksums: readonly number[], bytes: number) =>
-      parseMemoryMap(buildMemoryMap({ poolPages: 100, runs, checksums }), bytes);
-    expect(map([{ first: 3, pages: 2 }], [9], 2 * PAGE_BYTES)).toEqual({
-      poolPages: 100,
-      runs: [{ first: 3, pages: 2 }],
-      checksums: [9],
-    });
+    const map = (
+      runs: readonly { first: number; pages: number }[],
+      checksums: readonly number[],
+      bytes: number,
+      pieceBytes = PIECE_BYTES,
+      version = 2,
+    ) => parseMemoryMap(version, buildMemoryMap({ poolPages: 100, pieceBytes, runs, checksums }), bytes);
+    const sound = [{ first: 3, pages: 2 }];
+    const read = { poolPages: 100, pieceBytes: PIECE_BYTES, runs: sound, checksums: [9] };
+    expect(map(sound, [9], 2 * PAGE_BYTES)).toEqual(read);
+    // Its first version had pieces of a MiB, and said nothing of it.
+    expect(map(sound, [9], 2 * PAGE_BYTES, 0, 1)).toEqual({ ...read, pieceBytes: MIB });
     expect(map([{ first: 99, pages: 2 }], [9], 2 * PAGE_BYTES)).toMatch(/out of place/);
     expect(map([{ first: 3, pages: 0 }], [], 0)).toMatch(/out of place/);
     const twice = [
@@ -221,26 +234,21 @@ describe('the map of a memory', () => {
       { first: 4, pages: 1 },
     ];
     expect(map(twice, [9], 3 * PAGE_BYTES)).toMatch(/out of place/);
-    expect(map([{ first: 3, pages: 2 }], [9], PAGE_BYTES)).toMatch(/as many pages/);
-    expect(map([{ first: 3, pages: 2 }], [], 2 * PAGE_BYTES)).toMatch(/checksums/);
-    expect(parseMemoryMap(new Uint8Array(5), 0)).toMatch(/too short/);
-    expect(parseMemoryMap(new Uint8Array(17), 0)).toMatch(/length/);
+    expect(map(sound, [9], PAGE_BYTES)).toMatch(/as many pages/);
+    expect(map(sound, [], 2 * PAGE_BYTES)).toMatch(/checksums/);
+    for (const bytes of [0, 100, 2 * MIB]) expect(map(sound, [9], 2 * PAGE_BYTES, bytes)).toMatch(/pieces of/);
+    expect(parseMemoryMap(2, new Uint8Array(5), 0)).toMatch(/too short/);
+    expect(parseMemoryMap(1, new Uint8Array(17), 0)).toMatch(/length/);
   });
 
-  it('cuts runs where the file has its pieces', () => {
-    const perPiece = PIECE_BYTES / PAGE_BYTES;
-    const parts = [
-      ...partsOf([
-        { first: 10, pages: 3 },
-        { first: 20, pages: 2 * perPiece },
-      ]),
-    ];
-    expect(parts).toEqual([
-      { piece: 0, page: 10, pages: 3 },
-      { piece: 0, page: 20, pages: perPiece - 3 },
-      { piece: 1, page: 20 + perPiece - 3, pages: perPiece },
-      { piece: 2, page: 20 + 2 * perPiece - 3, pages: 3 },
-    ]);
+  it('has checksums of pieces as they lie in the file, however their bytes came', () => {
+    const bytes = Uint8Array.from({ length: 3 * PIECE_BYTES - 100 }, (_, index) => index ^ (index >> 8));
+    const expected = [0, 1, 2].map((piece) => crc32(bytes.subarray(piece * PIECE_BYTES, (piece + 1) * PIECE_BYTES)));
+    for (const step of [PAGE_BYTES, PIECE_BYTES, 3 * PIECE_BYTES, 5 * PAGE_BYTES]) {
+      const checksums = [0, 0, 0];
+      for (let at = 0; at < bytes.length; at += step) addChecksums(checksums, bytes.subarray(at, at + step), at);
+      expect(checksums).toEqual(expected);
+    }
   });
 
   it('finds what is under an overlay, and not the overlay', () => {
@@ -263,7 +271,7 @@ describe('earlier formats', () => {
     const file = SavedFile.open(path);
     expect(file.states).toEqual(STATES);
     const { guestMemory } = partition();
-    file.loadMemory(guestMemory);
+    loadMemory(file, guestMemory);
     file.close();
     expect(guestMemory.readU32(0x1234)).toBe(0x30201);
     expect(guestMemory.readU8(RAM - 1)).toBe(0xff);

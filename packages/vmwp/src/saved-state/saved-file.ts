@@ -2,17 +2,18 @@
  * The file of a saved machine, written and read: sections of JSON, and the guest's memory without its zero pages.
  *
  * It is written under another name beside its own and takes its name when all of it is on the disk, so that what has the name is whole,
- * and a file that is replaced stays as it was until then. It is read with positional reads, the memory's pages straight into their places.
+ * and a file that is replaced stays as it was until then. Of a file that is opened, all is read and checked but the memory's pages, which come in
+ * when they are touched (page-loader.ts).
  *
  * Invariants: nothing of a file is used before its checksum was found right; a part that this version does not know is refused, never
  * passed over. Called by: machine-saver.ts, run-virtual-machine.ts.
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { PlinthError } from '@plinth/errors';
 import { type GuestMemory, PAGE_BYTES } from '@plinth/hypervisor';
-import { fileReason } from '../console-pump.ts';
+import { fileReason } from '../file-reason.ts';
 import {
   buildFileHead,
   HEADER_BYTES,
@@ -22,24 +23,29 @@ import {
   tableBytes,
 } from './file-format.ts';
 import {
+  addChecksums,
   buildMemoryMap,
   findRuns,
   type MemoryMap,
   PIECE_BYTES,
   pagesOf,
   parseMemoryMap,
-  partsOf,
 } from './memory-image.ts';
+import { readFully, type SavedPages, unreadable } from './page-loader.ts';
 
 /** Sections of JSON, each a saved state with a version of its own. */
 const STATE_SECTIONS = ['configuration', 'processor', 'devices', 'vmbus', 'agent'] as const;
 export type StateSection = (typeof STATE_SECTIONS)[number];
 const MEMORY_MAP = 'memory-map';
 const MEMORY_PAGES = 'memory-pages';
+/** Pages that are written at once. */
+const WRITE_PAGES = 256;
 /** The newest form of each section. */
-const SECTION_VERSIONS: ReadonlyMap<string, number> = new Map(
-  [...STATE_SECTIONS, MEMORY_MAP, MEMORY_PAGES].map((name) => [name, 1]),
-);
+const SECTION_VERSIONS: ReadonlyMap<string, number> = new Map([
+  ...STATE_SECTIONS.map((name) => [name, 1] as const),
+  [MEMORY_MAP, 2],
+  [MEMORY_PAGES, 1],
+]);
 
 export type SavedStates = Readonly<Record<StateSection, unknown>>;
 
@@ -92,7 +98,7 @@ async function writeSections(
     content: encoder.encode(JSON.stringify(states[name])),
   }));
   // Its checksums are filled in when the pages have been read.
-  contents.push({ name: MEMORY_MAP, content: buildMemoryMap({ poolPages, runs, checksums }) });
+  contents.push({ name: MEMORY_MAP, content: buildMemoryMap({ poolPages, pieceBytes: PIECE_BYTES, runs, checksums }) });
   let position = HEADER_BYTES + tableBytes(contents.length + 1);
   const places = contents.map(({ content }) => {
     const offset = position;
@@ -101,13 +107,18 @@ async function writeSections(
   });
   const pagesOffset = Math.ceil(position / PAGE_BYTES) * PAGE_BYTES;
   position = pagesOffset;
-  for (const { piece, page, pages } of partsOf(runs)) {
-    const bytes = memory.poolPages(page, pages, 'read');
-    checksums[piece] = crc32(bytes, checksums[piece]);
-    await writeAll(file, bytes, position);
-    position += bytes.length;
+  for (const { first, pages } of runs) {
+    for (let done = 0; done < pages; done += WRITE_PAGES) {
+      const bytes = memory.poolPages(first + done, Math.min(pages - done, WRITE_PAGES), 'read');
+      addChecksums(checksums, bytes, position - pagesOffset);
+      await writeAll(file, bytes, position);
+      position += bytes.length;
+    }
   }
-  contents.splice(-1, 1, { name: MEMORY_MAP, content: buildMemoryMap({ poolPages, runs, checksums }) });
+  contents.splice(-1, 1, {
+    name: MEMORY_MAP,
+    content: buildMemoryMap({ poolPages, pieceBytes: PIECE_BYTES, runs, checksums }),
+  });
   const entries: SectionEntry[] = contents.map(({ name, content }, index) => ({
     name,
     version: SECTION_VERSIONS.get(name) ?? 1,
@@ -178,7 +189,7 @@ export class SavedFile {
       agent: json('agent'),
     };
     const pages = section(MEMORY_PAGES);
-    const map = parseMemoryMap(content(MEMORY_MAP), pages.bytes);
+    const map = parseMemoryMap(section(MEMORY_MAP).version, content(MEMORY_MAP), pages.bytes);
     if (typeof map === 'string') throw new PlinthError('PL-2206', { path, problem: map });
     this.map = map;
     this.#pagesOffset = pages.offset;
@@ -206,31 +217,26 @@ export class SavedFile {
     }
   }
 
-  /**
-   * Reads all pages into memory that is otherwise zero.
-   * @throws PlinthError PL-2204 for pages that were altered, PL-3006 when they cannot be read
-   */
-  loadMemory(memory: GuestMemory): void {
-    const { runs, checksums } = this.map;
-    let position = this.#pagesOffset;
-    let current = 0;
-    let checksum = 0;
-    const check = (): void => {
-      if (checksum === (checksums[current] ?? 0)) return;
-      throw new PlinthError('PL-2204', { path: this.path, part: `MiB ${current} of its memory` });
+  /** What is needed to bring in the memory's pages, on any thread, while the file is open. Each call tells of a memory of its own. */
+  pages(): SavedPages {
+    const { runs, checksums, pieceBytes } = this.map;
+    const shared = (values: readonly number[]): Uint32Array<SharedArrayBuffer> => {
+      const table = new Uint32Array(new SharedArrayBuffer(values.length * 4));
+      table.set(values);
+      return table;
     };
-    for (const { piece, page, pages } of partsOf(runs)) {
-      if (piece !== current) {
-        check();
-        current = piece;
-        checksum = 0;
-      }
-      const bytes = memory.poolPages(page, pages, 'write');
-      this.#readInto(bytes, position);
-      checksum = crc32(bytes, checksum);
-      position += bytes.length;
-    }
-    check();
+    const starts = [0];
+    for (const { pages } of runs) starts.push((starts.at(-1) ?? 0) + pages);
+    return {
+      path: this.path,
+      descriptor: this.#descriptor,
+      offset: this.#pagesOffset,
+      pieceBytes,
+      firsts: shared(runs.map(({ first }) => first)),
+      starts: shared(starts),
+      checksums: shared(checksums),
+      states: new Int32Array(new SharedArrayBuffer(checksums.length * 4)),
+    };
   }
 
   close(): void {
@@ -240,30 +246,7 @@ export class SavedFile {
 
   #read(offset: number, bytes: number): Uint8Array<ArrayBuffer> {
     const content = new Uint8Array(bytes);
-    this.#readInto(content, offset);
+    readFully(this.path, this.#descriptor, content, offset);
     return content;
   }
-
-  #readInto(target: Uint8Array, position: number): void {
-    for (let done = 0; done < target.length; ) {
-      let count: number;
-      try {
-        count = readSync(this.#descriptor, target, done, target.length - done, position + done);
-      } catch (error) {
-        throw unreadable(this.path, error);
-      }
-      if (count === 0) {
-        throw new PlinthError('PL-2203', {
-          path: this.path,
-          bytes: position + done,
-          expected: position + target.length,
-        });
-      }
-      done += count;
-    }
-  }
-}
-
-function unreadable(path: string, error: unknown): PlinthError {
-  return new PlinthError('PL-3006', { path, option: '--restore', reason: fileReason(error) }, { cause: error });
 }
