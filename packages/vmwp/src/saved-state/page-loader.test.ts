@@ -15,9 +15,11 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import { crc32 } from 'node:zlib';
 import { PlinthError } from '@plinth/errors';
 import { type GuestMemory, PAGE_BYTES, Partition } from '@plinth/hypervisor';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { HEADER_BYTES } from './file-format.ts';
 import { PIECE_BYTES } from './memory-image.ts';
 import { RestoredMemory } from './restored-memory.ts';
 import { SavedFile, writeSavedFile } from './saved-file.ts';
@@ -196,5 +198,58 @@ describe('a file that was altered behind its table', () => {
     writeFileSync(path, '');
     expect(memory.readU32(1000 * PAGE_BYTES + 8)).toBe(0);
     expect(failures[1]).toMatchObject({ code: 'PL-2203' });
+  });
+
+  it('never does anything but to come in or to be refused: 400 files whose map and pages differ from a valid one', () => {
+    const valid = readFileSync(path);
+    let state = 0x5eed;
+    const random = (below: number): number => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return Math.floor((state / 2 ** 32) * below);
+    };
+    const entries = Array.from({ length: valid.readUInt32LE(12) }, (_, index) => HEADER_BYTES + index * 64);
+    const named = (name: string): number =>
+      entries.find((entry) => valid.toString('latin1', entry, entry + name.length) === name) ?? 0;
+    const [map, pages] = [named('memory-map'), named('memory-pages')];
+    const [mapOffset, mapBytes] = [Number(valid.readBigUInt64LE(map + 40)), Number(valid.readBigUInt64LE(map + 48))];
+    const seen = new Map<string, number>();
+    const note = (outcome: string): void => void seen.set(outcome, (seen.get(outcome) ?? 0) + 1);
+    for (let round = 0; round < 400; round++) {
+      const copy = Buffer.from(valid);
+      const word = (): number => mapOffset + 4 * random(random(2) === 0 ? 8 : mapBytes / 4);
+      if (random(2) === 0) copy.writeUInt32LE([random(2 ** 32), random(PAGES), random(4)][random(3)] ?? 0, word());
+      if (random(2) === 0)
+        copy.writeUInt32LE(
+          random(2 ** 32),
+          Number(valid.readBigUInt64LE(pages + 40)) + random(USED.length * PAGE_BYTES - 4),
+        );
+      if (random(8) === 0) copy.writeUInt32LE(1 + random(2), map + 32);
+      copy.writeUInt32LE(crc32(copy.subarray(mapOffset, mapOffset + mapBytes)), map + 36);
+      copy.writeUInt32LE(crc32(copy.subarray(HEADER_BYTES, HEADER_BYTES + entries.length * 64)), 24);
+      copy.writeUInt32LE(crc32(copy.subarray(0, 28)), 28);
+      const other = join(folder, 'other');
+      writeFileSync(other, copy);
+      let hostile: SavedFile;
+      try {
+        hostile = SavedFile.open(other);
+      } catch (error) {
+        note(error instanceof PlinthError ? error.code : String(error));
+        continue;
+      }
+      if (hostile.map.poolPages === PAGES) {
+        const { guestMemory } = partition();
+        const errors: unknown[] = [];
+        new RestoredMemory(hostile, guestMemory, (error) => errors.push(error));
+        for (let touch = 0; touch < 30; touch++) {
+          const page = random(2) === 0 ? random(PAGES) : (USED[random(USED.length)] ?? 0);
+          guestMemory.range(page * PAGE_BYTES, 1 + random(4 * PAGE_BYTES), random(2) === 0 ? 'read' : 'write');
+        }
+        note(errors.length === 0 ? 'read' : 'refused');
+        for (const error of errors) note(error instanceof PlinthError ? error.code : String(error));
+      }
+      hostile.close();
+    }
+    for (const outcome of seen.keys()) expect(outcome).toMatch(/^(read|refused|PL-220[46])$/);
+    expect([...seen.keys()].sort()).toEqual(['PL-2204', 'PL-2206', 'read', 'refused']);
   });
 });

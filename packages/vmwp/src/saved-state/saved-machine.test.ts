@@ -1,7 +1,7 @@
 /**
  * A machine that is saved and runs again, with guests of a few instructions: what they count, read and print goes on where it was.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
@@ -22,7 +22,14 @@ const engine = {
   processorModule: new URL('../../dist/software-worker.js', import.meta.url),
   translationModule: () => new URL('../../dist/translation-worker.js', import.meta.url),
 };
-const GOLDEN = new URL('./testing/golden-machine-1.gz', import.meta.url);
+/** Machines of HALFWAY that waited for their input, as earlier versions saved them. */
+const GOLDEN = [
+  { name: 'golden-machine-1.gz', of: 'the first version' },
+  {
+    name: 'golden-machine-2.gz',
+    of: 'the last version whose memory was read before it ran: processor state 2, memory map 1',
+  },
+];
 
 let home: string;
 let file: string;
@@ -204,11 +211,31 @@ describe('a saved machine', () => {
     expect(missingFeature([row], [])).toMatch(/EBX bit 8/);
   });
 
-  it('of the first format, as it was saved first, still runs', async () => {
-    writeFileSync(file, gunzipSync(readFileSync(GOLDEN)));
-    const again = started({}, file);
-    again.stdin.write('oq');
-    expect(await again.result).toMatchObject({ reason: 'power-off', exitStatus: 0 });
-    expect(again.output()).toBe('oqZ');
+  it.each(GOLDEN)('of $of still runs, and is saved as one of this version', async ({ name }) => {
+    writeFileSync(file, gunzipSync(readFileSync(new URL(`./testing/${name}`, import.meta.url))));
+    const second = join(home, 'second');
+    const again = started({ saveTo: second }, file);
+    again.stdin.write('o');
+    await again.see('o');
+    await ask('save');
+    expect(await again.result).toMatchObject({ reason: 'saved', exitStatus: 0 });
+    const third = started({}, second);
+    third.stdin.write('pq');
+    expect(await third.result).toMatchObject({ reason: 'power-off', exitStatus: 0 });
+    expect([again.output(), third.output()]).toEqual(['o', 'pqZ']);
+  });
+
+  it('whose memory was altered ends by name when that is touched', async () => {
+    const first = boot(HALFWAY);
+    await first.see('A');
+    await ask('save');
+    await first.result;
+    const bytes = readFileSync(file);
+    // The memory's pages end the file, and are one piece of it.
+    bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+    writeFileSync(file, bytes);
+    const again = started({ saveTo: join(home, 'second') }, file);
+    expect(await again.result).toMatchObject({ reason: 'fault', exitStatus: 65, error: { code: 'PL-2204' } });
+    expect([again.output(), existsSync(join(home, 'second'))]).toEqual(['', false]);
   });
 });
