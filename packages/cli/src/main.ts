@@ -4,6 +4,7 @@
  * not wait for modules that it does not need), prints errors of the catalogue and ends with their status.
  */
 import { PlinthError } from '@plinth/errors';
+import { startProcessorEarly } from '@plinth/vmwp/processor-worker';
 import { type Invocation, parseCommandLine } from './command-line.ts';
 import { defaultImage, type OutputFormat, outputFormats } from './command-table.ts';
 import { reportFault } from './fault-report.ts';
@@ -15,6 +16,8 @@ type CommandHandler = (invocation: CommandInvocation) => Promise<number>;
 
 const handlers: Readonly<Record<string, CommandHandler>> = {
   run: async (invocation) => {
+    // While its thread is set up, this one loads what the run needs.
+    startProcessorEarly();
     const { runCommand } = await import('./run-command.ts');
     return runCommand(invocation.arguments, invocation.options);
   },

@@ -3,7 +3,7 @@
  * the firmware would have left in memory for them.
  *
  * Every thread of a VM assembles the same devices over the same state: the processor's thread runs them, the main thread has the
- * host's ends of the serial ports. Called by: run-virtual-machine.ts, processor-worker.ts.
+ * host's ends of the serial ports. Called by: run-virtual-machine.ts, processor-worker-main.ts.
  */
 import {
   ACPI_AREA_END,

@@ -12,7 +12,7 @@ import type { DebugAnswer, DebugRequest, StopReason } from './debug-protocol.ts'
 import type { ProcessorSnapshot } from './processor-snapshot.ts';
 import type { SavedPages } from './saved-state/page-loader.ts';
 
-/** `workerData` of a processor's thread. */
+/** The first message to a processor's thread. */
 export interface ProcessorSetup {
   readonly memory: WebAssembly.Memory;
   readonly layout: MemoryLayout;

@@ -8,7 +8,7 @@
  *
  * Knows no engine and no threads: what it needs is given to it, so tests drive it with a scripted processor.
  * Invariant: between two looks at the commands there is always either a run that a kick ends or a sleep that a kick ends.
- * Called by: processor-worker.ts.
+ * Called by: processor-worker-main.ts.
  */
 import { PlinthError } from '@plinth/errors';
 import type { DebuggedProcessor, Exit, GuestFault, GuestMemory, InspectTree } from '@plinth/hypervisor';

@@ -1,7 +1,7 @@
 /**
  * One run of a VM in the foreground, from its configuration to its end: what `plinth run` is.
  *
- *     main thread (this file)                          processor's thread (processor-worker.ts)
+ *     main thread (this file)                          processor's thread (processor-thread.ts)
  *       files -> guest memory ───────── boot ─────────> run, intercepts, devices, timers
  *       console <── rings in shared memory ──────────── UARTs
  *       signals, --timeout, control socket ── end ────> stops; a thread that does not is terminated
@@ -280,10 +280,11 @@ class MachineRun {
       this.#timers.push(setTimeout(() => this.#handleTimeout(timeoutSeconds), milliseconds));
     }
     const registers = this.#saved === undefined ? this.#load() : undefined;
-    await this.#control;
     await Promise.race([this.#processor.ready, this.ended]);
     if (this.#isOver) return;
     if (this.#saved !== undefined) await this.#restore(this.#saved);
+    // A machine whose name is taken never runs.
+    await this.#control;
     if (configuration.console.kind === 'stdio' && this.#exec === undefined) {
       this.#input = new ConsoleInput(this.#chipset.uarts[0], this.#hooks.stdin ?? process.stdin);
       if (this.#saved !== undefined) this.#input.restore(this.#saved.agent.typed);

@@ -12,6 +12,7 @@ import {
 } from '@plinth/processor/host';
 import { setCompilerFlags } from './compiler-settings.ts';
 import type { RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
+import { softwareProcessorModule } from './processor-worker.ts';
 import { type EngineParts, runMachine } from './run-virtual-machine.ts';
 import type { SavedMachine } from './saved-state/saved-machine.ts';
 import { translateAfter } from './translator-setting.ts';
@@ -21,7 +22,7 @@ const unspecified = parseCpuFeatures([]);
 const defaultDisabled = 'disabled' in unspecified ? unspecified.disabled : [];
 
 export const softwareEngine: EngineParts = {
-  processorModule: new URL('./software-worker.js', import.meta.url),
+  processorModule: softwareProcessorModule,
   // Off: nothing is translated; forced: each block before it is executed, on its processor's thread.
   translationModule: () =>
     translateAfter() === undefined ? new URL('./translation-worker.js', import.meta.url) : undefined,

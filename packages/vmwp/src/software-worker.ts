@@ -1,7 +1,7 @@
 /** The module of a software processor's thread: the engine's WebAssembly, compiled here, over the partition's memory. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import {
   createSoftwareProcessor,
   kickProcessor,
@@ -19,8 +19,8 @@ import { translateAfter } from './translator-setting.ts';
 const built = (name: string): Buffer => readFileSync(fileURLToPath(import.meta.resolve(`@plinth/processor/${name}`)));
 const module = new WebAssembly.Module(built('engine.wasm') as BufferSource);
 
-// The setup comes from ProcessorHost, which is of the same build.
-const setup = workerData as ProcessorSetup;
+// The setup comes from ProcessorHost, which is of the same build; this thread may have been started before there was one.
+const setup = await new Promise<ProcessorSetup>((resolve) => parentPort?.once('message', resolve));
 
 /** The translator's thread. This one has no event loop turns: batches are taken from the port when the engine asks. */
 function translatorAt(messages: MessagePort): TranslationFactory {
