@@ -140,6 +140,7 @@ export class TinyMachine {
       handlers: this.partition,
       translateAfter,
       translation,
+      loadPage: (page) => this.partition.guestMemory.absent.bringIn(page, page + 1),
     });
     const kind: PagingKind = isLong(mode) ? 'long' : mode === 'pae' ? 'pae' : 'legacy';
     this.#tables = new PageTables(this.ram, kind, PLACE.tables, PLACE.identityEnd);
