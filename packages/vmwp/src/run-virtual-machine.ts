@@ -280,8 +280,6 @@ class MachineRun {
       this.#timers.push(setTimeout(() => this.#handleTimeout(timeoutSeconds), milliseconds));
     }
     const registers = this.#saved === undefined ? this.#load() : undefined;
-    // This thread waits for the other one now; what it brings in meanwhile the guest need not wait for.
-    this.#restored?.fill();
     await Promise.race([this.#processor.ready, this.ended]);
     if (this.#isOver) return;
     if (this.#saved !== undefined) await this.#restore(this.#saved);
@@ -294,6 +292,8 @@ class MachineRun {
     await this.#waitForDebugger();
     if (registers === undefined) this.#processor.release();
     else this.#processor.send({ kind: 'boot', registers, again: false });
+    // Not before: on a host that has other work it would keep the guest from its first instruction.
+    this.#restored?.fill();
   }
 
   /** Everything but memory, which comes in when it is touched. The processor is held afterwards. */
