@@ -8,7 +8,7 @@
  * Each thread has a loader of its own over the same description, and the process's one descriptor of the file: the file may be renamed or
  * deleted meanwhile. Invariants: no byte of the file comes into guest memory before the checksum of its piece was found right; a piece is
  * put in place once, so that what the guest has written since stays.
- * Called by: saved-file.ts (main thread), software-worker.ts (a processor's), through GuestMemory and the engine.
+ * Called by: restored-memory.ts (main thread), processor-worker-main.ts (a processor's), through GuestMemory and the engine.
  */
 import { readSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
