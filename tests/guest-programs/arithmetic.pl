@@ -10,8 +10,8 @@ use POSIX ();
 my $scale = shift // 1;
 
 # Whole numbers of many digits: factorials, powers, quotients, and Lucas's test of Mersenne numbers.
-print "factorial ", Math::BigInt->new(60 * $scale)->bfac, "\n";
-print "power ", Math::BigInt->new(3)->bpow(400 * $scale)->bmod('1000000000000000000000000000057'), "\n";
+print "factorial ", Math::BigInt->new(20 * $scale)->bfac, "\n";
+print "power ", Math::BigInt->new(3)->bpow(140 * $scale)->bmod('1000000000000000000000000000057'), "\n";
 print "modular ", Math::BigInt->new('123456789012345678901234567890')->bmodpow('65537', '170141183460469231731687303715884105727'), "\n";
 print "inverse ", Math::BigInt->new('987654321987654321')->bmodinv('170141183460469231731687303715884105727'), "\n";
 print "root ", Math::BigInt->new(2)->bpow(333)->bsqrt, "\n";
@@ -24,19 +24,19 @@ for my $exponent (grep { $scale > 1 || $_ < 62 } 13, 31, 61, 89, 107, 127, 131) 
 }
 
 # Decimals of many digits.
-print "pi ", Math::BigFloat->bpi(40 * $scale), "\n";
-print "e ", Math::BigFloat->new(1)->bexp(30 * $scale), "\n";
-print "log ", Math::BigFloat->new(2)->blog(undef, 25 * $scale), "\n";
-print "sqrt ", Math::BigFloat->new(2)->bsqrt(50 * $scale), "\n";
-print "sin ", Math::BigFloat->new('0.7')->bsin(25), "\n";
+print "pi ", Math::BigFloat->bpi(14 * $scale), "\n";
+print "e ", Math::BigFloat->new(1)->bexp(12 * $scale), "\n";
+print "log ", Math::BigFloat->new(2)->blog(undef, 10 * $scale), "\n";
+print "sqrt ", Math::BigFloat->new(2)->bsqrt(20 * $scale), "\n";
+print "sin ", Math::BigFloat->new('0.7')->bsin(12), "\n";
 my $harmonic = Math::BigRat->new(0);
-$harmonic += Math::BigRat->new(1, $_) for 1 .. 20 * $scale;
+$harmonic += Math::BigRat->new(1, $_) for 1 .. 8 * $scale;
 print "harmonic $harmonic\n";
 
 # The processor's own numbers.
 my ($sum, $words, $bits) = (0, 0, '');
 srand(42);
-for my $i (1 .. 300 * $scale) {
+for my $i (1 .. 120 * $scale) {
     my ($x, $y) = (rand(2000) - 1000, rand(10) + 0.25);
     my $n = int(rand(4294967296));
     my @results = (
@@ -46,7 +46,7 @@ for my $i (1 .. 300 * $scale) {
     $bits = pack 'd*', unpack('d', substr($bits, 0, 8) || pack('d', 0)), @results;
     $sum = ($sum * 31 + unpack('%64C*', $bits)) % 18014398509481951;
     $words = ($words * 1103515245 + ($n ^ ($n << 7)) + ($n >> 3) - ($n % 977) * ($n & 0xffff) + int($n / 77)) % 4503599627370449;
-    printf "%.17g %a %s %s %.3f %e\n", $results[$i % @results], $results[2], $x, $results[3], $y, $results[9] if $i % 25 == 0;
+    printf "%.17g %a %s %s %.3f %e\n", $results[$i % @results], $results[2], $x, $results[3], $y, $results[9] if $i % 20 == 0;
 }
 print "numbers $sum $words\n";
 print "formats ", unpack('H*', pack('d f q Q l L s S n N v V w j J F d> f> q>', 1.1, -2.5e-3, -5, 2**63, -7, 7, -9, 9, 258, 65539, 258, 65539,
