@@ -86,9 +86,7 @@ for (let at = 0; at < functions.length; at += batchSize) {
   const blocks = functions.slice(at, at + batchSize).map((offset) => ({
     block: 0,
     gpa: 2 ** 20 + offset,
-    pages: [pageOf(offset), pageOf(offset) + page],
-    executed,
-    regions,
+    windows: [{ delta: 0, pages: [pageOf(offset), pageOf(offset) + page], executed, regions }],
   }));
   const batch = compiler.handle({ kind: 'translate', epoch: 0, blocks });
   if (batch === undefined) continue;

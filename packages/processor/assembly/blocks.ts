@@ -29,6 +29,12 @@ const FREED_LIMIT: u32 = 4000;
 const CODE_CHANGES: usize = 12;
 /** So many dropped regions make a page one that keeps changing: its code is left to the interpreter until the arena is emptied. */
 const CHANGING: u32 = 64;
+/** A region's further page, behind its operations (REGION_PAGES of src/state-layout.ts). */
+const MORE_PAGE_BYTES: u32 = 16;
+const MORE_NEXT: u32 = 4;
+const MORE_DELTA: u32 = 8;
+const MORE_FROM: u32 = 12;
+const MORE_TO: u32 = 14;
 /** L.HOT_THRESHOLD of a processor that translates before it executes. */
 export const TRANSLATE_AT_ONCE: u32 = 0xffffffff;
 
@@ -276,6 +282,34 @@ function codeLeft(rip: u64): u32 {
   return rip > limit ? 0 : <u32>min<u64>(limit - rip + 1, NO_LIMIT);
 }
 
+/** Description of a region's further page (REGION_PAGES of src/state-layout.ts). */
+// @ts-ignore: decorator
+@inline
+function morePage(block: usize, index: u32): usize {
+  return block + HEADER + 32 + index * MORE_PAGE_BYTES;
+}
+/** Linear address of a region's further page when the region is entered at `linear`. */
+function morePageLinear(block: usize, index: u32, linear: u64): u64 {
+  const page = (linear & ~0xfff) + (<u64>(<i64>load<i32>(morePage(block, index), MORE_DELTA)) << 12);
+  return load<u32>(vp, L.MODE) & MODE_64 ? page : page & 0xffffffff;
+}
+/**
+ * Whether a region that is entered at `linear` finds its further pages where they were when it was translated, executable: it may never come
+ * there, so there is no fault when they are not.
+ */
+function hasPagesAround(block: usize, linear: u64): bool {
+  const count = <u32>load<u16>(block, L.BLOCK_MORE_PAGES);
+  for (let index: u32 = 0; index < count; index++) {
+    const at = morePageLinear(block, index, linear);
+    if (findFetch(at) == 0 && !mayExecute(at)) return false;
+    const entry = fetch(at);
+    if (entry == 0) return false;
+    const host: usize = load<u32>(entry, 12);
+    if (!inRam(host) || pageOf(host) != load<u32>(morePage(block, index))) return false;
+  }
+  return true;
+}
+
 /** Finds or makes the block at RIP and enters it in the jump cache. @returns block or 0 after a recorded fault. */
 export function lookUpSlow(rip: u64, kind: u32): usize {
   const left = codeLeft(rip);
@@ -300,9 +334,9 @@ export function lookUpSlow(rip: u64, kind: u32): usize {
     // An overlay may have come over the page, or gone, since the block was decoded.
     if (load<u64>(block, L.BLOCK_GPA) == gpa && load<u32>(block, L.BLOCK_MODE_KEY) == key && (!inRam(host) || load<u32>(block, L.BLOCK_PAGE) == pageOf(host))) {
       const second = load<u32>(block, L.BLOCK_SECOND_PAGE);
-      if (second == 0) break;
-      // A region may never come to its second page; a block of one piece does.
-      if (!holdsRegion(block) || findFetch(nextPage) != 0 || mayExecute(nextPage)) {
+      if (second == 0) {
+        if (hasPagesAround(block, linear)) break;
+      } else {
         const secondPage = fetch(nextPage);
         if (secondPage == 0) return 0;
         const secondHost: usize = load<u32>(secondPage, 12);
@@ -329,6 +363,12 @@ export function lookUpSlow(rip: u64, kind: u32): usize {
     if (secondPage == 0) return 0;
     if (load<u32>(secondPage, 8) != generation) generation = load<u32>(vp, L.GENERATION);
   }
+  // So must one of a region's further pages.
+  for (let index: u32 = 0; index < load<u16>(block, L.BLOCK_MORE_PAGES); index++) {
+    const more = fetch(morePageLinear(block, index, linear));
+    if (more == 0) return 0;
+    if (load<u32>(more, 8) != generation) generation = load<u32>(vp, L.GENERATION);
+  }
   store<u64>(block, rip, L.BLOCK_RIP);
   store<u32>(block, generation, L.BLOCK_GENERATION);
   store<u32>(kind != 0 ? interpretSlot(rip, kind) : jumpSlot(rip), <u32>block);
@@ -351,31 +391,52 @@ export function singleBlock(rip: u64): usize {
   return decodeBlock(rip, linear, host, walkedGpa(), modeKey(), true, left);
 }
 
-/** Takes a block out of the chain of one of its pages. A block stands in a page's chain as its first or as its second page. */
+/** Description of one of a region's further pages, by its number; 0: it is none of them. */
+function findMorePage(block: usize, page: u32): usize {
+  const count = <u32>load<u16>(block, L.BLOCK_MORE_PAGES);
+  for (let index: u32 = 0; index < count; index++) {
+    const at = morePage(block, index);
+    if (load<u32>(at) == page) return at;
+  }
+  return 0;
+}
+/** Where a block has the next one of a page: the page may be its first, its second, or a region's further one. */
+// @ts-ignore: decorator
+@inline
+function nextField(block: usize, page: u32): usize {
+  if (load<u32>(block, L.BLOCK_PAGE) == page) return block + L.BLOCK_PAGE_NEXT;
+  if (load<u16>(block, L.BLOCK_MORE_PAGES) == 0) return block + L.BLOCK_SECOND_NEXT;
+  return findMorePage(block, page) + MORE_NEXT;
+}
+
+/** Takes a block out of the chain of one of its pages. */
 function unlinkFrom(page: u32, target: usize): void {
   let field: usize = vp + L.PAGE_BLOCKS_OFFSET + page * 4;
   let block: usize = load<u32>(field);
   while (block != 0) {
-    const nextField = block + (load<u32>(block, L.BLOCK_PAGE) == page ? L.BLOCK_PAGE_NEXT : L.BLOCK_SECOND_NEXT);
+    const next = nextField(block, page);
     if (block == target) {
-      store<u32>(field, load<u32>(nextField));
+      store<u32>(field, load<u32>(next));
       return;
     }
-    field = nextField;
-    block = load<u32>(nextField);
+    field = next;
+    block = load<u32>(next);
   }
 }
 
 /**
  * A block whose one operation is a translated region, in the place of the block `old`. A write to any byte of the hull of the region's bytes
- * drops it. The numbers are those of installRegion (translation.ts). @returns the new block, or 0 when the arena is full
+ * in one of its pages drops it. The numbers are those of installRegion (translation.ts). @returns the new block, or 0 when the arena is full
  */
-export function installRegionBlock(
-  old: usize, slot: u32, from: u32, to: u32, second: usize, secondTo: u32, module: u32, index: u32,
-): usize {
+export function installRegionBlock(old: usize, slot: u32, module: u32, index: u32): usize {
+  const description = vp + L.CODE_DESCRIPTION;
+  const pages = load<u32>(description);
+  const own = description + L.REGION_PAGES_LIST;
+  const from = <u32>load<u16>(own, L.REGION_PAGES_FROM);
+  const to = <u32>load<u16>(own, L.REGION_PAGES_TO);
   // Its entry and what is looked at before share a cache line.
   const block: usize = ((<usize>arenaNext() + 31) & ~63) + 32;
-  if (block + 128 > <usize>vp + L.ARENA_END) return 0;
+  if (block + 128 + pages * MORE_PAGE_BYTES > <usize>vp + L.ARENA_END) return 0;
   const gpa = load<u64>(old, L.BLOCK_GPA);
   const page = load<u32>(old, L.BLOCK_PAGE);
   const key = load<u32>(old, L.BLOCK_MODE_KEY);
@@ -401,19 +462,24 @@ export function installRegionBlock(
   store<u32>(block, load<u32>(head), L.BLOCK_PAGE_NEXT);
   store<u32>(head, <u32>block);
   markLines(page, from, to - from);
-  // Its end within the second page follows from its length, as that of a block that runs over.
-  let end = to;
-  if (second != 0) {
-    end = 0x1000 + secondTo;
-    const secondPage = pageOf(second);
-    store<u32>(block, secondPage + 1, L.BLOCK_SECOND_PAGE);
-    const secondHead = vp + L.PAGE_BLOCKS_OFFSET + secondPage * 4;
-    store<u32>(block, load<u32>(secondHead), L.BLOCK_SECOND_NEXT);
-    store<u32>(secondHead, <u32>block);
-    markLines(secondPage, 0, secondTo);
+  store<u32>(block, to - (<u32>gpa & 0xfff), L.BLOCK_BYTES);
+  for (let number: u32 = 1; number < pages; number++) {
+    const told = own + number * L.REGION_PAGES_ENTRY_BYTES;
+    const more = morePage(block, number - 1);
+    const other = pageOf(load<u32>(told, L.REGION_PAGES_HOST));
+    const otherHead = vp + L.PAGE_BLOCKS_OFFSET + other * 4;
+    store<u32>(more, other);
+    store<u32>(more, load<u32>(otherHead), MORE_NEXT);
+    store<u32>(more, load<u32>(told, L.REGION_PAGES_DELTA), MORE_DELTA);
+    const first = <u32>load<u16>(told, L.REGION_PAGES_FROM);
+    const end = <u32>load<u16>(told, L.REGION_PAGES_TO);
+    store<u16>(more, <u16>first, MORE_FROM);
+    store<u16>(more, <u16>end, MORE_TO);
+    store<u32>(otherHead, <u32>block);
+    markLines(other, first, end - first);
   }
-  store<u32>(block, end - (<u32>gpa & 0xfff), L.BLOCK_BYTES);
-  store<u32>(vp + L.ARENA, <u32>block + HEADER + 32);
+  store<u16>(block, <u16>(pages - 1), L.BLOCK_MORE_PAGES);
+  store<u32>(vp + L.ARENA, <u32>block + HEADER + 32 + (pages - 1) * MORE_PAGE_BYTES);
   return block;
 }
 
@@ -438,7 +504,7 @@ export function regionUsed(block: usize, gpa: f64, slot: u32): bool {
 }
 // @ts-ignore: decorator
 @inline
-function holdsRegion(block: usize): bool {
+export function holdsRegion(block: usize): bool {
   const operation = <u32>load<u16>(block + HEADER);
   return operation == L.LEAVE_TRANSLATED || operation == L.LEAVE_RESTING;
 }
@@ -471,7 +537,7 @@ export function describePage(host: usize, blocks: usize, regions: usize): bool {
       store<u8>(blocks + (offset >> 3), load<u8>(blocks + (offset >> 3)) | bit);
       if (holdsRegion(block)) store<u8>(regions + (offset >> 3), load<u8>(regions + (offset >> 3)) | bit);
     }
-    block = load<u32>(block + (first ? L.BLOCK_PAGE_NEXT : L.BLOCK_SECOND_NEXT));
+    block = load<u32>(nextField(block, page));
   }
   return true;
 }
@@ -515,19 +581,23 @@ function kill(block: usize): void {
   unlinkFrom(page, block);
   const second = load<u32>(block, L.BLOCK_SECOND_PAGE);
   if (second != 0) unlinkFrom(second - 1, block);
+  const more = <u32>load<u16>(block, L.BLOCK_MORE_PAGES);
+  for (let index: u32 = 0; index < more; index++) unlinkFrom(load<u32>(morePage(block, index)), block);
 }
 
 /** First and one-past-last byte of a block within one page. */
 // @ts-ignore: decorator
 @inline
 function startIn(block: usize, page: u32): u32 {
-  return load<u32>(block, L.BLOCK_PAGE) == page ? <u32>load<u16>(block, L.BLOCK_FROM) : 0;
+  if (load<u32>(block, L.BLOCK_PAGE) == page) return <u32>load<u16>(block, L.BLOCK_FROM);
+  return load<u16>(block, L.BLOCK_MORE_PAGES) == 0 ? 0 : <u32>load<u16>(findMorePage(block, page), MORE_FROM);
 }
 // @ts-ignore: decorator
 @inline
 function endIn(block: usize, page: u32): u32 {
-  const end = (<u32>load<u64>(block, L.BLOCK_GPA) & 0xfff) + load<u32>(block, L.BLOCK_BYTES);
-  return load<u32>(block, L.BLOCK_PAGE) == page ? <u32>load<u16>(block, L.BLOCK_TO) : end - 0x1000;
+  if (load<u32>(block, L.BLOCK_PAGE) == page) return <u32>load<u16>(block, L.BLOCK_TO);
+  if (load<u16>(block, L.BLOCK_MORE_PAGES) != 0) return <u32>load<u16>(findMorePage(block, page), MORE_TO);
+  return (<u32>load<u64>(block, L.BLOCK_GPA) & 0xfff) + load<u32>(block, L.BLOCK_BYTES) - 0x1000;
 }
 
 /** Bytes [offset, offset + size) of a RAM page have changed: drops the blocks that were decoded from them. */
@@ -541,7 +611,7 @@ export function invalidateCode(page: u32, offset: u32, size: u32): void {
   let block: usize = load<u32>(vp + L.PAGE_BLOCKS_OFFSET + page * 4);
   let remaining: u64 = 0;
   while (block != 0) {
-    const next: usize = load<u32>(block + (load<u32>(block, L.BLOCK_PAGE) == page ? L.BLOCK_PAGE_NEXT : L.BLOCK_SECOND_NEXT));
+    const next: usize = load<u32>(nextField(block, page));
     const from = startIn(block, page);
     const to = endIn(block, page);
     if (from < end && offset < to) {

@@ -11,11 +11,11 @@ import { executeOther } from './run';
 import { FIRST_EXTENSION } from './generated/tables';
 import { FORM_MR, GENERAL_BASE, decodeInstruction, decodedLength } from './decoder';
 import { Operation } from './generated/operations';
-import { ACCESS_READ, walk, walkedGpa } from './page-walk';
-import { effectiveAddress, isWriteCached, mayExecute, takeAddressFault } from './memory';
+import { effectiveAddress, isWriteCached, takeAddressFault } from './memory';
 import { readablePointer } from './physical-memory';
+import { findWindows } from './code-windows';
 import {
-  LEAVE_DELIVER, LEAVE_GO, TRANSLATE_AT_ONCE, arenaFlushes, blockAt, describePage, dropRegion, installRegionBlock, keepsChanging, leaveOperation, rearm,
+  LEAVE_DELIVER, LEAVE_GO, TRANSLATE_AT_ONCE, arenaFlushes, blockAt, dropRegion, installRegionBlock, keepsChanging, leaveOperation, rearm,
   regionUsed, restRegion,
 } from './blocks';
 
@@ -36,27 +36,15 @@ export function decodeIn(wanted: u32, host: usize, room: u32): u32 {
 }
 
 /**
- * Leaves at L.CODE_DESCRIPTION what a translator must know of the code around a block of ordinary 64-bit code: u32 host addresses of its
- * page and of the next one in linear order (0: none), then for both pages bits of where blocks and where regions begin.
- * @returns false when the block is no longer the one of that address
+ * Leaves at L.CODE_DESCRIPTION what a translator must know of the code around a block of ordinary 64-bit code (code-windows.ts).
+ * @returns false when the block is no longer the one of that address, or its code is not to be translated
  */
 export function describeCode(block: usize, gpa: f64): bool {
   if (blockAt(<u64>gpa) != block) return false;
-  const at = vp + L.CODE_DESCRIPTION;
-  memory.fill(at, 0, 16 + 4 * 512);
   const first = readablePointer(<u64>gpa & ~0xfff);
-  if (first == 0 || (load<u32>(vp, L.HOT_THRESHOLD) != TRANSLATE_AT_ONCE && keepsChanging(first))) return false;
-  store<u32>(at, <u32>first);
-  describePage(first, at + 16, at + 16 + 1024);
-  const next = (load<u64>(block, L.BLOCK_RIP) & ~0xfff) + 0x1000;
-  // The next page is only looked for: a region that needs it is entered only where it is found to be executable.
-  // (What is translated before its first execution is entered at once, so there it must be.)
-  const entered = load<u32>(vp, L.HOT_THRESHOLD) == TRANSLATE_AT_ONCE;
-  if (next != 0 && (!entered || mayExecute(next)) && walk(next, ACCESS_READ, false, true, true)) {
-    const second = readablePointer(walkedGpa());
-    if (second != 0 && describePage(second, at + 16 + 512, at + 16 + 1024 + 512)) store<u32>(at, <u32>second, 4);
-  }
-  return true;
+  const atOnce = load<u32>(vp, L.HOT_THRESHOLD) == TRANSLATE_AT_ONCE;
+  if (first == 0 || (!atOnce && keepsChanging(first))) return false;
+  return findWindows(block, first, atOnce);
 }
 
 /** A store whose page has no write entry in the TLB: it may hold code, the region's own too. */
@@ -104,14 +92,12 @@ export function findBlock(gpa: f64): usize {
   return blockAt(<u64>gpa);
 }
 /**
- * Puts a region in the place of a block. `from`, `to`: the hull of its bytes in the block's page; `second`: host address of its second page
- * or 0, and `secondTo` the end of its bytes there; `module` and `index`: where chain code of the region's own module finds it.
+ * Puts a region in the place of a block. Its pages stand at L.CODE_DESCRIPTION (REGION_PAGES of src/state-layout.ts); `module` and `index`:
+ * where chain code of the region's own module finds it.
  * @returns the region's block, or 0 when there is no room
  */
-export function installRegion(
-  block: usize, slot: u32, from: u32, to: u32, second: usize, secondTo: u32, module: u32, index: u32,
-): usize {
-  return installRegionBlock(block, slot, from, to, second, secondTo, module, index);
+export function installRegion(block: usize, slot: u32, module: u32, index: u32): usize {
+  return installRegionBlock(block, slot, module, index);
 }
 export function arenaFlushCount(): u32 {
   return arenaFlushes();

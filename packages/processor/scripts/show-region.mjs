@@ -62,9 +62,9 @@ function show({ entry, pieces }) {
     compiler.examine({
       block: 0,
       gpa: entry,
-      pages: [layout.ramOffset, layout.ramOffset + PAGE],
-      executed: everywhere,
-      regions: nowhere,
+      windows: [
+        { delta: 0, pages: [layout.ramOffset, layout.ramOffset + PAGE], executed: everywhere, regions: nowhere },
+      ],
     }),
   );
 }

@@ -185,16 +185,17 @@ export const STATE = {
   HOT_QUEUE: 0x258000,
   /** Table slots of dropped regions, to be used again: u32 count, then slots. */
   FREED_SLOTS: 0x25a000,
-  /** What describeCode leaves (assembly/translation.ts). */
-  CODE_DESCRIPTION: 0x25f000,
-  /** A block as small as decoding needs, for the translator's own instance of the core, and its copy of two pages of code. */
+  /** A block as small as decoding needs, for the translator's own instance of the core. */
   TRANSLATOR: 0x260000,
-  TRANSLATOR_CODE: 0x262000,
   /** u32 by operation number: how often a region was left because its next instruction has no translation; how often by a side exit. */
   UNTRANSLATED_COUNTS: 0x270000,
   SIDE_EXIT_COUNTS: 0x280000,
+  /** The translator's copy of the code's windows. */
+  TRANSLATOR_CODE: 0x290000,
+  /** What describeCode leaves, and what installRegion is told of a region's pages (assembly/code-windows.ts, blocks.ts). */
+  CODE_DESCRIPTION: 0x2a0000,
   /** Decoded code. */
-  ARENA: 0x290000,
+  ARENA: 0x2a8000,
   ARENA_END: 0x1600000,
   /** Operations by which translated regions leave; the translator's. */
   REGION_EXITS: 0x1600000,
@@ -227,6 +228,8 @@ export const BLOCK = {
   /** u64, and u32 generation under which it may be entered at that RIP without a look-up. */
   RIP: 40,
   GENERATION: 48,
+  /** u16: further pages of a region, which are described behind its operations. */
+  MORE_PAGES: 52,
   /** u32: transfers until it is hot. */
   USES: 56,
   /** u16: first byte and end of its code within the first page. */
@@ -234,6 +237,20 @@ export const BLOCK = {
   TO: 62,
   FIRST_OPERATION: 64,
 } as const;
+
+/**
+ * The code around a hot block, as its translator sees it: windows, each a page and the next one in linear order. What describeCode leaves at
+ * CODE_DESCRIPTION: u32 number of windows; from LIST on, for each {i32 pages from the block's page to the window's, u32 host address of its
+ * first page, u32 that of the second (0: none), u32}; from BITS on, for each 1024 bytes of bits, by offset, of where blocks begin that were
+ * executed, and as many of where regions begin.
+ */
+export const CODE_WINDOW = { MOST: 8, BYTES: 8192, LIST: 16, ENTRY_BYTES: 16, BITS: 256, BITS_BYTES: 1024 } as const;
+/**
+ * The pages of a region, the entry's first, as installRegion finds them at CODE_DESCRIPTION: u32 number; from LIST on, for each {u32 host
+ * address, i32 pages from the entry's page, u16 first byte of the region's code, u16 end of it, u32}. Behind the block's operations the
+ * further ones stand as {u32 RAM page, u32 next block of that page, i32 pages from the entry's page, u16 first byte, u16 end}.
+ */
+export const REGION_PAGES = { LIST: 16, ENTRY_BYTES: 16, HOST: 0, DELTA: 4, FROM: 8, TO: 10 } as const;
 
 /** Entries of the jump cache. */
 export const JUMP_ENTRIES = 16384;

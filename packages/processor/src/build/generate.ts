@@ -12,13 +12,22 @@ import {
   SHARED_OFFSET,
   SLOT_BYTES,
 } from '@plinth/hypervisor';
-import { BLOCK, JUMP_ENTRIES, PAGE_BLOCKS_OFFSET, SEGMENT, SEGMENT_BYTES, STATE } from '../state-layout.ts';
+import {
+  BLOCK,
+  CODE_WINDOW,
+  JUMP_ENTRIES,
+  PAGE_BLOCKS_OFFSET,
+  REGION_PAGES,
+  SEGMENT,
+  SEGMENT_BYTES,
+  STATE,
+} from '../state-layout.ts';
 import { LOCAL } from '../translator/region-locals.ts';
 import { XSAVE_COMPONENTS } from '../xsave-components.ts';
 import { decoderTables } from './decoder-tables.ts';
 import { LEAVE_OPERATIONS } from './leave-operations.ts';
 import { operationNames } from './operation-names.ts';
-import { FIRST_LEAVE, runLoopSource } from './run-loop.ts';
+import { FIRST_LEAVE, runLoopSource, transfersSource } from './run-loop.ts';
 
 const OPERATIONS = operationNames().general;
 
@@ -41,6 +50,8 @@ export function generateAssembly(): ReadonlyMap<string, string> {
     constants('', STATE),
     constants('SEGMENT_', { ...SEGMENT, BYTES: SEGMENT_BYTES }),
     constants('BLOCK_', BLOCK),
+    constants('CODE_WINDOW_', CODE_WINDOW),
+    constants('REGION_PAGES_', REGION_PAGES),
     constants('SHARED_', snakeKeys(SHARED)),
     constants('', {
       SHARED: SHARED_OFFSET,
@@ -69,5 +80,6 @@ export function generateAssembly(): ReadonlyMap<string, string> {
     ['operations.ts', operations],
     ['tables.ts', header + decoderTables(OPERATIONS)],
     ['loop.ts', header + runLoopSource()],
+    ['transfers.ts', header + transfersSource()],
   ]);
 }

@@ -141,6 +141,26 @@ const FOOTER = `
 }
 `;
 
+/** Operations that transfer to a target of their own, with a link to its block in their last four bytes. */
+const isTransfer = ({ name }: { readonly name: string }): boolean =>
+  name === 'JMP' || name === 'CALL' || name.startsWith('JCC_');
+
+/** @returns AssemblyScript source of a function that knows those operations by their numbers. */
+export function transfersSource(): string {
+  const cases = HOT_OPERATIONS.flatMap((operation, index) =>
+    isTransfer(operation) ? [`    case ${index + 1}:\n`] : [],
+  );
+  return `/** Whether an operation transfers to a target of its own: i32 distance from the block at 8, link at 12. */
+export function isTransfer(number: u32): bool {
+  switch (number) {
+${cases.join('')}      return true;
+    default:
+      return false;
+  }
+}
+`;
+}
+
 export const FIRST_LEAVE = HOT_OPERATIONS.length + 1;
 
 /** @returns AssemblyScript source. */

@@ -8,14 +8,15 @@
 import { PlinthError } from '@plinth/errors';
 import { LEAVE_OPERATIONS as LEAVES, type LeaveName } from '../build/leave-operations.ts';
 import type { OperationNames } from '../build/operation-names.ts';
-import { BLOCK, STATE } from '../state-layout.ts';
+import { BLOCK, CODE_WINDOW, STATE } from '../state-layout.ts';
 import { writeChain } from './chain.ts';
+import { WINDOWS_BYTES, WindowMap } from './code-windows.ts';
 import { translatable, untranslatedReason } from './emit-instructions.ts';
 import { ExitArea } from './exit-area.ts';
 import { formatInstruction } from './format-instruction.ts';
 import type { Instruction } from './instruction.ts';
 import { InstructionReader } from './instruction-reader.ts';
-import { buildRegion, type Region, type RegionSource, WINDOW } from './region.ts';
+import { buildRegion, type Region, type RegionSource } from './region.ts';
 import { RegionEmitter } from './region-emitter.ts';
 import type { ExaminedRegion, RegionMark } from './region-listing.ts';
 import type {
@@ -31,7 +32,6 @@ import { ModuleWriter } from './wasm-module.ts';
 
 const PAGE = 4096;
 const MAXIMUM_PAGES = 65536;
-const NOTHING = new Uint8Array(0);
 /** An operation's length when it is a block's first (assembly/decoder.ts). */
 const OPERATION_LENGTH = 7;
 /** Address of a LEAVE operation relative to the processor's block (assembly/blocks.ts, leaveOperation). */
@@ -61,6 +61,8 @@ export class RegionCompiler {
   readonly #code: FunctionWriter;
   readonly #emitter: RegionEmitter;
   readonly #module = new ModuleWriter(MAXIMUM_PAGES);
+  /** The windows of the block that is being translated. */
+  readonly #windows = new WindowMap();
   /** Places of the exits of the region that is being emitted, by how far they jump. */
   readonly #directExits = new Map<number, number>();
   #epoch = -1;
@@ -96,6 +98,7 @@ export class RegionCompiler {
     this.#core = core;
     this.#operation = coreBase + STATE.LEAVE_OPERATIONS + 0x200;
     this.#always = always;
+    this.#source = this.#makeSource();
     this.#exits = new ExitArea(base + STATE.REGION_EXITS, base + STATE.REGION_EXITS_END);
     this.#words = new Int32Array(memory.buffer);
     this.#code = new FunctionWriter(core, memory, base + STATE.REGION_CODE, base + STATE.REGION_CODE_END);
@@ -125,13 +128,14 @@ export class RegionCompiler {
     const writer = this.#module;
     const regions: TranslatedRegion[] = [];
     const left: { block: number; gpa: number }[] = [];
+    /** Host addresses of blocks that are part of a region of this batch. */
     const covered = new Set<number>();
     this.#exits.open(id);
     writeChain(this.#code, { translated: this.#leaveTranslated, leaveLink: this.#leaveLink, module: id });
     writer.begin(this.#code);
     for (const hot of blocks) {
       // What a region of this batch passes through is entered from elsewhere only if it gets hot once more.
-      if (covered.has(hot.gpa)) {
+      if (covered.has((hot.windows[0]?.pages[0] ?? 0) + (hot.gpa & (PAGE - 1)))) {
         left.push({ block: hot.block, gpa: hot.gpa });
         continue;
       }
@@ -144,9 +148,11 @@ export class RegionCompiler {
       }
       const description = this.#describe(hot, region, writer.regions);
       const size = writer.add(emitted);
-      regions.push(traced ? { ...description, about: this.#about(hot, region, size) } : description);
-      const page = hot.gpa - (hot.gpa & (PAGE - 1));
-      for (const { block } of region.nodes) if (block.start < PAGE) covered.add(page + block.start);
+      regions.push(traced ? { ...description, about: this.#about(region, size) } : description);
+      for (const { block } of region.nodes) {
+        const place = this.#windows.place(block.start);
+        covered.add(this.#windows.page(place) + (place & (PAGE - 1)));
+      }
     }
     this.#exits.close();
     if (regions.length === 0) return undefined;
@@ -188,33 +194,42 @@ export class RegionCompiler {
       code: code.view(),
       marks,
       locals: emitter.localNames(),
-      bytes: this.#bytes.subarray(at, at + WINDOW),
+      bytes: this.#bytes.subarray(at, at + WINDOWS_BYTES),
     };
   }
 
-  /** Copies the pages of a block's window to where the decoder reads them. */
-  #copyCode({ pages: [first, second] }: HotBlock): void {
-    const code = this.#base + STATE.TRANSLATOR_CODE;
-    this.#bytes.copyWithin(code, first, first + PAGE);
-    if (second !== 0) this.#bytes.copyWithin(code + PAGE, second, second + PAGE);
+  /** Copies the pages of a block's windows to where the decoder reads them. */
+  #copyCode({ windows }: HotBlock): void {
+    let code = this.#base + STATE.TRANSLATOR_CODE;
+    for (const {
+      pages: [first, second],
+    } of windows) {
+      this.#bytes.copyWithin(code, first, first + PAGE);
+      if (second !== 0) this.#bytes.copyWithin(code + PAGE, second, second + PAGE);
+      code += CODE_WINDOW.BYTES;
+    }
+    this.#windows.set(windows);
   }
 
   #build(hot: HotBlock): Region {
-    return buildRegion(hot.gpa & (PAGE - 1), this.#source(hot));
+    return buildRegion(hot.gpa & (PAGE - 1), this.#source);
   }
 
-  #source({ pages, executed, regions }: HotBlock): RegionSource {
+  /** The code that was copied. */
+  readonly #source: RegionSource;
+  #makeSource(): RegionSource {
     const code = this.#base + STATE.TRANSLATOR_CODE;
-    const size = pages[1] === 0 ? PAGE : WINDOW;
-    const bit = (bits: Uint8Array, offset: number): boolean => ((bits[offset >> 3] ?? 0) & (1 << (offset & 7))) !== 0;
+    const windows = this.#windows;
     return {
-      size,
+      windows: windows.starts,
+      place: (offset) => windows.place(offset),
       decode: (offset) => {
-        const length = this.#core.decodeAt(code + offset, Math.min(size - offset, 15));
+        const place = windows.place(offset);
+        const length = place < 0 ? 0 : this.#core.decodeAt(code + place, Math.min(windows.room(place), 15));
         return length === 0 ? undefined : this.#reader.read(this.#operation, offset, length);
       },
-      executed: (offset) => this.#always || bit(executed, offset),
-      region: (offset) => bit(regions, offset),
+      executed: (offset) => this.#always || windows.executed(windows.place(offset)),
+      region: (offset) => windows.region(windows.place(offset)),
       translatable,
     };
   }
@@ -235,7 +250,7 @@ export class RegionCompiler {
       return 0;
     }
     this.#bytes.fill(0, at, at + 48);
-    this.#core.decodeAt(this.#base + STATE.TRANSLATOR_CODE + instruction.offset, 15);
+    this.#core.decodeAt(this.#base + STATE.TRANSLATOR_CODE + this.#windows.place(instruction.offset), 15);
     this.#bytes.copyWithin(at + 16, this.#operation, this.#operation + 16);
     this.#view.setUint16(at + 32, this.#leaveNext, true);
     return at + 16 - this.#base;
@@ -261,54 +276,51 @@ export class RegionCompiler {
   }
 
   /** What a trace tells of a region. */
-  #about(hot: HotBlock, region: Region, bytes: number): NonNullable<TranslatedRegion['about']> {
-    const source = this.#source(hot);
+  #about(region: Region, bytes: number): NonNullable<TranslatedRegion['about']> {
+    const source = this.#source;
     const ends = endsOf(
       region,
       (offset) => {
-        if (offset < 0 || offset >= source.size) return 'other page';
+        if (source.place(offset) < 0) return 'other page';
         if (source.region(offset)) return 'other region';
         return source.executed(offset) ? 'size or structure' : 'not executed';
       },
       (offset) => {
-        const instruction = offset < source.size ? source.decode(offset) : undefined;
+        const instruction = source.decode(offset);
         return instruction === undefined ? 'undecoded' : formatInstruction(instruction);
       },
     );
     return { blocks: region.nodes.length, bytes, ends };
   }
 
-  #describe({ block, gpa, pages }: HotBlock, region: Region, index: number): TranslatedRegion {
-    let from = PAGE;
-    let to = 0;
-    let secondTo = 0;
-    const size = pages[1] === 0 ? PAGE : WINDOW;
+  #describe({ block, gpa }: HotBlock, region: Region, index: number): TranslatedRegion {
+    const hulls = new Map<number, { from: number; to: number }>([[0, { from: PAGE, to: 0 }]]);
     for (const { block: part } of region.nodes) {
       // The first byte of what has no translation belongs to the region: when it changes, there may be one.
       const { terminator } = part;
-      const end =
-        terminator.kind === 'interpret'
-          ? Math.min(terminator.at + 1, size)
-          : (part.instructions.at(-1)?.next ?? part.start + 1);
-      if (part.start < PAGE) {
-        from = Math.min(from, part.start);
-        to = Math.max(to, Math.min(end, PAGE));
+      const beyond = terminator.kind === 'interpret' && this.#windows.place(terminator.at) >= 0;
+      const end = beyond ? terminator.at + 1 : (part.instructions.at(-1)?.next ?? part.start + 1);
+      for (let at = part.start; at < end; ) {
+        const delta = Math.floor(at / PAGE);
+        const to = Math.min(end, (delta + 1) * PAGE);
+        const hull = hulls.get(delta) ?? { from: PAGE, to: 0 };
+        hulls.set(delta, hull);
+        hull.from = Math.min(hull.from, at - delta * PAGE);
+        hull.to = Math.max(hull.to, to - delta * PAGE);
+        at = to;
       }
-      secondTo = Math.max(secondTo, end - PAGE);
     }
     const code = this.#base + STATE.TRANSLATOR_CODE;
-    return {
-      block,
-      gpa,
-      index,
-      instructions: region.instructions,
-      from,
-      to,
-      code: this.#bytes.slice(code + from, code + to),
-      page: pages[0],
-      secondPage: secondTo > 0 ? pages[1] : 0,
-      secondTo,
-      secondCode: secondTo > 0 ? this.#bytes.slice(code + PAGE, code + PAGE + secondTo) : NOTHING,
-    };
+    const pages = [...hulls].map(([delta, { from, to }]) => {
+      const place = this.#windows.place(delta * PAGE);
+      return {
+        host: this.#windows.page(place),
+        delta,
+        from,
+        to,
+        code: this.#bytes.slice(code + place + from, code + place + to),
+      };
+    });
+    return { block, gpa, index, instructions: region.instructions, pages };
   }
 }

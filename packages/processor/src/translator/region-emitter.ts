@@ -20,7 +20,7 @@ import type { Instruction } from './instruction.ts';
 import { TRAIT } from './operation-facts.ts';
 import { type Region, type RegionNode, successorAt, type Terminator } from './region.ts';
 import { LOCAL, NARROW_LOCALS, WIDE_LOCALS } from './region-locals.ts';
-import { BLOCK_LABEL, LOOP_LABEL, PLAIN_LABEL, RegionOperands } from './region-operands.ts';
+import { BLOCK_LABEL, LOOP_LABEL, PLAIN_LABEL, RegionOperands, SIDE_EXITS } from './region-operands.ts';
 import { UPPER } from './vex.ts';
 import { CHAIN, EXECUTE, type FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
 
@@ -40,6 +40,7 @@ export interface RegionHost {
 /** Emits region after region. */
 export class RegionEmitter extends RegionOperands {
   readonly #host: RegionHost;
+  #region: Region = { entry: 0, windows: [0], nodes: [], instructions: 0, registers: 0, traits: 0 };
   #flags: RegionFlags | undefined;
   /** Bits of TRAIT of the region. */
   #traits = 0;
@@ -55,6 +56,8 @@ export class RegionEmitter extends RegionOperands {
     const { code, labels, registers } = this;
     this.start = region.entry;
     this.at = region.entry;
+    this.window = 0;
+    this.windowStart = region.entry;
     this.written = 0;
     labels.length = 0;
     this.reads = false;
@@ -63,6 +66,7 @@ export class RegionEmitter extends RegionOperands {
     code.begin();
     for (let index = 0; index < WIDE_LOCALS; index++) code.local(I64);
     for (let index = 0; index < NARROW_LOCALS; index++) code.local(I32);
+    this.#region = region;
     this.#traits = region.traits;
     for (let register = 0; register < 16; register++) {
       registers[register] = (region.registers & (1 << register)) === 0 ? 0 : code.local(I64);
@@ -77,23 +81,34 @@ export class RegionEmitter extends RegionOperands {
     const { code } = this;
     this.#host.mark?.(0, 'entry');
     this.#prologue();
-    code.op2(OP.block, VOID);
-    this.labels.push(PLAIN_LABEL);
-    code.op2(OP.block, VOID);
-    this.labels.push(PLAIN_LABEL);
+    const { windows } = region;
+    // Behind everything; behind what tells the windows' side exits apart; then a label for each window, the first one's outermost.
+    for (let label = 0; label < SIDE_EXITS + windows.length; label++) {
+      code.op2(OP.block, VOID);
+      this.labels.push(PLAIN_LABEL);
+    }
     this.#checkVectors();
     const first = region.nodes[0];
     if (first !== undefined) this.#emitTree(first);
+    // Side exits: the interpreter executes the instruction at RIP.
+    for (let window = windows.length - 1; window >= 0; window--) {
+      this.labels.pop();
+      code.op(OP.end);
+      this.#host.mark?.(code.length, 'exits');
+      code.get(0);
+      code.get(LOCAL.ripBase);
+      if (window > 0) {
+        code.i64(this.#windowStart(region, window) - this.start);
+        code.op(OP.i64_add);
+      }
+      code.get(LOCAL.exit);
+      code.i32(10);
+      code.op3(OP.i32_shr_s, OP.i64_extend_s, OP.i64_add);
+      code.memory(OP.i64_store, STATE.RIP);
+      if (window > 0) code.branch(OP.br, this.depthOf(1));
+    }
     this.labels.pop();
     code.op(OP.end);
-    // Side exit: the interpreter executes the instruction at RIP.
-    this.#host.mark?.(code.length, 'exits');
-    code.get(0);
-    code.get(LOCAL.ripBase);
-    code.get(LOCAL.exit);
-    code.i32(10);
-    code.op3(OP.i32_shr_s, OP.i64_extend_s, OP.i64_add);
-    code.memory(OP.i64_store, STATE.RIP);
     code.get(LOCAL.exit);
     code.i32(0x3ff);
     code.op(OP.i32_and);
@@ -117,6 +132,11 @@ export class RegionEmitter extends RegionOperands {
     if (!this.reads) code.blank(read, write);
     if (!this.writes) code.blank(write, end);
     return code;
+  }
+
+  /** What side exits of a window are relative to. */
+  #windowStart({ entry, windows }: Region, window: number): number {
+    return window === 0 ? entry : (windows[window] ?? 0);
   }
 
   #loadFlags(): void {
@@ -243,6 +263,8 @@ export class RegionEmitter extends RegionOperands {
     const flags = this.#flags;
     const host = this.#host;
     const marks = host.mark !== undefined;
+    this.window = node.window;
+    this.windowStart = this.#windowStart(this.#region, node.window);
     this.#setKind(flags?.atEntry[node.order]);
     this.vectors.enterBlock(node.order);
     const count = instructions.length;

@@ -15,6 +15,8 @@ import { type FunctionWriter, OP, VOID } from './wasm-encoder.ts';
 export const PLAIN_LABEL = 0;
 export const LOOP_LABEL = 1;
 export const BLOCK_LABEL = -1;
+/** Number from the outside of the first window's label of side exits. */
+export const SIDE_EXITS = 2;
 
 export class RegionOperands {
   readonly code: FunctionWriter;
@@ -50,6 +52,9 @@ export class RegionOperands {
   protected readonly labels: number[] = [];
   /** Offset of the region's entry; addresses in the code are relative to it. */
   protected start = 0;
+  /** Number of the window that the current block lies in, and the offset that its side exits are relative to. */
+  protected window = 0;
+  protected windowStart = 0;
   /** Offset of the current instruction, and how many are charged from it on that did not run. */
   protected at = 0;
   protected left = 0;
@@ -64,9 +69,13 @@ export class RegionOperands {
 
   // ---- leaving the region ----
 
-  /** Depth of the label behind all blocks (0), or of that of side exits (1). */
+  /** Depth of the label behind all blocks (0), of that of what side exits have in common (1), or of those of a window (2 and more). */
   protected depthOf(outermost: number): number {
     return this.labels.length - 1 - outermost;
+  }
+  /** Depth of the label of the current window's side exits. */
+  #sideExitDepth(): number {
+    return this.depthOf(SIDE_EXITS + this.window);
   }
 
   /** Has the interpreter go on at the current instruction; `pending` further block levels were opened by the caller. */
@@ -75,9 +84,9 @@ export class RegionOperands {
   }
   sideExitAt(offset: number): void {
     const { code } = this;
-    code.i32((offset - this.start) * 1024 + this.left);
+    code.i32((offset - this.windowStart) * 1024 + this.left);
     code.set(LOCAL.exit);
-    code.branch(OP.br, this.depthOf(1));
+    code.branch(OP.br, this.#sideExitDepth());
   }
   /** Emits code within a block or a loop of its own, in which it may leave the region. */
   nest(opcode: number, emit: () => void): void {
@@ -189,8 +198,8 @@ export class RegionOperands {
     const reads = access === 'read';
     if (reads) this.reads = true;
     else this.writes = true;
-    const exit = (this.at - this.start) * 1024 + this.left;
-    this.code.lookUp(reads ? LOCAL.tlbRead : LOCAL.tlbWrite, bytes, exit, this.labels.length - 2);
+    const exit = (this.at - this.windowStart) * 1024 + this.left;
+    this.code.lookUp(reads ? LOCAL.tlbRead : LOCAL.tlbWrite, bytes, exit, this.#sideExitDepth());
   }
 
   /** Goes over to the TLB of another context, `delta` bytes behind the current one's. */

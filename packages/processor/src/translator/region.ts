@@ -1,18 +1,18 @@
 /**
- * Finds a region: the basic blocks that are reached from a hot block within its page and the next one, and their structure.
+ * Finds a region: the basic blocks that are reached from a hot block within the windows of code around it, and their structure.
  *
  * The region has one entry. A call of code in the region goes on there, and a return compares its target with the places behind those
- * calls. Edges out of the window, to instructions that have no translation, to other regions, or beyond the size limits are exits.
+ * calls. Edges out of the windows, to instructions that have no translation, to other regions, or beyond the size limits are exits.
+ * Offsets are distances in linear addresses from the start of the entry's page; code-windows.ts knows where their code is.
  * The graph is reducible: an edge that would make it irreducible becomes an exit too. Blocks come in reverse postorder.
  * Answers to: Cooper, Harvey, Kennedy, "A Simple, Fast Dominance Algorithm". Called by: region-compiler.ts; read by region-emitter.ts.
  */
+import { WINDOWS_BYTES, windowOf } from './code-windows.ts';
 import { FLOW, type Instruction } from './instruction.ts';
 
 const LIMITS = { instructions: 256, blocks: 48, calls: 6 } as const;
-/** Bytes that a region may lie in: the entry's page and the next. */
-export const WINDOW = 8192;
 
-/** How a block ends. Offsets are within the window (and beyond it for what leaves it). */
+/** How a block ends. */
 export type Terminator =
   | { readonly kind: 'fall'; readonly next: number }
   | { readonly kind: 'jump'; readonly target: number }
@@ -34,6 +34,8 @@ export interface BasicBlock {
 
 export interface RegionNode {
   readonly block: BasicBlock;
+  /** Number of the window that the block lies in. */
+  readonly window: number;
   /** Position in reverse postorder. */
   order: number;
   /** Number that the block's first instruction has in the region, where those of the blocks follow each other. */
@@ -52,6 +54,8 @@ export interface RegionNode {
 
 export interface Region {
   readonly entry: number;
+  /** Offsets of the windows' first bytes, by their numbers, up to the last that has code of the region. */
+  readonly windows: readonly number[];
   readonly nodes: readonly RegionNode[];
   readonly instructions: number;
   /** General registers that its instructions read or write: bits by number; and their traits, bits of TRAIT. */
@@ -70,9 +74,11 @@ export function successorAt(node: RegionNode, offset: number): RegionNode | unde
 }
 
 export interface RegionSource {
-  /** Bytes of the window that can be decoded: one page, or two. */
-  readonly size: number;
-  /** The instruction at an offset of the window; undefined when it crosses the window's end or is undefined. */
+  /** Offsets of the windows' first bytes. */
+  readonly windows: readonly number[];
+  /** Where an offset is in the windows, which lie one behind the other; -1: in none. */
+  place(offset: number): number;
+  /** The instruction at an offset; undefined when it crosses its window's end, is in none or is undefined. */
   decode(offset: number): Instruction | undefined;
   /** Whether a block at the offset has been executed. */
   executed(offset: number): boolean;
@@ -86,10 +92,10 @@ export interface RegionSource {
 const SEEN = 1;
 const LEADER = 2;
 
-/** The straight-line runs of one region: instructions by offset, and where blocks begin. */
+/** The straight-line runs of one region: instructions by place in the windows, and where blocks begin. */
 class Discovery {
-  readonly marks = new Uint8Array(WINDOW);
-  readonly instructions: (Instruction | undefined)[] = new Array(WINDOW).fill(undefined);
+  readonly marks = new Uint8Array(WINDOWS_BYTES);
+  readonly instructions: (Instruction | undefined)[] = new Array(WINDOWS_BYTES).fill(undefined);
   readonly leaders: number[] = [];
   /** Offsets behind calls that are followed. */
   readonly places: number[] = [];
@@ -98,10 +104,10 @@ class Discovery {
   traits = 0;
   readonly #touched: number[] = [];
   readonly #work: number[] = [];
-  /** Bytes of the window that the code is known of. */
-  #size = WINDOW;
+  #source: RegionSource | undefined;
 
-  reset(): void {
+  /** Forgets the last region; the next is looked for in `source`. */
+  reset(source: RegionSource): void {
     const touched = this.#touched;
     for (let at = 0; at < touched.length; at++) this.instructions[touched[at] ?? 0] = undefined;
     touched.length = 0;
@@ -111,11 +117,17 @@ class Discovery {
     this.leaders.length = 0;
     this.places.length = 0;
     this.#work.length = 0;
+    this.#source = source;
+  }
+
+  place(offset: number): number {
+    return this.#source?.place(offset) ?? -1;
   }
 
   #lead(offset: number): boolean {
-    if (offset < 0 || offset >= WINDOW || ((this.marks[offset] ?? 0) & LEADER) !== 0) return false;
-    this.marks[offset] = (this.marks[offset] ?? 0) | LEADER;
+    const place = this.place(offset);
+    if (place < 0 || ((this.marks[place] ?? 0) & LEADER) !== 0) return false;
+    this.marks[place] = (this.marks[place] ?? 0) | LEADER;
     this.leaders.push(offset);
     return true;
   }
@@ -124,17 +136,22 @@ class Discovery {
   }
 
   run(entry: number, source: RegionSource): void {
-    this.#size = source.size;
     this.#follow(entry);
     for (let at = 0; at < this.#work.length; at++) this.#straight(this.#work[at] ?? entry, entry, source);
   }
 
   #straight(start: number, entry: number, source: RegionSource): void {
-    const { size } = source;
     const { marks, instructions } = this;
     const touched = this.#touched;
     let offset = start;
-    while (offset >= 0 && offset < size && ((marks[offset] ?? 0) & SEEN) === 0) {
+    let place = this.place(offset);
+    const window = windowOf(place);
+    while (place >= 0 && ((marks[place] ?? 0) & SEEN) === 0) {
+      if (windowOf(place) !== window) {
+        // A block lies in one window.
+        this.#follow(offset);
+        return;
+      }
       if (offset !== entry) {
         const full = touched.length >= LIMITS.instructions || this.leaders.length > LIMITS.blocks;
         if (full || source.region(offset)) {
@@ -145,13 +162,13 @@ class Discovery {
       }
       const instruction = source.decode(offset);
       if (instruction === undefined || !source.translatable(instruction)) return;
-      instructions[offset] = instruction;
-      touched.push(offset);
-      marks[offset] = (marks[offset] ?? 0) | SEEN;
+      instructions[place] = instruction;
+      touched.push(place);
+      marks[place] = (marks[place] ?? 0) | SEEN;
       const { flow, next } = instruction;
       if (flow !== FLOW.plain) {
         const target = offset + instruction.displacement;
-        const inside = target >= 0 && target < size;
+        const inside = this.place(target) >= 0;
         if (flow === FLOW.branch) {
           if (inside && source.executed(target)) this.#follow(target);
           this.#lead(next);
@@ -168,12 +185,14 @@ class Discovery {
         }
       }
       offset = next;
+      place = this.place(offset);
     }
   }
 
   /** Whether the call at the offset is one that the region follows. */
   #followed(next: number, target: number): boolean {
-    return this.places.includes(next) && target >= 0 && target < WINDOW && ((this.marks[target] ?? 0) & SEEN) !== 0;
+    const place = this.place(target);
+    return place >= 0 && this.places.includes(next) && ((this.marks[place] ?? 0) & SEEN) !== 0;
   }
 
   blockAt(start: number): BasicBlock {
@@ -181,9 +200,11 @@ class Discovery {
     const { instructions, marks } = this;
     let { registers, traits } = this;
     let offset = start;
+    let place = this.place(start);
+    const window = windowOf(place);
     let terminator: Terminator | undefined;
     do {
-      const instruction = offset < WINDOW ? instructions[offset] : undefined;
+      const instruction = place >= 0 ? instructions[place] : undefined;
       if (instruction === undefined) {
         terminator = { kind: 'interpret', at: offset };
         break;
@@ -192,9 +213,10 @@ class Discovery {
       registers |= instruction.registers;
       traits |= instruction.facts.traits;
       const { next } = instruction;
+      place = this.place(next);
       if (instruction.flow !== FLOW.plain) terminator = this.#terminator(instruction);
-      // Beyond the window's end a region or block of its own goes on.
-      else if (next >= this.#size || ((marks[next] ?? 0) & LEADER) !== 0) terminator = { kind: 'fall', next };
+      // Beyond the window's end another block goes on, or another region.
+      else if (windowOf(place) !== window || ((marks[place] ?? 0) & LEADER) !== 0) terminator = { kind: 'fall', next };
       offset = next;
     } while (terminator === undefined);
     this.registers = registers;
@@ -242,13 +264,15 @@ function targetsOf(terminator: Terminator): readonly number[] {
   }
 }
 
-/** The nodes of the region that is being built, by the offset of their blocks. */
-const nodeAt: (RegionNode | undefined)[] = new Array(WINDOW).fill(undefined);
+/** The nodes of the region that is being built, by the place of their blocks. */
+const nodeAt: (RegionNode | undefined)[] = new Array(WINDOWS_BYTES).fill(undefined);
 
 /** Adds the node of a block behind all that it leads to, with its successors: depth first. The depth is that of the blocks' limit. */
 function visit(block: BasicBlock, postorder: RegionNode[]): RegionNode {
+  const place = discovery.place(block.start);
   const node: RegionNode = {
     block,
+    window: windowOf(place),
     order: 0,
     first: 0,
     successors: [],
@@ -258,22 +282,24 @@ function visit(block: BasicBlock, postorder: RegionNode[]): RegionNode {
     merge: false,
     merges: [],
   };
-  nodeAt[block.start] = node;
+  nodeAt[place] = node;
   const targets = targetsOf(block.terminator);
   for (let at = targets.length - 1; at >= 0; at--) {
     const target = targets[at] ?? 0;
-    if (isBlock(target) && nodeAt[target] === undefined) visit(discovery.blockAt(target), postorder);
+    const to = placeOfBlock(target);
+    if (to >= 0 && nodeAt[to] === undefined) visit(discovery.blockAt(target), postorder);
   }
   for (let at = 0; at < targets.length; at++) {
-    const target = targets[at] ?? 0;
-    const to = isBlock(target) ? nodeAt[target] : undefined;
+    const to = nodeAt[placeOfBlock(targets[at] ?? 0)];
     if (to !== undefined && !node.successors.includes(to)) node.successors.push(to);
   }
   postorder.push(node);
   return node;
 }
-function isBlock(offset: number): boolean {
-  return offset >= 0 && offset < WINDOW && discovery.marks[offset] === (SEEN | LEADER);
+/** Place of the block of the region that starts at an offset; -1: there is none. */
+function placeOfBlock(offset: number): number {
+  const place = discovery.place(offset);
+  return place >= 0 && discovery.marks[place] === (SEEN | LEADER) ? place : -1;
 }
 
 /**
@@ -281,29 +307,31 @@ function isBlock(offset: number): boolean {
  * that what follows it can be a region of its own.
  */
 export function buildRegion(entry: number, source: RegionSource): Region {
-  discovery.reset();
+  discovery.reset(source);
   discovery.run(entry, source);
   const nodes: RegionNode[] = [];
   visit(
-    isBlock(entry)
+    placeOfBlock(entry) >= 0
       ? discovery.blockAt(entry)
       : { start: entry, instructions: [], terminator: { kind: 'interpret', at: entry } },
     nodes,
   );
   nodes.reverse();
   let instructions = 0;
+  let windows = 1;
   for (let order = 0; order < nodes.length; order++) {
     const node = nodes[order];
     if (node === undefined) continue;
     node.order = order;
     node.first = instructions;
     instructions += node.block.instructions.length;
-    nodeAt[node.block.start] = undefined;
+    nodeAt[discovery.place(node.block.start)] = undefined;
+    windows = Math.max(windows, node.window + 1);
   }
   // One block alone may still be a loop.
   if (nodes.length > 1 || nodes[0]?.successors.length !== 0) structure(nodes);
   const { registers, traits } = discovery;
-  return { entry, nodes, instructions, registers, traits };
+  return { entry, windows: source.windows.slice(0, windows), nodes, instructions, registers, traits };
 }
 
 /** Finds predecessors and dominators, cuts the edges that would make the graph irreducible, and marks loops and merges. */

@@ -3,6 +3,7 @@
  * Called by: translator.ts (the processor's side) and region-compiler.ts (the translator's).
  */
 
+import type { CodeWindow } from './code-windows.ts';
 import type { CodeWriterExports } from './wasm-encoder.ts';
 
 /** A hot block and the code around it, as it was when the processor asked. */
@@ -10,11 +11,8 @@ export interface HotBlock {
   /** Address of the block in the shared memory. */
   readonly block: number;
   readonly gpa: number;
-  /** Host addresses of its page and of the next in linear order; 0: the next is not known. */
-  readonly pages: readonly [number, number];
-  /** Bits of both pages (512 bytes each): where blocks begin that were executed, and where regions begin. */
-  readonly executed: Uint8Array;
-  readonly regions: Uint8Array;
+  /** Its own window first. */
+  readonly windows: readonly CodeWindow[];
 }
 
 export type TranslatorMessage =
@@ -29,21 +27,26 @@ export type TranslatorMessage =
   /** The exits of a module are not used any more. */
   | { readonly kind: 'free'; readonly epoch: number; readonly module: number };
 
+/** What a region has of one page. */
+export interface RegionPage {
+  /** Host address. */
+  readonly host: number;
+  /** Pages from the entry's page to it. */
+  readonly delta: number;
+  /** Hull of the region's bytes in it, and what they were. */
+  readonly from: number;
+  readonly to: number;
+  readonly code: Uint8Array;
+}
+
 /** A region of a translated batch: function `index` of the module. */
 export interface TranslatedRegion {
   readonly block: number;
   readonly gpa: number;
   readonly index: number;
   readonly instructions: number;
-  /** Hull of its bytes in its page, and what they were. */
-  readonly from: number;
-  readonly to: number;
-  readonly code: Uint8Array;
-  readonly page: number;
-  /** The same in the second page, from its start; 0 when the region has none. */
-  readonly secondPage: number;
-  readonly secondTo: number;
-  readonly secondCode: Uint8Array;
+  /** The pages that it lies in, the entry's first. */
+  readonly pages: readonly RegionPage[];
   /** For traces: blocks, bytes of WebAssembly, and what ends it. */
   readonly about?: { readonly blocks: number; readonly bytes: number; readonly ends: string };
 }

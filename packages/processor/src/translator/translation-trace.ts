@@ -12,18 +12,15 @@ import type { TranslatedRegion } from './translation-messages.ts';
 /** Takes one line. */
 export type TraceListener = (text: string) => void;
 
+const PAGE = 4096;
 const hexadecimal = (value: number | bigint): string => `0x${value.toString(16)}`;
 const bytesText = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 
 /** `region 0x1a2b3c rip 0xffffffff81a2b3c4 17 instructions 4 blocks 812 bytes ends return 1, other page 2 code 964:4889e5..` */
-export function regionText(
-  rip: bigint,
-  { gpa, from, code, secondCode, instructions, about }: TranslatedRegion,
-): string {
+export function regionText(rip: bigint, { gpa, pages, instructions, about }: TranslatedRegion): string {
   const { blocks = 0, bytes = 0, ends = '' } = about ?? {};
-  const pieces = [`${from}:${bytesText(code)}`];
-  if (secondCode.length > 0) pieces.push(`4096:${bytesText(secondCode)}`);
+  const pieces = pages.map(({ delta, from, code }) => `${delta * PAGE + from}:${bytesText(code)}`);
   return (
     `region ${hexadecimal(gpa)} rip ${hexadecimal(rip)} ${instructions} instructions ${blocks} blocks ${bytes} bytes ` +
     `ends ${ends} code ${pieces.join(',')}`

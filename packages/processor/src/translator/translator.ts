@@ -11,7 +11,8 @@
  * the run loop, and that wakes the region again. What still rests when room is needed has not been used.
  * Called by: software-processor.ts, on the processor's thread.
  */
-import { BLOCK, STATE } from '../state-layout.ts';
+import { BLOCK, REGION_PAGES, STATE } from '../state-layout.ts';
+import { readWindows } from './code-windows.ts';
 import type { HotBlock, TranslatedBatch, TranslatedRegion, TranslationService } from './translation-messages.ts';
 import { droppedText, moduleText, regionText, type TraceListener } from './translation-trace.ts';
 
@@ -19,16 +20,7 @@ import { droppedText, moduleText, regionText, type TraceListener } from './trans
 export interface TranslationExports {
   describeCode(block: number, gpa: number): number;
   findBlock(gpa: number): number;
-  installRegion(
-    block: number,
-    slot: number,
-    from: number,
-    to: number,
-    second: number,
-    secondTo: number,
-    module: number,
-    index: number,
-  ): number;
+  installRegion(block: number, slot: number, module: number, index: number): number;
   dropRegion(block: number, gpa: number, slot: number): void;
   /** Puts a region to rest. */
   restRegion(block: number, gpa: number, slot: number): void;
@@ -79,7 +71,6 @@ const COST_PER_BYTE = 4;
 const KEPT = 0.7;
 /** Share of the limit from which use is watched. */
 const WATCHED = 0.8;
-const DESCRIBED_BITS = 1024;
 /** Polls from one batch to the next: the more modules there are, the more patient the processor is. */
 const LEAST_POLLS = 256;
 const MOST_POLLS = 2048;
@@ -249,14 +240,7 @@ export class Translator {
       const gpa = Number(this.#view.getBigUint64(block + BLOCK.GPA, true));
       // Meanwhile dropped, or replaced by a region.
       if (this.#engine.describeCode(block, gpa) === 0) continue;
-      const at = this.#base + STATE.CODE_DESCRIPTION;
-      blocks.push({
-        block,
-        gpa,
-        pages: [this.#view.getUint32(at, true), this.#view.getUint32(at + 4, true)],
-        executed: this.#bytes.slice(at + 16, at + 16 + DESCRIBED_BITS),
-        regions: this.#bytes.slice(at + 16 + DESCRIBED_BITS, at + 16 + 2 * DESCRIBED_BITS),
-      });
+      blocks.push({ block, gpa, windows: readWindows(this.#view, this.#bytes, this.#base) });
     }
     return blocks;
   }
@@ -278,8 +262,9 @@ export class Translator {
     const module: InstalledModule = { id: batch.id, bytes: batch.bytes, regions: [], alive: 0 };
     for (const region of valid) {
       const slot = this.#spare.pop() ?? this.#nextSlot++;
-      const { gpa, from, to, secondPage, secondTo, index } = region;
-      const block = this.#engine.installRegion(region.block, slot, from, to, secondPage, secondTo, batch.id, index);
+      const { gpa, index } = region;
+      this.#describePages(region);
+      const block = this.#engine.installRegion(region.block, slot, batch.id, index);
       if (block === 0) {
         this.#spare.push(slot);
         this.#withoutRoom.add(region.block);
@@ -304,11 +289,25 @@ export class Translator {
   }
 
   /** Whether the block is still the hot one and its code what was translated. */
-  #unchanged({ block, gpa, page, from, code, secondPage, secondCode }: TranslatedRegion): boolean {
+  #unchanged({ block, gpa, pages }: TranslatedRegion): boolean {
     if (this.#engine.findBlock(gpa) !== block) return false;
-    for (let at = 0; at < code.length; at++) if (code[at] !== this.#bytes[page + from + at]) return false;
-    for (let at = 0; at < secondCode.length; at++) if (secondCode[at] !== this.#bytes[secondPage + at]) return false;
+    for (const { host, from, code } of pages) {
+      for (let at = 0; at < code.length; at++) if (code[at] !== this.#bytes[host + from + at]) return false;
+    }
     return true;
+  }
+
+  /** Tells the core of a region's pages. */
+  #describePages({ pages }: TranslatedRegion): void {
+    const at = this.#base + STATE.CODE_DESCRIPTION;
+    this.#view.setUint32(at, pages.length, true);
+    pages.forEach(({ host, delta, from, to }, number) => {
+      const entry = at + REGION_PAGES.LIST + number * REGION_PAGES.ENTRY_BYTES;
+      this.#view.setUint32(entry + REGION_PAGES.HOST, host, true);
+      this.#view.setInt32(entry + REGION_PAGES.DELTA, delta, true);
+      this.#view.setUint16(entry + REGION_PAGES.FROM, from, true);
+      this.#view.setUint16(entry + REGION_PAGES.TO, to, true);
+    });
   }
 
   /** Puts all regions to rest. */
