@@ -5,7 +5,8 @@
  *     COM2 ─ 3 ────┤      │
  *     COM1 ─ 4 ────┼─ ISA ┤
  *     RTC ── 8 ────┤      │
- *     PM ─── 9 ────┘      └─> IOAPIC ──> deliver(message)   (irq 0 at input 2)
+ *     PM ─── 9 ────┤
+ *     FERR# 13 ────┘      └─> IOAPIC ──> deliver(message)   (irq 0 at input 2)
  *
  * A machine of generation 2 has neither PIT nor i8259 pair: interrupts go to the IOAPIC alone, and its guests' timers are the local APIC's
  * and the hypervisor's.
@@ -23,6 +24,7 @@ import {
 } from '@plinth/hypervisor';
 import { SCI_INTERRUPT } from './acpi/placement.ts';
 import { AcpiPm } from './acpi-pm.ts';
+import { CoprocessorError } from './coprocessor-error.ts';
 import { Ioapic } from './ioapic.ts';
 import { PciConfiguration } from './pci-configuration.ts';
 import { Pic8259 } from './pic-8259.ts';
@@ -119,6 +121,7 @@ export function createChipset(partition: Partition, host: ChipsetHost, generatio
     line: line(8),
     ramBytes: partition.layout.ramBytes,
   });
+  const coprocessorError = generation === 1 ? new CoprocessorError(deviceArea, line(13)) : undefined;
   const pm = new AcpiPm(deviceArea, { clock, line: line(SCI_INTERRUPT), powerOff: () => host.powerOff(), wake });
   const uart = (index: number, name: string, port: number, irq: number): Uart16550 =>
     new Uart16550(deviceArea, {
@@ -134,6 +137,7 @@ export function createChipset(partition: Partition, host: ChipsetHost, generatio
 
   for (const device of [
     ...(pic === undefined ? [] : [pic]),
+    ...(coprocessorError === undefined ? [] : [coprocessorError]),
     ioapic,
     timer,
     rtc,
@@ -149,6 +153,9 @@ export function createChipset(partition: Partition, host: ChipsetHost, generatio
     acknowledge: () => pic?.acknowledge() ?? 0xff,
     endOfInterrupt: (vector) => ioapic.endOfInterrupt(vector),
   };
+  if (coprocessorError !== undefined) {
+    partition.floatingPointErrorHandler = (isNew) => coprocessorError.signal(isNew);
+  }
   if (generation === 1) warmUpTimer(partition);
   return { ioapic, rtc, pm, uarts, line };
 }

@@ -27,6 +27,8 @@ export interface InterceptHandlers {
    * `absent`: there is no such interface, #UD; `again`: not finished, RIP goes back to the instruction.
    */
   hypercall(): 'absent' | 'completed' | 'again';
+  /** FERR#: an x87 exception waits while CR0.NE is clear; `isNew`: since now. @returns whether IGNNE# is asserted, so that it is ignored. */
+  floatingPointError(isNew: boolean): boolean;
   /** The processor passed its deadline word; devices with due deadlines run now. */
   deadline(): void;
   /** INTA cycle: the vector from the i8259 pair. */

@@ -101,6 +101,8 @@ export class Partition implements InterceptHandlers {
   authorizeIntercepts: () => void = () => {};
   /** What answers hypercalls; without it there are none. */
   hypercallHandler: InterceptHandlers['hypercall'] = () => 'absent';
+  /** What takes FERR# and answers with IGNNE#; without it the processor waits. */
+  floatingPointErrorHandler: InterceptHandlers['floatingPointError'] = () => false;
   /** Told of an EOI for a vector that somebody wanted to hear of; it may be a level-triggered one too. */
   onEndOfInterrupt: (vector: number) => void = () => {};
 
@@ -341,6 +343,10 @@ export class Partition implements InterceptHandlers {
     const outcome = this.hypercallHandler();
     this.refreshDeadline();
     return outcome;
+  }
+
+  floatingPointError(isNew: boolean): boolean {
+    return this.floatingPointErrorHandler(isNew);
   }
 
   /** Runs the devices whose deadline has passed, each once: one that is far behind catches up or skips by itself. */

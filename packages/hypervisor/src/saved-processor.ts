@@ -82,6 +82,8 @@ export const PROCESSOR_FIELDS: readonly ProcessorField[] = [
   field('DebugStepStart', 8, 'number', 2),
   field('DebugStepNext', 8, 'number', 2),
   field('Pkru', 4, 'number', 3),
+  // The chipset was told of FERR#, and it has not ended.
+  field('Ferr', 4, 'number', 4),
 ];
 
 export const SAVED_PROCESSOR_VERSION = Math.max(...PROCESSOR_FIELDS.map(({ since }) => since));

@@ -45,6 +45,7 @@ function register(physical: u32): usize {
 /** Loads control and status word; ES and B follow from flags and masks. */
 function setWords(controlWord: u32, statusWord: u32): void {
   const pending = (statusWord & ~controlWord & STATUS_EXCEPTIONS) != 0;
+  if (!pending) store<u32>(vp, 0, L.FERR);
   store<u16>(vp, (controlWord & CONTROL_BITS) | CONTROL_ONES, L.FPU_CONTROL);
   store<u16>(vp, (statusWord & ~STATUS_SUMMARY) | (pending ? STATUS_SUMMARY : 0), L.FPU_STATUS);
 }
@@ -56,13 +57,14 @@ function canonical(address: u64): u64 {
   return <u64>((<i64>address << 16) >> 16);
 }
 
-/** Whether an unmasked x87 exception waits for the next instruction that looks (#MF). */
+/** Whether an unmasked x87 exception waits for the next instruction that looks (math-fault.ts). */
 export function fpuPending(): bool {
   return (status() & 0x80) != 0;
 }
 
 /** FNINIT. The registers keep their content, all tagged empty. */
 export function fpuInit(): void {
+  store<u32>(vp, 0, L.FERR);
   store<u16>(vp, CONTROL_INITIAL, L.FPU_CONTROL);
   store<u16>(vp, 0, L.FPU_STATUS);
   store<u8>(vp, 0, L.FPU_TAG);
@@ -96,6 +98,7 @@ export function fnstsw(): u32 {
 }
 /** FNCLEX. */
 export function fnclex(): void {
+  store<u32>(vp, 0, L.FERR);
   store<u16>(vp, status() & 0x7f00, L.FPU_STATUS);
 }
 /** FFREE ST(index). C1 is cleared. */

@@ -30,6 +30,10 @@ export declare function hostMsrWrite(index: u32, low: u32, high: u32): u32;
 // @ts-ignore: decorator
 @external("host", "hypercall")
 export declare function hostHypercall(): u32;
+/** FERR# is asserted; `isNew`: since now. @returns whether IGNNE# is */
+// @ts-ignore: decorator
+@external("host", "floatingPointError")
+export declare function hostFloatingPointError(isNew: u32): u32;
 /** The device deadline has passed. */
 // @ts-ignore: decorator
 @external("host", "deadline")

@@ -9,11 +9,12 @@
 import * as L from './generated/layout';
 import { Operation } from './generated/operations';
 import { NAMESAKE } from './generated/tables';
-import { vp, getRegister, CR0_EM, CR0_TS, CR4_OSXMMEXCPT, VECTOR_GP, VECTOR_MF, VECTOR_NM, VECTOR_UD, VECTOR_XM, RDI } from './state';
+import { vp, getRegister, CR0_EM, CR0_TS, CR4_OSXMMEXCPT, VECTOR_GP, VECTOR_NM, VECTOR_UD, VECTOR_XM, RDI } from './state';
 import { readPointer, writePointer, commitIfPending, effectiveAddress, specialAddress } from './memory';
 import { fault, raiseAt, putRegister } from './operands';
 import { FORM_RM, FORM_MR } from './decoder';
 import { fpuPending } from './fpu';
+import { mathFault } from './math-fault';
 import { vectorOperation } from './vector';
 
 /** Two 16-byte operands, behind the buffer of FXSAVE images. */
@@ -158,7 +159,10 @@ export function executeMmx(u: usize, number: u32): usize {
   const cr0 = load<u64>(vp, L.CR0);
   if (cr0 & CR0_EM) return raiseAt(u, VECTOR_UD, 0);
   if (cr0 & CR0_TS) return raiseAt(u, VECTOR_NM, 0);
-  if (fpuPending()) return raiseAt(u, VECTOR_MF, 0);
+  if (fpuPending()) {
+    const left = mathFault(u);
+    if (left != 0) return left;
+  }
   const immediate = load<u32>(u, 12);
   const first = vp + FIRST;
   const second = vp + SECOND;

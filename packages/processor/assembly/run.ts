@@ -10,7 +10,8 @@
  * Called by engine.ts.
  */
 import * as L from './generated/layout';
-import { vp, forcePoll, forcePollNow, raise, SEG_SS, FLAG_IF, MODE_64, RSP, RBP, VECTOR_GP, VECTOR_SS, VECTOR_NMI, SHADOW_STACK } from './state';
+import { vp, forcePoll, forcePollNow, raise, SEG_SS, FLAG_IF, MODE_64, RSP, RBP, VECTOR_GP, VECTOR_SS, VECTOR_NMI, SHADOW_STACK, VECTOR_FERR,
+} from './state';
 import { GENERAL_BASE } from './decoder';
 import {
   INTERPRET_ONE, INTERPRET_ONLY, TRANSLATE_AT_ONCE, jumpSlot, interpretSlot, lookUpSlow, singleBlock, leaveOperation, linearOf, LEAVE_DELIVER, LEAVE_EXIT, LEAVE_POLL,
@@ -22,6 +23,7 @@ import { executeSystem, EXIT_HALT, EXIT_KICKED, EXIT_BUDGET, EXIT_STOP_POINT } f
 import { beginInstruction, raiseBreakpoints, raiseTraps } from './debug';
 import { executeString } from './strings';
 import { executeFpu, executeVector } from './vector-execute';
+import { waitForInterrupt } from './math-fault';
 import { executeMmx } from './mmx';
 import { executeX87 } from './x87-execute';
 import { executeExtension } from './extended';
@@ -409,6 +411,7 @@ export function deliver(): usize {
       if (load<u32>(vp, L.MODE) & MODE_64 ? seg == 0 && (base == RSP || base == RBP) : seg == SEG_SS + 1) raise(VECTOR_SS, 0);
     }
   }
+  if (load<u32>(vp, L.FAULT_VECTOR) == VECTOR_FERR) return waitForInterrupt();
   if (!deliverFault()) return leaveOperation(LEAVE_EXIT);
   return enter(load<u64>(vp, L.RIP));
 }

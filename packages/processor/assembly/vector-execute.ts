@@ -6,7 +6,7 @@
 import * as L from './generated/layout';
 import { Operation } from './generated/operations';
 import {
-  vp, CR0_EM, CR0_TS, CR0_MP, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_OSXSAVE, VECTOR_UD, VECTOR_NM, VECTOR_GP, VECTOR_XM, VECTOR_MF, RAX, RDX,
+  vp, CR0_EM, CR0_TS, CR0_MP, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_OSXSAVE, VECTOR_UD, VECTOR_NM, VECTOR_GP, VECTOR_XM, RAX, RDX,
 } from './state';
 import { readPointer, writePointer, commitIfPending, effectiveAddress, isCanonical } from './memory';
 import { fault, raiseAt, sizeOf, putRegister } from './operands';
@@ -15,6 +15,7 @@ import { setExplicit } from './flags';
 import { vectorOperation } from './vector';
 import { maskedMove } from './strings';
 import * as F from './fpu';
+import { mathFault } from './math-fault';
 import { XSAVE_LEGACY_BYTES, compactedBytes, headerGood, isCompacted, standardBytes, xrstorBytes, xrstorFrom, xsaveTo, xsavecTo } from './xsave';
 
 // @ts-ignore: decorator
@@ -204,7 +205,11 @@ export function executeFpu(u: usize, number: u32): usize {
     }
     case Operation.FWAIT:
       if ((cr0 & (CR0_TS | CR0_MP)) == (CR0_TS | CR0_MP)) return raiseAt(u, VECTOR_NM, 0);
-      return F.fpuPending() ? raiseAt(u, VECTOR_MF, 0) : u + 16;
+      if (F.fpuPending()) {
+        const left = mathFault(u);
+        if (left != 0) return left;
+      }
+      return u + 16;
   }
   if (!isFpuState(operation)) return 0;
   if (cr0 & (CR0_EM | CR0_TS)) return raiseAt(u, VECTOR_NM, 0);
@@ -300,7 +305,10 @@ function executeFpuState(u: usize, operation: u32): usize {
     }
   }
   // The rest are waiting instructions.
-  if (F.fpuPending()) return raiseAt(u, VECTOR_MF, 0);
+  if (F.fpuPending()) {
+    const left = mathFault(u);
+    if (left != 0) return left;
+  }
   switch (operation) {
     case Operation.FLDCW: {
       const p = readPointer(effectiveAddress(u), 2);

@@ -8,11 +8,12 @@
  */
 import * as L from './generated/layout';
 import { Operation } from './generated/operations';
-import { vp, segment, MODE_64, CR0_EM, CR0_TS, RSP, RBP, SEG_CS, SEG_DS, SEG_SS, VECTOR_MF, VECTOR_NM } from './state';
+import { vp, segment, MODE_64, CR0_EM, CR0_TS, RSP, RBP, SEG_CS, SEG_DS, SEG_SS, VECTOR_NM } from './state';
 import { readPointer, writePointer, commitIfPending, effectiveAddress } from './memory';
 import { fault, raiseAt, startRip } from './operands';
 import { condition, setExplicit } from './flags';
 import { fdecstp, ffree, fincstp, fpuPending } from './fpu';
+import { mathFault } from './math-fault';
 import {
   C0, C1, C2, C3, DENORMAL, IE, QUIET, SF, TOP_BIT,
   begin, control, invalid, kindOf, note, noteDenormalOperand, raised, resultHigh, resultSignificand, rounding, setIndefinite, setResult,
@@ -125,7 +126,10 @@ function dataPointer(u: usize): void {
 /** Executes an x87 instruction, but for those that control the unit: they leave the pointers alone. */
 export function executeX87(u: usize, operation: u32): usize {
   if (load<u64>(vp, L.CR0) & (CR0_EM | CR0_TS)) return raiseAt(u, VECTOR_NM, 0);
-  if (fpuPending()) return raiseAt(u, VECTOR_MF, 0);
+  if (fpuPending()) {
+    const left = mathFault(u);
+    if (left != 0) return left;
+  }
   begin(load<u16>(vp, L.FPU_CONTROL));
   const code = load<u32>(u, 12);
   switch (operation) {

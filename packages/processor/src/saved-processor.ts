@@ -77,4 +77,5 @@ export const PROCESSOR_FIELD_PLACES: ReadonlyMap<string, number> = new Map<strin
   ['DebugStepStart', STATE.STEP_START],
   ['DebugStepNext', STATE.STEP_NEXT],
   ['Pkru', STATE.PKRU],
+  ['Ferr', STATE.FERR],
 ]);

@@ -194,6 +194,7 @@ class SoftwareProcessor implements DebuggedProcessor, SaveableProcessor {
         msrWrite: (index: number, low: number, high: number) =>
           handlers.msrWrite(index >>> 0, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)) ? 1 : 0,
         hypercall: () => this.#hypercall(handlers),
+        floatingPointError: (isNew: number) => (handlers.floatingPointError(isNew !== 0) ? 1 : 0),
         deadline: () => handlers.deadline(),
         acknowledgeExternalInterrupt: () => handlers.acknowledgeExternalInterrupt(),
         endOfInterrupt: (vector: number) => handlers.endOfInterrupt(vector),

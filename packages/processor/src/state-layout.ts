@@ -96,6 +96,8 @@ export const STATE = {
   MISC_ENABLE: 0x9c0,
   /** u32: PKRU. */
   PKRU: 0x9c8,
+  /** u32: the chipset was told of FERR#, and it has not ended. */
+  FERR: 0x9d0,
   /** Pending exception while it is being raised: u32 vector (0xffffffff: none), u32 error code, u64 address. */
   FAULT_VECTOR: 0xa00,
   FAULT_ERROR: 0xa04,

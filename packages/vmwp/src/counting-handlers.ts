@@ -44,6 +44,7 @@ export function countingHandlers(handlers: InterceptHandlers, counters: Counters
       count(hypercalls);
       return handlers.hypercall();
     },
+    floatingPointError: (isNew) => handlers.floatingPointError(isNew),
     deadline() {
       count(deadlines);
       handlers.deadline();

@@ -12,6 +12,7 @@ const handlers: InterceptHandlers = {
   msrRead: (index) => (index === 0x10 ? 0x1234n : undefined),
   msrWrite: () => false,
   hypercall: () => 'absent',
+  floatingPointError: () => false,
   deadline: () => {},
   acknowledgeExternalInterrupt: () => 0x30,
   endOfInterrupt: () => {},

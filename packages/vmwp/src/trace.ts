@@ -26,6 +26,7 @@ export function traceHandlers(
     msrRead: (index) => handlers.msrRead(index),
     msrWrite: (index, value) => handlers.msrWrite(index, value),
     hypercall: () => handlers.hypercall(),
+    floatingPointError: (isNew) => handlers.floatingPointError(isNew),
     deadline: () => handlers.deadline(),
     acknowledgeExternalInterrupt: () => handlers.acknowledgeExternalInterrupt(),
     endOfInterrupt: (vector) => handlers.endOfInterrupt(vector),

@@ -71,6 +71,7 @@ void test_user_mode(void);
 void test_long_mode(void);
 void test_protection_keys(void);
 void test_apic(void);
+void test_coprocessor(void);
 void test_changing_code(void);
 
 static inline u32 read_cr0(void) {

@@ -9,5 +9,6 @@
     {"paging", test_paging},
     {"changing-code", test_changing_code},
     {"apic", test_apic},
+    {"coprocessor", test_coprocessor},
     {"long-mode", test_long_mode},
     {"protection-keys", test_protection_keys},

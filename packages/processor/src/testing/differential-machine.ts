@@ -103,6 +103,7 @@ export class DifferentialMachine {
       msrRead: () => undefined,
       msrWrite: () => false,
       hypercall: () => 'absent',
+      floatingPointError: () => false,
       deadline: () => undefined,
       acknowledgeExternalInterrupt: () => 0xff,
       endOfInterrupt: () => undefined,
