@@ -30,7 +30,7 @@ const files = folders.filter((folder) => existsSync(folder)).flatMap(sourcesUnde
 // The engine's assembly is no module of the TypeScript program, but imports what its generator writes.
 const scripts = packageFolders()
   .flatMap((name) => ['scripts', 'assembly'].map((folder) => join(root, 'packages', name, folder)))
-  .concat(join(root, 'scripts'), join(root, 'bench'))
+  .concat(join(root, 'scripts'), join(root, 'bench'), join(root, 'tests', 'differential'))
   .filter((folder) => existsSync(folder))
   .flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)))
   .filter((path) => /\.m?[jt]s$/.test(path));

@@ -22,7 +22,7 @@ const runner = join(processorPackage, 'dist', 'differential-runner');
  */
 export async function missingOracle() {
   if (arch() !== 'x64' || platform() !== 'linux')
-    return `missing oracle: needs Linux on x86-64, this is ${platform()} on ${arch()}`;
+    return `not applicable: needs Linux on x86-64, this is ${platform()} on ${arch()}; recorded.test.ts compares here`;
   try {
     await execute('gcc', ['--version']);
     return undefined;

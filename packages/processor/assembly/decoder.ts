@@ -164,6 +164,7 @@ export function decodeInstruction(p: usize, available: u32, out: usize, start: u
   const count = <u32>load<u8>(OPCODE_COUNT + opcode);
   let candidate = CANDIDATES + (<u32>load<u16>(OPCODE_FIRST + opcode * 2) << 1);
   let row: usize = 0;
+  let strangeRow: usize = 0;
   let modrm: u32 = 0;
   let haveModrm = false;
   for (let i: u32 = 0; i < count; i++) {
@@ -180,13 +181,14 @@ export function decodeInstruction(p: usize, available: u32, out: usize, start: u
     const feature = <u64>((vex & 0x10) != 0 ? load<u8>(r, 22) : load<u8>(r, 21));
     if (feature != 0 && ((absent >> (feature - 1)) & 1) != 0) continue;
     const vexRule = <u32>load<u8>(r, 20);
+    let strange = false;
     if (vexRule != 0 || vex != 0) {
       const length = vexRule & 3;
       if (length == 1 && (vex & 0x10) != 0) continue;
       if (length == 2 && (vex & 0x10) == 0) continue;
       if ((vexRule & 4) != 0 && (vex & 0x20) != 0) continue;
       if ((vexRule & 8) != 0 && (vex & 0x20) == 0) continue;
-      if ((vexRule & 0x10) == 0 && (vex & 15) != 0) continue;
+      strange = (vexRule & 0x10) == 0 && (vex & 15) != 0;
     }
     const modeRule = load<u8>(r, 4);
     if (modeRule == 1 && is64) continue;
@@ -206,8 +208,17 @@ export function decodeInstruction(p: usize, available: u32, out: usize, start: u
       const rmRule = load<u8>(r, 3);
       if (rmRule != 0xff && rmRule != (modrm & 7)) continue;
     } else if (opcode == 0x90 && (rex & 1) != 0 && load<u16>(r, 12) == Operation.NOP * 8) continue;
+    if (strange) {
+      strangeRow = r;
+      continue;
+    }
     row = r;
     break;
+  }
+  // A register in VEX.vvvv where none belongs: #UD, but the instruction has its length, and more than 15 bytes are #GP first.
+  if (row == 0 && strangeRow != 0) {
+    row = strangeRow;
+    illegal = true;
   }
   if (row == 0) {
     // The length of what does not exist is that of its opcode; the fault is reported at its start anyway.

@@ -374,6 +374,14 @@ export function specialAddress(u: usize, address: u64): u64 {
   return segmentLinear(seg - 1, address);
 }
 
+/** Linear address of an element `at` bytes into the memory operand of an operation that accesses its elements one by one: each wraps by itself. */
+export function elementAddress(u: usize, at: u32): u64 {
+  const flags = <u32>load<u8>(u, 6);
+  const address =
+    load<u64>(vp + load<u8>(u, 4)) + (load<u64>(vp + load<u8>(u, 5)) << (flags & 3)) + <u64>(<i64>load<i32>(u, 8)) + at;
+  return flags & 0xf0 ? specialAddress(u, address) : address;
+}
+
 /** Linear address of an operation's memory operand. */
 // @ts-ignore: decorator
 @inline

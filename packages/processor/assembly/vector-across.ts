@@ -7,7 +7,7 @@
 import * as L from './generated/layout';
 import { Operation } from './generated/operations';
 import { vp, MODE_64, VECTOR_GP, VECTOR_UD } from './state';
-import { readPointer, writePointer, commitIfPending, effectiveAddress, specialAddress } from './memory';
+import { readPointer, writePointer, commitIfPending, effectiveAddress, elementAddress, specialAddress } from './memory';
 import { fault, raiseAt } from './operands';
 import { FORM_RM, FORM_MR, IMMEDIATE_256, IMMEDIATE_REGISTER_SHIFT } from './decoder';
 import { ldmxcsr } from './fpu';
@@ -59,25 +59,23 @@ function maskedLoad(u: usize, mask: usize, length: u32, step: u32): usize {
   const t = vp + L.VECTOR_TEMPORARY;
   v128.store(t, i64x2.splat(0));
   v128.store(t, i64x2.splat(0), 16);
-  const address = effectiveAddress(u);
   for (let at: u32 = 0; at < length; at += step) {
     if (load<i32>(mask + at + step - 4) >= 0) continue;
-    const p = readPointer(address + at, step);
+    const p = readPointer(elementAddress(u, at), step);
     if (p == 0) return fault(u);
     memory.copy(t + at, p, step);
   }
   return putResult(u, v128.load(t), v128.load(t, 16));
 }
 function maskedStore(u: usize, mask: usize, length: u32, step: u32): usize {
-  const address = effectiveAddress(u);
   const from = vector(load<u8>(u, 3));
   // All elements are tried before one is written.
   for (let at: u32 = 0; at < length; at += step) {
-    if (load<i32>(mask + at + step - 4) < 0 && writePointer(address + at, step) == 0) return fault(u);
+    if (load<i32>(mask + at + step - 4) < 0 && writePointer(elementAddress(u, at), step) == 0) return fault(u);
   }
   for (let at: u32 = 0; at < length; at += step) {
     if (load<i32>(mask + at + step - 4) >= 0) continue;
-    const p = writePointer(address + at, step);
+    const p = writePointer(elementAddress(u, at), step);
     memory.copy(p, from + at, step);
     commitIfPending(p, step);
   }

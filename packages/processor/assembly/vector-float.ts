@@ -8,6 +8,7 @@
  */
 import {
   begin,
+  endStep,
   csr,
   defaultNaN,
   finish,
@@ -367,15 +368,12 @@ export function dotSingle(d: usize, s: usize, select: u32): u32 {
   const p1 = (select & 32) != 0 ? multiplyLane<u32>(load<u32>(d, 4), load<u32>(s, 4)) : 0;
   const p2 = (select & 64) != 0 ? multiplyLane<u32>(load<u32>(d, 8), load<u32>(s, 8)) : 0;
   const p3 = (select & 128) != 0 ? multiplyLane<u32>(load<u32>(d, 12), load<u32>(s, 12)) : 0;
-  // Step by step: what the products raise is in MXCSR before the sums are made, and may hinder them.
-  if (merge() != 0) return 1;
-  begin();
+  if (endStep(0) != 0) return 1;
   const low = addLane<u32>(p0, p1, false);
   const high = addLane<u32>(p2, p3, false);
-  if (merge() != 0) return 1;
-  begin();
+  if (endStep(1) != 0) return 1;
   const sum = addLane<u32>(low, high, false);
-  if (merge() != 0) return 1;
+  if (endStep(2) != 0) return 1;
   for (let i: u32 = 0; i < 4; i++) store<u32>(d + (i << 2), ((select >> i) & 1) != 0 ? sum : 0);
   return 0;
 }
@@ -384,10 +382,9 @@ export function dotDouble(d: usize, s: usize, select: u32): u32 {
   begin();
   const p0 = (select & 16) != 0 ? multiplyLane<u64>(load<u64>(d), load<u64>(s)) : 0;
   const p1 = (select & 32) != 0 ? multiplyLane<u64>(load<u64>(d, 8), load<u64>(s, 8)) : 0;
-  if (merge() != 0) return 1;
-  begin();
+  if (endStep(0) != 0) return 1;
   const sum = addLane<u64>(p0, p1, false);
-  if (merge() != 0) return 1;
+  if (endStep(1) != 0) return 1;
   store<u64>(d, (select & 1) != 0 ? sum : 0);
   store<u64>(d, (select & 2) != 0 ? sum : 0, 8);
   return 0;

@@ -36,6 +36,8 @@ export let native: bool = false;
 
 /** The operation is one half of one on 256 bits: exceptions are collected from both. */
 let joined: bool = false;
+/** What the steps of both halves raised that are over, 8 bits for each. */
+let stepsOver: u32 = 0;
 
 export function begin(): void {
   csr = load<u32>(vp, L.MXCSR);
@@ -46,12 +48,36 @@ export function begin(): void {
 /** Operations up to `endJoined` are halves of one: none of them ends with an exception. */
 export function beginJoined(): void {
   raised = 0;
+  stepsOver = 0;
   joined = true;
 }
 /** @returns 1 when an unmasked exception was raised by any half */
 export function endJoined(): u32 {
   joined = false;
+  if (stepsOver == 0) return finish();
+  const last = raised;
+  for (let over = stepsOver; over != 0; over >>= 8) {
+    raised = over & 0xff;
+    if (finish() != 0) return 1;
+    csr |= raised;
+  }
+  raised = last;
   return finish();
+}
+
+/**
+ * A step of an operation of several is over: what it raised is in MXCSR before the next one begins, and may hinder it. Of halves the next
+ * step is carried out anyway, and forgotten by `endJoined` if the one before went wrong in either. @returns 1 when the operation is over
+ */
+export function endStep(step: u32): u32 {
+  if (!joined) {
+    const over = finish();
+    begin();
+    return over;
+  }
+  stepsOver |= raised << (step << 3);
+  raised = 0;
+  return 0;
 }
 
 // @ts-ignore: decorator

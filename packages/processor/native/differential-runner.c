@@ -28,6 +28,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/ucontext.h>
+#include <asm/ldt.h>
 #include <asm/prctl.h>
 #include <unistd.h>
 
@@ -43,11 +44,14 @@
 struct header {
   uint32_t magic, count, patch_bytes, code_bytes;
   uint64_t code, data, stack, high;
+  /* Descriptors of the local table; 0: none. */
+  uint64_t local[8];
 };
 struct machine_case {
   uint64_t registers[16];
   uint64_t rip, flags;
-  uint32_t mode32, patch_offset, patch_count, reserved;
+  uint32_t mode32, patch_offset, patch_count;
+  uint16_t fs, gs;
   uint64_t fs_base, gs_base;
   uint8_t vector_state[512];
   uint8_t upper[256];
@@ -78,7 +82,7 @@ static uint8_t *writable[WRITABLE_PAGES];
 static volatile int current = -1;
 static int ticks, tick_case = -2;
 static uint64_t host_fs_base, host_gs_base;
-static int has_fsgsbase;
+static int has_fsgsbase, has_local_table;
 static const char *result_path;
 
 static void fail(const char *what) {
@@ -129,6 +133,7 @@ static void finish_all(void) {
   words[3] |= (c >> 12 & 1) << 5 | (c >> 22 & 1) << 6 | (c >> 25 & 1) << 7 | (c >> 29 & 1) << 8;
   __cpuid_count(7, 0, a, b, c, d);
   words[3] |= (b >> 3 & 1) << 9 | (b >> 5 & 1) << 10 | (b >> 8 & 1) << 11 | (b >> 19 & 1) << 12 | (b >> 29 & 1) << 13;
+  words[3] |= (unsigned)has_local_table << 14;
   int file = open(result_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (file < 0) fail(result_path);
   write_all(file, words, sizeof words);
@@ -242,9 +247,30 @@ static void handler(int signal, siginfo_t *information, void *context) {
 
   uint16_t data_segment = 0x2b;
   __asm__ volatile("mov %0, %%ds\n mov %0, %%es" ::"r"(data_segment));
+  __asm__ volatile("mov %0, %%fs\n mov %1, %%gs" ::"r"(next->fs), "r"(next->gs));
   write_base('f', next->fs_base);
   write_base('g', next->gs_base);
   clear_flags();
+}
+
+/* The table's segments, which the kernel takes in a form of its own. */
+static void set_local_table(void) {
+  has_local_table = 1;
+  for (unsigned i = 0; i < sizeof header.local / sizeof *header.local; i++) {
+    uint64_t descriptor = header.local[i];
+    if (descriptor == 0) continue;
+    unsigned type = descriptor >> 40 & 15;
+    struct user_desc segment = {
+      .entry_number = i,
+      .base_addr = (descriptor >> 16 & 0xffffff) | descriptor >> 56 << 24,
+      .limit = (descriptor & 0xffff) | (descriptor >> 48 & 15) << 16,
+      .seg_32bit = descriptor >> 54 & 1,
+      .contents = type >> 2,
+      .read_exec_only = !(type >> 1 & 1),
+      .limit_in_pages = descriptor >> 55 & 1,
+    };
+    if (syscall(SYS_modify_ldt, 0x11, &segment, sizeof segment) != 0) has_local_table = 0;
+  }
 }
 
 static void map_at(uint64_t address, size_t bytes) {
@@ -294,6 +320,7 @@ int main(int count, char **parameters) {
   memcpy((void *)(header.data + 2 * PAGE), template + WRITABLE_PAGES * PAGE, PAGE);
   mprotect((void *)(header.data + 2 * PAGE), PAGE, PROT_READ);
 
+  set_local_table();
   has_fsgsbase = (getauxval(AT_HWCAP2) & 2) != 0;
   host_fs_base = read_base('f');
   host_gs_base = read_base('g');

@@ -18,8 +18,14 @@ export interface AddressEncoding {
   readonly ripAt?: number;
 }
 
-const littleEndian = (value: bigint, bytes: number): number[] =>
-  Array.from({ length: bytes }, (_, index) => Number((value >> BigInt(8 * index)) & 0xffn));
+/** The low bytes of a number, lowest first: at most 8. */
+export function littleEndian(value: bigint, bytes: number): number[] {
+  const low = Number(BigInt.asUintN(32, value));
+  const high = bytes <= 4 ? 0 : Number(BigInt.asUintN(32, value >> 32n));
+  const result: number[] = [];
+  for (let index = 0; index < bytes; index++) result.push(((index < 4 ? low : high) >>> (8 * (index & 3))) & 0xff);
+  return result;
+}
 
 const fitsIn = (value: bigint, bits: number): boolean => BigInt.asIntN(bits, value) === value;
 
@@ -188,12 +194,23 @@ export function encodeAddress(
 
 const SIXTEEN_BIT_FORMS: readonly (readonly number[])[] = [[3, 6], [3, 7], [5, 6], [5, 7], [6], [7], [5], [3]];
 
-/** A random 16-bit address (32-bit mode with the address-size prefix): nothing is mapped that low, so accesses fault. */
-export function encodeAddress16(builder: CaseBuilder): AddressEncoding {
+/** A 16-bit address (32-bit mode with the address-size prefix): of an offset, or any. */
+export function encodeAddress16(builder: CaseBuilder, offset?: number): AddressEncoding {
   const { random } = builder;
   const rm = random.below(8);
-  for (const register of SIXTEEN_BIT_FORMS[rm] ?? []) builder.fix(register, random.integer());
-  const mod = random.below(3);
-  const bytes = mod === 0 ? (rm === 6 ? 2 : 0) : mod;
-  return { rexX: false, rexB: false, mod, rm, tail: littleEndian(BigInt(random.word()), bytes) };
+  const absolute = rm === 6 && (offset === undefined || random.chance(0.3));
+  let sum = 0;
+  for (const register of absolute ? [] : (SIXTEEN_BIT_FORMS[rm] ?? []))
+    sum += Number(builder.fix(register, random.integer()) & 0xffffn);
+  if (offset === undefined) {
+    const mod = random.below(3);
+    const bytes = mod === 0 ? (rm === 6 ? 2 : 0) : mod;
+    return { rexX: false, rexB: false, mod, rm, tail: littleEndian(BigInt(random.word()), bytes) };
+  }
+  // The displacement makes up for what the registers happen to be; the sum wraps at 64 KiB.
+  const displacement = ((offset - sum) << 16) >> 16;
+  const short = !absolute && displacement >= -128 && displacement < 128;
+  const mod = absolute || (short && displacement === 0 && rm !== 6) ? 0 : short ? 1 : 2;
+  const bytes = absolute ? 2 : mod;
+  return { rexX: false, rexB: false, mod, rm, tail: littleEndian(BigInt(displacement), bytes) };
 }

@@ -19,7 +19,7 @@ import { DATA_BASE, HIGH_BASE, SLOT_STRIDE, STACK_BASE } from './differential-la
 
 const UNFIT_ATTRIBUTES = ['end', 'system', 'io', 'time', 'random', 'x87', 'approximate', 'rep', 'memory', 'system-ok'];
 const UNFIT_OPERATIONS =
-  /^(POP_SEG|PUSHA|POPA|ENTER|LEAVE|POPF|PUSHF|LAR|LSL|VERR|VERW|WRFSBASE|WRGSBASE|JCC|LOAD_FAR|BOUND|LDMXCSR|AAM|XGETBV|X87|LOOP|DIV|IDIV|(VEX_)?PCMP[EI]STRI)/;
+  /^(POP_SEG|PUSHA|POPA|ENTER|LEAVE|POPF|PUSHF|LAR|LSL|VERR|VERW|WRFSBASE|WRGSBASE|JCC|LOAD_FAR|BOUND|(VEX_)?LDMXCSR|AAM|XGETBV|X87|LOOP|DIV|IDIV|(VEX_)?PCMP[EI]STRI)/;
 
 const POOL = INSTRUCTIONS.filter(
   (row) =>
@@ -34,7 +34,7 @@ const POOLS = {
 };
 const rowsOf = (pattern: RegExp): readonly InstructionRow[] =>
   INSTRUCTIONS.filter((row) => pattern.test(row.operation));
-const CONDITIONAL = rowsOf(/^JCC_/);
+const CONDITIONAL = rowsOf(/^JCC_/).filter((row) => row.operands[0]?.width === 'b');
 const STRINGS = rowsOf(/^(MOVS|CMPS|STOS|LODS|SCAS)$/);
 const DIVISIONS = rowsOf(/^I?DIV$/);
 const rowOf = (operation: string): InstructionRow => {
@@ -139,10 +139,7 @@ export function emitDivision(builder: CaseBuilder): void {
 /** jcc over a few instructions. */
 function emitBranch(builder: CaseBuilder, stack: boolean): void {
   const { random } = builder;
-  const jump = encodeInstruction(
-    builder,
-    random.pick(CONDITIONAL.filter((row) => row.operands[0]?.width === 'b')),
-  ).item;
+  const jump = encodeInstruction(builder, random.pick(CONDITIONAL)).item;
   emit(builder, jump);
   const before = builder.undefinedFlags;
   const start = builder.codeBytes;

@@ -9,10 +9,13 @@
  */
 import type { InstructionRow } from '../table/index.ts';
 import {
+  BATCH_CASES,
   CODE_BASE,
   DATA_BASE,
   FXSAVE,
   HIGH_BASE,
+  LOCAL_SEGMENTS,
+  type LocalSegment,
   type MachineState,
   type Mode,
   PAGE,
@@ -23,7 +26,7 @@ import {
   TEMPLATE_PAGES,
   WRITABLE_PAGE_COUNT,
 } from './differential-layout.ts';
-import { mixSeed, Random } from './differential-random.ts';
+import { mixSeed, Random, VectorPool } from './differential-random.ts';
 
 export const MASK64 = (1n << 64n) - 1n;
 export const RSP = 4;
@@ -77,6 +80,29 @@ export const STACK: Region = { base: STACK_BASE, pages: 2 };
 export const HIGH: Region = { base: HIGH_BASE, pages: 2 };
 export const READ_ONLY_BASE = DATA_BASE + 0x2000n;
 
+interface VectorPools {
+  readonly mixed: VectorPool;
+  /** Numbers of ordinary size, as programs have them. */
+  readonly singles: VectorPool;
+  readonly doubles: VectorPool;
+}
+
+let pools: (VectorPools & { readonly seed: number; readonly batch: number }) | undefined;
+/** The vectors of a batch; they follow from seed and batch alone, the last ones are kept. */
+function poolsOf(seed: number, batch: number): VectorPools {
+  if (pools === undefined || pools.seed !== seed || pools.batch !== batch) {
+    const own = mixSeed(seed, 0x40000000 + batch);
+    pools = {
+      seed,
+      batch,
+      mixed: new VectorPool(own),
+      singles: new VectorPool(own + 1, 8),
+      doubles: new VectorPool(own + 2, 9),
+    };
+  }
+  return pools;
+}
+
 export class CaseBuilder {
   readonly random: Random;
   readonly mode: Mode;
@@ -97,6 +123,9 @@ export class CaseBuilder {
   flags: bigint;
   fsBase: bigint;
   gsBase: bigint;
+  /** What FS and GS hold in 32-bit code. */
+  readonly fs: LocalSegment | undefined;
+  readonly gs: LocalSegment | undefined;
   undefinedFlags = 0;
   codeOffset = 0;
   codeBytes = 0;
@@ -121,9 +150,17 @@ export class CaseBuilder {
     this.#template = options.template;
     const { random } = this;
     this.flags = 0x202n | BigInt(random.word() & ARITHMETIC_FLAGS) | (random.chance(0.2) ? DIRECTION_FLAG : 0n);
-    this.fsBase = options.mode === 64 ? DATA_BASE + BigInt(random.below(64) * 8) : 0n;
-    this.gsBase = options.mode === 64 ? HIGH_BASE + BigInt(random.below(64) * 8) : 0n;
-    this.#fillVectorState();
+    if (options.mode === 64) {
+      this.fsBase = DATA_BASE + BigInt(random.below(64) * 8);
+      this.gsBase = HIGH_BASE + BigInt(random.below(64) * 8);
+    } else {
+      // Null selectors now and then.
+      if (random.chance(0.8)) this.fs = random.pick(LOCAL_SEGMENTS);
+      if (random.chance(0.8)) this.gs = random.pick(LOCAL_SEGMENTS);
+      this.fsBase = this.fs?.base ?? 0n;
+      this.gsBase = this.gs?.base ?? 0n;
+    }
+    this.#fillVectorState(options.seed);
   }
 
   get registerCount(): number {
@@ -238,6 +275,8 @@ export class CaseBuilder {
         flags: this.flags,
         fsBase: this.fsBase,
         gsBase: this.gsBase,
+        fsSelector: this.fs?.selector ?? 0,
+        gsSelector: this.gs?.selector ?? 0,
         vectorState: this.vectorState,
         upper: this.upper,
         patches: this.patches,
@@ -248,7 +287,7 @@ export class CaseBuilder {
     };
   }
 
-  #fillVectorState(): void {
+  #fillVectorState(seed: number): void {
     const { random } = this;
     const view = new DataView(this.vectorState.buffer);
     view.setUint16(FXSAVE.control, 0x37f, true);
@@ -258,14 +297,14 @@ export class CaseBuilder {
       view.setUint16(FXSAVE.stack + 16 * register + 8, random.word(), true);
     }
     const vectors = this.mode === 64 ? 16 : 8;
+    const { mixed, singles, doubles } = poolsOf(seed, Math.floor(this.index / BATCH_CASES));
     // Often all numbers are ordinary, so that several instructions in a row are native in translated code.
-    const kind = random.chance(0.3) ? random.pick([8, 9]) : undefined;
+    const preferred = random.chance(0.3) ? random.pick([singles, doubles]) : mixed;
+    const lower = new Int32Array(this.vectorState.buffer);
+    const upper = new Int32Array(this.upper.buffer);
     for (let register = 0; register < vectors; register++) {
-      random.vector(view, FXSAVE.xmm + 16 * register, random.chance(0.9) ? kind : undefined);
-    }
-    const upper = new DataView(this.upper.buffer);
-    for (let register = 0; register < vectors; register++) {
-      random.vector(upper, 16 * register, random.chance(0.9) ? kind : undefined);
+      (random.chance(0.9) ? preferred : mixed).take(random, lower, FXSAVE.xmm / 4 + 4 * register);
+      (random.chance(0.9) ? preferred : mixed).take(random, upper, 4 * register);
     }
     // Equal vectors now and then.
     if (random.chance(0.1))

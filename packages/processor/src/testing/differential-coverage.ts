@@ -1,22 +1,25 @@
 /**
- * The differential harness: what was run, per table row, operand size and form, and whether rows that can fault did.
+ * The differential harness: what was run, per table row, mode, operand size and form, and whether rows that can fault did.
  */
 import { INSTRUCTIONS, type InstructionRow } from '../table/index.ts';
-import type { DifferentialCase } from './differential-builder.ts';
+import type { DifferentialCase, Form } from './differential-builder.ts';
 import { ranToEnd } from './differential-compare.ts';
-import { canFault, exclusionReason } from './differential-generator.ts';
-import { type Outcome, RESULT } from './differential-layout.ts';
+import { canFault, exclusionReason, modesOf } from './differential-generator.ts';
+import { type Mode, type Outcome, RESULT } from './differential-layout.ts';
 
-export interface RowCoverage {
+/** Cases of one kind, and how many of them ended in an exception. */
+export interface CaseCount {
+  cases: number;
+  faults: number;
+}
+
+export interface RowCoverage extends CaseCount {
   readonly row: string;
   readonly encoding: string;
-  /** Cases of their own. */
-  cases: number;
   /** Times that the row stood in a block. */
   inBlocks: number;
-  faults: number;
-  /** Keys such as `64-bit memory`. */
-  readonly forms: Record<string, number>;
+  /** Keys such as `long mode, 64 bits, memory`. */
+  readonly forms: Record<string, CaseCount>;
   readonly vectors: Record<string, number>;
 }
 
@@ -29,16 +32,61 @@ export interface CoverageReport {
   readonly shortcomings: readonly string[];
 }
 
+/** What was counted, as data that goes from thread to thread. */
+export interface CoverageCounts {
+  readonly cases: number;
+  readonly instructions: number;
+  readonly rows: readonly (readonly [id: number, RowCoverage])[];
+}
+
+const modeName = (mode: Mode): string => (mode === 64 ? 'long mode' : 'compatibility mode');
+
+const FORM_KEYS = new Map<number, string>();
+/** The key of mode, size and form. */
+function formKey(mode: Mode, size: number, form: Form): string {
+  const number = (size * 128 + mode) * 4 + (form === 'none' ? 0 : form === 'register' ? 1 : 2);
+  let key = FORM_KEYS.get(number);
+  if (key === undefined) {
+    key = `${modeName(mode)}, ${size} bits, ${form}`;
+    FORM_KEYS.set(number, key);
+  }
+  return key;
+}
+
+function addTo(counts: Record<string, CaseCount>, key: string, cases: number, faults: number): void {
+  counts[key] ??= { cases: 0, faults: 0 };
+  const count = counts[key];
+  count.cases += cases;
+  count.faults += faults;
+}
+
+/** The cases of a row of the forms that are wanted. */
+function sumOf({ forms }: RowCoverage, wanted: (key: string) => boolean): CaseCount {
+  const sum: CaseCount = { cases: 0, faults: 0 };
+  for (const [key, { cases, faults }] of Object.entries(forms)) {
+    if (!wanted(key)) continue;
+    sum.cases += cases;
+    sum.faults += faults;
+  }
+  return sum;
+}
+
+/** Forms that a row's ModRM operand has. */
+function formsOf(row: InstructionRow): readonly Form[] {
+  if (row.mod !== 'any' || !row.operands.some(({ kind }) => 'EWQ'.includes(kind))) return [];
+  return ['register', 'memory'];
+}
+
 export class Coverage {
   readonly #rows = new Map<number, RowCoverage>();
   #cases = 0;
   #instructions = 0;
 
-  #of(row: InstructionRow): RowCoverage {
-    let entry = this.#rows.get(row.id);
+  #of(id: number, name: string, encoding: string): RowCoverage {
+    let entry = this.#rows.get(id);
     if (entry === undefined) {
-      entry = { row: row.name, encoding: row.text, cases: 0, inBlocks: 0, faults: 0, forms: {}, vectors: {} };
-      this.#rows.set(row.id, entry);
+      entry = { row: name, encoding, cases: 0, inBlocks: 0, faults: 0, forms: {}, vectors: {} };
+      this.#rows.set(id, entry);
     }
     return entry;
   }
@@ -47,24 +95,47 @@ export class Coverage {
   add(subject: DifferentialCase, outcome: Outcome): void {
     this.#cases++;
     this.#instructions += subject.items.length;
+    const faulted = ranToEnd(subject, outcome) ? 0 : 1;
     for (const { row, size, form } of subject.items) {
       if (row === undefined) continue;
-      const entry = this.#of(row);
+      const entry = this.#of(row.id, row.name, row.text);
       if (subject.kind === 'block') {
         entry.inBlocks++;
         continue;
       }
       entry.cases++;
-      const key = `${subject.state.mode === 64 ? 'long' : 'compatibility'} mode, ${size} bits, ${form}`;
-      entry.forms[key] = (entry.forms[key] ?? 0) + 1;
-      if (ranToEnd(subject, outcome)) continue;
-      entry.faults++;
+      entry.faults += faulted;
+      addTo(entry.forms, formKey(subject.state.mode, size, form), 1, faulted);
+      if (faulted === 0) continue;
       const vector = String(outcome.view.getUint32(RESULT.vector, true));
       entry.vectors[vector] = (entry.vectors[vector] ?? 0) + 1;
     }
   }
 
-  /** @param minimum cases of its own that each row must have had */
+  counts(): CoverageCounts {
+    return { cases: this.#cases, instructions: this.#instructions, rows: [...this.#rows] };
+  }
+
+  /** Adds what was counted elsewhere. */
+  merge({ cases, instructions, rows }: CoverageCounts): void {
+    this.#cases += cases;
+    this.#instructions += instructions;
+    for (const [id, other] of rows) {
+      const entry = this.#of(id, other.row, other.encoding);
+      entry.cases += other.cases;
+      entry.inBlocks += other.inBlocks;
+      entry.faults += other.faults;
+      for (const [key, count] of Object.entries(other.forms)) addTo(entry.forms, key, count.cases, count.faults);
+      for (const [vector, count] of Object.entries(other.vectors))
+        entry.vectors[vector] = (entry.vectors[vector] ?? 0) + count;
+    }
+  }
+
+  /**
+   * What was run and what it lacks: a row needs its number of cases, an equal share of them in each mode that it has, both forms of its
+   * operand there, and a fault there where it can fault.
+   * @param minimum cases of its own that each row must have had
+   */
   report(minimum: number): CoverageReport {
     const shortcomings: string[] = [];
     const excluded: { row: string; encoding: string; reason: string }[] = [];
@@ -74,10 +145,19 @@ export class Coverage {
         excluded.push({ row: row.name, encoding: row.text, reason });
         continue;
       }
-      const { cases, faults } = this.#of(row);
-      const name = `${row.name} (${row.text})`;
-      if (cases < minimum) shortcomings.push(`${name}: ${cases} cases, fewer than ${minimum}`);
-      if (canFault(row) && faults === 0) shortcomings.push(`${name}: can fault and never did`);
+      const entry = this.#of(row.id, row.name, row.text);
+      const modes = modesOf(row);
+      for (const mode of modes) {
+        const name = `${row.name} (${row.text}) in ${modeName(mode)}`;
+        const { cases, faults } = sumOf(entry, (key) => key.startsWith(modeName(mode)));
+        const least = minimum / modes.length;
+        if (cases < least) shortcomings.push(`${name}: ${cases} cases, fewer than ${least}`);
+        if (canFault(row) && faults === 0) shortcomings.push(`${name}: can fault and never did`);
+        for (const form of formsOf(row)) {
+          const found = sumOf(entry, (key) => key.startsWith(modeName(mode)) && key.endsWith(form));
+          if (found.cases === 0) shortcomings.push(`${name}: never had an operand in ${form}`);
+        }
+      }
     }
     const rows = [...this.#rows.entries()].sort(([left], [right]) => left - right).map(([, entry]) => entry);
     return { cases: this.#cases, instructions: this.#instructions, rows, excluded, shortcomings };
@@ -90,7 +170,7 @@ export function formatCoverage(report: CoverageReport): string {
     `${'row'.padEnd(13)}${'encoding'.padEnd(38)}${'cases'.padStart(7)}${'blocks'.padStart(8)}${'faults'.padStart(8)}  sizes and forms`,
   ];
   for (const { row, encoding, cases, inBlocks, faults, forms } of report.rows) {
-    const shapes = Object.entries(forms).map(([name, count]) => `${name}: ${count}`);
+    const shapes = Object.entries(forms).map(([name, count]) => `${name}: ${count.cases} (${count.faults} faults)`);
     lines.push(
       `${row.padEnd(13)}${encoding.padEnd(38)}${String(cases).padStart(7)}${String(inBlocks).padStart(8)}${String(faults).padStart(8)}  ${shapes.join('; ')}`,
     );

@@ -6,7 +6,7 @@
  * is worth running (divisors that do not overflow, return addresses on the stack) is differential-operations.ts.
  */
 import { INSTRUCTIONS, type InstructionRow, type Operand } from '../table/index.ts';
-import { type AddressEncoding, encodeAddress, encodeAddress16 } from './differential-address.ts';
+import { type AddressEncoding, encodeAddress, encodeAddress16, littleEndian } from './differential-address.ts';
 import { ARITHMETIC_FLAGS, type CaseBuilder, type Form, type Item, RSP } from './differential-builder.ts';
 import { FXSAVE } from './differential-layout.ts';
 
@@ -45,9 +45,6 @@ export interface Encoded {
   readonly repeat: number;
 }
 
-const littleEndian = (value: bigint, bytes: number): number[] =>
-  Array.from({ length: bytes }, (_, index) => Number((value >> BigInt(8 * index)) & 0xffn));
-
 const BRANCH_OPERATIONS = /^(J|CALL|RET|LOOP|INT|IRET|SYS)/;
 const STRING_OPERATIONS = new Set(['MOVS', 'CMPS', 'STOS', 'LODS', 'SCAS', 'INS', 'OUTS']);
 export const isString = (row: InstructionRow): boolean => STRING_OPERATIONS.has(row.operation);
@@ -60,11 +57,68 @@ const PREFIXED = new Set(
 /** Opcodes that processors newer than the table read differently under F2, F3 or 66. */
 const LATER_EXTENSIONS = new Set([0x100, 0x101, 0x1bc, 0x1bd, 0x1c7, 0x1ae, 0x10d, 0x11e, 0x109, 0x90]);
 
+/** What the encoder asks of a row each time; it follows from the row alone. */
+interface RowFacts {
+  /** First letters of the operands' widths. */
+  readonly letters: ReadonlySet<string>;
+  readonly fixedAccumulator: boolean;
+  readonly d64: boolean;
+  readonly f64: boolean;
+  /** Takes 16, 32 and 64 bits; 32 and 64. */
+  readonly sized: boolean;
+  readonly wide: boolean;
+  readonly string: boolean;
+  readonly branch: boolean;
+  /** Operands in memory that no ModRM byte tells of, so an address-size prefix counts. */
+  readonly implicitAddress: boolean;
+  readonly redundant: boolean;
+  readonly countsShift: boolean;
+  /** Letter of the memory operand's size, when the row gives it. */
+  readonly memoryLetter: string | undefined;
+  readonly memoryOperand: Operand | undefined;
+}
+
+function findFacts(row: InstructionRow): RowFacts {
+  const letters = new Set(row.operands.map((operand) => operand.width.charAt(0)));
+  const fixedAccumulator = row.operands.some((operand) => operand.width === 'rAX');
+  const d64 = row.attributes.has('d64');
+  const key = row.map * 256 + row.opcode;
+  const last = row.operands.at(-1);
+  return {
+    letters,
+    fixedAccumulator,
+    d64,
+    f64: row.attributes.has('f64'),
+    sized: letters.has('v') || letters.has('z') || fixedAccumulator || row.size === 'v' || d64,
+    wide: letters.has('y') || row.size === 'y',
+    string: isString(row),
+    branch: isBranch(row),
+    implicitAddress: isString(row) || /^(LOOP|JCXZ|XLAT|(VEX_)?MASKMOVDQU)/.test(row.operation),
+    redundant:
+      row.vex === undefined &&
+      row.prefix === 'any' &&
+      !PREFIXED.has(key) &&
+      !LATER_EXTENSIONS.has(key) &&
+      !isBranch(row) &&
+      !row.attributes.has('system'),
+    countsShift:
+      (last?.kind === 'I' || last?.width === 'CL') && /^(RO[LR]|RC[LR]|SH[LR]|SAR|SH[LR]D(_CL)?)$/.test(row.operation),
+    memoryLetter: [...row.attributes].find((word) => word.startsWith('m='))?.slice(2),
+    memoryOperand: row.operands.find((operand) => 'EWM'.includes(operand.kind)),
+  };
+}
+
+const FACTS: (RowFacts | undefined)[] = [];
+function factsOf(row: InstructionRow): RowFacts {
+  let facts = FACTS[row.id];
+  if (facts === undefined) FACTS[row.id] = facts = findFacts(row);
+  return facts;
+}
+
 /** Bytes that the memory operand of a row spans. `wide`: the vectors have 256 bits. */
 function memoryBytes(row: InstructionRow, operand: Operand, size: number, wide: boolean): number {
-  const own = [...row.attributes].find((word) => word.startsWith('m='))?.slice(2);
   const length = wide ? 32 : 16;
-  switch (own ?? operand.width.charAt(0)) {
+  switch (factsOf(row).memoryLetter ?? operand.width.charAt(0)) {
     case 'o':
       return 16;
     case 'h':
@@ -123,10 +177,8 @@ function memoryAlignment(row: InstructionRow, bytes: number): number {
 function pickSize(builder: CaseBuilder, row: InstructionRow, wishes: EncodingWishes): number {
   if (wishes.size !== undefined) return wishes.size;
   const { random, mode } = builder;
-  const letters = new Set(row.operands.map((operand) => operand.width.charAt(0)));
-  const fixedAccumulator = row.operands.some((operand) => operand.width === 'rAX');
-  const d64 = row.attributes.has('d64');
-  if (row.attributes.has('f64')) return mode;
+  const { letters, fixedAccumulator, d64, f64 } = factsOf(row);
+  if (f64) return mode;
   if (letters.has('v') || letters.has('z') || fixedAccumulator || row.size === 'v' || d64) {
     if (mode === 32) return random.pick([16, 32, 32]);
     if (d64) return random.pick([16, 64, 64, 64]);
@@ -193,10 +245,8 @@ export function itemFlags(
   prefix: number,
 ): Pick<Item, 'flagsRead' | 'flagsDefined' | 'flagsUndefined'> {
   let { flagsRead, flagsWritten, flagsUndefined } = row;
-  const byCount =
-    (row.operands.at(-1)?.kind === 'I' || row.operands.at(-1)?.width === 'CL') &&
-    /^(RO[LR]|RC[LR]|SH[LR]|SAR|SH[LR]D(_CL)?)$/.test(row.operation);
-  if (byCount && count !== undefined) {
+  const facts = factsOf(row);
+  if (facts.countsShift && count !== undefined) {
     const shift = Number(count) & (size === 64 ? 63 : 31);
     if (shift === 0) flagsRead = flagsWritten = flagsUndefined = 0;
     else if (shift === 1) {
@@ -206,10 +256,10 @@ export function itemFlags(
   }
   if (row.operation === 'PUSHF') flagsRead = ARITHMETIC_FLAGS;
   // With a repeat count of zero the flags stay; shifts by CL tell so in their row.
-  if (isString(row) && flagsWritten !== 0 && prefix !== 0) flagsRead = ARITHMETIC_FLAGS;
+  if (facts.string && flagsWritten !== 0 && prefix !== 0) flagsRead = ARITHMETIC_FLAGS;
   return {
     flagsRead,
-    flagsDefined: flagsWritten & ~flagsUndefined & ~(isString(row) && prefix !== 0 ? flagsRead : 0),
+    flagsDefined: flagsWritten & ~flagsUndefined & ~(facts.string && prefix !== 0 ? flagsRead : 0),
     flagsUndefined,
   };
 }
@@ -226,25 +276,24 @@ const SEGMENT_PREFIXES = [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65];
 function pickSegment(builder: CaseBuilder, plain: boolean): { prefix: number; base: bigint } {
   const { random, mode } = builder;
   const roll = random.below(100);
-  if (plain || roll >= 10) return { prefix: 0, base: 0n };
-  if (mode === 32)
-    // CS is left out: it may not be written.
-    return {
-      prefix: random.pick([0x26, 0x36, 0x3e, 0x36, 0x3e, ...(builder.kind === 'single' ? [0x64, 0x65] : [])]),
-      base: 0n,
-    };
-  const prefix = random.pick(SEGMENT_PREFIXES);
+  const local = mode === 32 && builder.kind === 'single';
+  if (plain || roll >= (local ? 14 : 10)) return { prefix: 0, base: 0n };
+  // CS is left out of 32-bit code: it may not be written.
+  const prefix = random.pick(
+    mode === 64 ? SEGMENT_PREFIXES : local ? [0x26, 0x36, 0x3e, 0x64, 0x64, 0x65, 0x65] : [0x26, 0x36, 0x3e],
+  );
   return { prefix, base: prefix === 0x64 ? builder.fsBase : prefix === 0x65 ? builder.gsBase : 0n };
 }
 
 function chooseMemory(builder: CaseBuilder, row: InstructionRow, bytes: number, wishes: EncodingWishes): MemoryChoice {
   const { random, mode } = builder;
   const single = builder.kind === 'single';
-  const short = wishes.defaultAddressSize !== true && random.chance(mode === 64 ? 0.08 : 0.03);
-  const segment = pickSegment(builder, wishes.plain === true);
+  const short = wishes.defaultAddressSize !== true && random.chance(0.08);
+  // Which comes first for an operand of many words, the segment's limit or a page that is not there, is each processor's affair.
+  const long = mode === 32 && bytes > 32;
+  const segment = pickSegment(builder, wishes.plain === true || long);
   if (short && mode === 32) {
-    if (single)
-      return { encoding: encodeAddress16(builder), target: undefined, segment: segment.prefix, addressBits: 16n };
+    if (single) return chooseMemory16(builder, bytes, wishes, segment.prefix, !long);
   }
   const addressBits = short && mode === 64 ? 32n : builder.addressBits;
   const alignment = memoryAlignment(row, bytes);
@@ -256,13 +305,38 @@ function chooseMemory(builder: CaseBuilder, row: InstructionRow, bytes: number, 
   let target = wishes.target?.(bytes) ?? builder.pickTarget(bytes, alignment, faults, high);
   if (row.attributes.has('aligned') && bytes >= 16 && wishes.target === undefined && random.chance(single ? 0.6 : 0.95))
     target &= -BigInt(bytes);
-  if (segment.base !== 0n && addressBits === 32n) target = segment.base + BigInt(random.below(256));
+  if (mode === 64 && segment.base !== 0n && addressBits === 32n) target = segment.base + BigInt(random.below(256));
   return {
     encoding: encodeAddress(builder, target, addressBits, segment.base),
     target,
     segment: segment.prefix,
     addressBits,
   };
+}
+
+/** An address of 16 bits: through FS or GS it reaches memory, otherwise nothing is mapped that low. */
+function chooseMemory16(
+  builder: CaseBuilder,
+  bytes: number,
+  wishes: EncodingWishes,
+  prefix: number,
+  local: boolean,
+): MemoryChoice {
+  const { random } = builder;
+  const [place, segment] = random.chance(0.5) ? [0x64, builder.fs] : [0x65, builder.gs];
+  if (local && segment !== undefined && random.chance(0.85)) {
+    // Now and then in front of the segment's first byte, or behind its last.
+    const within = random.chance(0.85) ? random.below(0x2000 - bytes) : random.between(-bytes, 0x2000 + bytes);
+    const offset = (wishes.target?.(bytes) ?? segment.base + segment.first + BigInt(within)) - segment.base;
+    if (offset >= 0n && offset < 0x10000n)
+      return {
+        encoding: encodeAddress16(builder, Number(offset)),
+        target: segment.base + offset,
+        segment: place,
+        addressBits: 16n,
+      };
+  }
+  return { encoding: encodeAddress16(builder), target: undefined, segment: prefix, addressBits: 16n };
 }
 
 /** The address of a gather: a base and a vector of indices, most of which lead to memory that is there. */
@@ -302,14 +376,8 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
   const prefixes: number[] = [];
   let rexBits = 0;
   let wantRex = mode === 64 && random.chance(0.12);
-  const letters = row.operands.map((operand) => operand.width.charAt(0));
-  const sized =
-    letters.includes('v') ||
-    letters.includes('z') ||
-    row.operands.some((operand) => operand.width === 'rAX') ||
-    row.size === 'v' ||
-    row.attributes.has('d64');
-  const wide = letters.includes('y') || row.size === 'y';
+  const facts = factsOf(row);
+  const { sized, wide } = facts;
   const operandPrefix = sized && size === 16;
   if (size === 64 && (sized || wide) && !row.attributes.has('d64') && !row.attributes.has('f64')) rexBits |= 8;
 
@@ -382,7 +450,7 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
     }
   }
   // Registers first, then the address: it has to live with the values that are decided.
-  const memoryOperand = form === 'memory' ? row.operands.find((operand) => 'EWM'.includes(operand.kind)) : undefined;
+  const memoryOperand = form === 'memory' ? facts.memoryOperand : undefined;
   if (memoryOperand !== undefined) {
     const bytes = memoryBytes(row, memoryOperand, size, longVector);
     // A gather without a SIB byte is #UD.
@@ -431,20 +499,13 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
   let repeat = wishes.repeat ?? 0;
   if (wishes.repeat === undefined && row.attributes.has('rep')) repeat = random.pick([0, 0xf3, 0xf3, 0xf2]);
   if (repeat !== 0) prefixes.push(repeat);
-  const redundant =
-    vex === undefined &&
-    row.prefix === 'any' &&
-    !PREFIXED.has(row.map * 256 + row.opcode) &&
-    !LATER_EXTENSIONS.has(row.map * 256 + row.opcode) &&
-    !isBranch(row) &&
-    !row.attributes.has('system');
+  const { redundant, implicitAddress } = facts;
   if (!plain && redundant && repeat === 0 && row.map === 0 && random.chance(0.03))
     prefixes.push(random.pick([0xf2, 0xf3]));
   if (!plain && redundant && !sized && !wide && size !== 64 && random.chance(0.03)) prefixes.push(0x66);
-  if (!plain && memory === undefined && random.chance(0.02) && !isString(row) && mode === 64)
+  if (!plain && memory === undefined && random.chance(0.02) && !facts.string && mode === 64)
     prefixes.push(random.pick([0x26, 0x2e, 0x36, 0x3e]));
   let addressBits = memory?.addressBits ?? builder.addressBits;
-  const implicitAddress = isString(row) || /^(LOOP|JCXZ|XLAT|(VEX_)?MASKMOVDQU)/.test(row.operation);
   if (implicitAddress && wishes.defaultAddressSize !== true && mode === 64 && random.chance(0.12)) {
     prefixes.push(0x67);
     addressBits = 32n;
@@ -477,7 +538,7 @@ export function encodeInstruction(builder: CaseBuilder, row: InstructionRow, wis
   if (form === 'register' && (row.modrm || zForm) && rm >= 8) rexBits |= 1;
   if (memory !== undefined) rexBits |= (memory.encoding.rexX ? 2 : 0) | (memory.encoding.rexB ? 1 : 0);
   if (row.opcode === 0x90 && row.map === 0 && !zForm) wantRex = false;
-  const immune = row.operands.length === 0 || BRANCH_OPERATIONS.test(row.operation);
+  const immune = row.operands.length === 0 || facts.branch;
   if (!plain && mode === 64 && !sized && !wide && !immune && row.map === 0 && random.chance(0.05)) rexBits |= 8;
   byteRegisterNeedsRex = rexBits !== 0;
   const rex = vex === undefined && mode === 64 && (byteRegisterNeedsRex || wantRex);

@@ -26,6 +26,8 @@ const EXCLUDED_OPERATIONS: Readonly<Record<string, string>> = {
   INT1: 'hypervisors disagree on the address that it reports',
   VMMCALL: "calls the hypervisor of the host's own machine",
   RDPMC: "whether a user may is the kernel's choice",
+  RDPKRU: "whether there are protection keys is the kernel's choice",
+  WRPKRU: "whether there are protection keys is the kernel's choice",
 };
 
 /** Why a row is not run on the host; undefined for a row that is. */
@@ -53,7 +55,8 @@ export function canFault(row: InstructionRow): boolean {
   return row.mod !== 'reg' && row.operands.some((operand) => 'EWMO'.includes(operand.kind));
 }
 
-const modesOf = (row: InstructionRow): readonly Mode[] =>
+/** Modes of 32- and 64-bit code that a row exists in. */
+export const modesOf = (row: InstructionRow): readonly Mode[] =>
   row.mode === 'only64' ? [64] : row.mode === 'not64' ? [32] : [64, 32];
 
 /** Every row in every mode that it has; a row of one mode twice, so that all rows have as many cases. */
@@ -69,11 +72,18 @@ const SHOWS_IN_ENVIRONMENT =
   /^(X87_|MMX_|EMMS|FNOP|FFREE|FINCSTP|FDECSTP|FNSETPM|FNCLEX|FNINIT|FWAIT|FLDCW|FNSTCW|FNSTSW)/;
 const FNSTENV = INSTRUCTIONS.find(({ operation }) => operation === 'FNSTENV');
 
+/** One case in this many is a block, if nothing else is asked for. */
+const BLOCK_EVERY = 12;
+
+/** How many cases give each row `minimum` cases of its own. */
+export const casesForRows = (minimum: number): number =>
+  Math.ceil((Math.ceil(minimum / 2) * SUBJECTS.length * BLOCK_EVERY) / (BLOCK_EVERY - 1)) + BLOCK_EVERY;
+
 export interface GeneratorOptions {
   readonly seed: number;
   readonly template: Uint8Array;
-  /** One case in this many is a block. */
-  readonly blockEvery: number;
+  /** One case in this many is a block; BLOCK_EVERY if absent. */
+  readonly blockEvery?: number;
   /** Only rows of these names, singles only. */
   readonly only?: ReadonlySet<string>;
 }
@@ -94,6 +104,8 @@ function generateSingle(builder: CaseBuilder, row: InstructionRow): Differential
     FNSTENV !== undefined &&
     SHOWS_IN_ENVIRONMENT.test(row.operation) &&
     !builder.approximate &&
+    // The address of what follows may use any register, so none may have changed.
+    !row.operands.some(({ kind }) => kind === 'G' || kind === 'E') &&
     random.chance(0.12)
   ) {
     // What the unit remembers of the last instruction shows in its environment.
@@ -102,9 +114,16 @@ function generateSingle(builder: CaseBuilder, row: InstructionRow): Differential
   return builder.finish();
 }
 
+/** A case of a row in a mode; it follows from these and the seed, index and slot alone. */
+export const generateSingleOf = (
+  row: InstructionRow,
+  mode: Mode,
+  place: { readonly seed: number; readonly index: number; readonly slot: number; readonly template: Uint8Array },
+): DifferentialCase => generateSingle(new CaseBuilder({ ...place, mode, kind: 'single' }), row);
+
 /** The case of an index. */
 export function generateCase(options: GeneratorOptions, index: number): DifferentialCase {
-  const { seed, template, blockEvery, only } = options;
+  const { seed, template, blockEvery = BLOCK_EVERY, only } = options;
   const slot = index % BATCH_CASES;
   if (only === undefined && index % blockEvery === blockEvery - 1) {
     const mode: Mode = Math.floor(index / blockEvery) % 3 === 0 ? 32 : 64;

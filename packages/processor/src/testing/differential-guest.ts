@@ -15,6 +15,7 @@ import {
   CODE_BYTES,
   DATA_BASE,
   HIGH_BASE,
+  LOCAL_SEGMENTS,
   PAGE,
   RESULT,
   STACK_BASE,
@@ -36,6 +37,7 @@ export const PHYSICAL = {
 /** Offsets in the kernel's pages. */
 const KERNEL = {
   gdt: 0x0,
+  ldt: 0x100,
   tss: 0x200,
   control: 0x400,
   idt: 0x1000,
@@ -66,6 +68,13 @@ export const START = {
   rsp: KERNEL_BASE + BigInt(KERNEL.stackTop),
   gdt: { base: KERNEL_BASE + BigInt(KERNEL.gdt), limit: 0x7f },
   idt: { base: KERNEL_BASE + BigInt(KERNEL.idt), limit: 0xfff },
+  // As long as Linux makes it for its last entry.
+  ldt: {
+    selector: 0x50,
+    base: KERNEL_BASE + BigInt(KERNEL.ldt),
+    limit: 8 * LOCAL_SEGMENTS.length + 7,
+    attributes: 0x82,
+  },
   tss: { selector: 0x40, base: KERNEL_BASE + BigInt(KERNEL.tss), limit: 0x67, attributes: 0x8b },
   code: { selector: 0x10, base: 0n, limit: 0xffff_ffff, attributes: 0xa09b },
   data: { selector: 0x18, base: 0n, limit: 0xffff_ffff, attributes: 0xc093 },
@@ -79,7 +88,7 @@ export const START = {
   xcr0: 7n,
 } as const;
 
-/** Descriptors of Linux for x86-64: kernel 32 and 64, data, user 32, data, user 64, TSS, no LDT, no TLS, CPU number. */
+/** Descriptors of Linux for x86-64: kernel 32 and 64, data, user 32, data, user 64, TSS, an LDT, no TLS, CPU number. */
 const DESCRIPTORS: readonly bigint[] = [
   0n,
   0x00cf_9b00_0000_ffffn,
@@ -126,8 +135,12 @@ function assembleText(): { bytes: Uint8Array; saveAt: number } {
   text.emit(0xe7, CASE_PORT);
   text.absolute(W, [0x8b], 0, KERNEL_BASE + BigInt(KERNEL.control));
   text.emit(0x48, 0x85, 0xc0, 0x75, 0x04, 0xfa, 0xf4, 0xeb, 0xfc);
-  // mov eax, 2B; mov ds, eax; mov es, eax; xor eax, eax; mov fs, eax; mov gs, eax
-  text.emit(0xb8, 0x2b, 0, 0, 0, 0x8e, 0xd8, 0x8e, 0xc0, 0x31, 0xc0, 0x8e, 0xe0, 0x8e, 0xe8);
+  // mov eax, 2B; mov ds, eax; mov es, eax; mov eax, selector; mov fs, eax; mov eax, selector; mov gs, eax
+  text.emit(0xb8, 0x2b, 0, 0, 0, 0x8e, 0xd8, 0x8e, 0xc0);
+  text.absolute([], [0x8b], 0, load + BigInt(CASE.fsSelector));
+  text.emit(0x8e, 0xe0);
+  text.absolute([], [0x8b], 0, load + BigInt(CASE.gsSelector));
+  text.emit(0x8e, 0xe8);
   text.absolute(W, [0x8b], 0, load + BigInt(CASE.fsBase));
   text.emit(0xf3, 0x48, 0x0f, 0xae, 0xd0);
   text.absolute(W, [0x8b], 0, load + BigInt(CASE.gsBase));
@@ -211,6 +224,8 @@ export function buildGuest(ram: DataView): void {
   DESCRIPTORS.forEach((descriptor, index) => {
     ram.setBigUint64(kernel + KERNEL.gdt + 8 * index, descriptor, true);
   });
+  for (const { selector, descriptor } of LOCAL_SEGMENTS)
+    ram.setBigUint64(kernel + KERNEL.ldt + (selector & ~7), descriptor, true);
   const tss = KERNEL_BASE + BigInt(KERNEL.tss);
   const low = 0x67n | ((tss & 0xff_ffffn) << 16n) | (0x8bn << 40n) | (((tss >> 24n) & 0xffn) << 56n);
   ram.setBigUint64(kernel + KERNEL.gdt + 0x40, low, true);

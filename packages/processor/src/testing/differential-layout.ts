@@ -10,6 +10,8 @@
  *     STACK  two pages read-write
  *     HIGH   two pages read-write above 4 GiB; the low halves of its addresses are those of DATA
  *
+ * A local descriptor table has segments with bases and limits of their own, for FS and GS of 32-bit code and whoever loads a selector.
+ *
  * Everything else below 2^47 is unmapped on both sides.
  */
 
@@ -48,6 +50,8 @@ export const CASE = {
   mode32: 144,
   patchOffset: 148,
   patchCount: 152,
+  fsSelector: 156,
+  gsSelector: 158,
   fsBase: 160,
   gsBase: 168,
   /** An FXSAVE image (64-bit form), of which the first 416 bytes count. */
@@ -112,6 +116,9 @@ export interface MachineState {
   readonly flags: bigint;
   readonly fsBase: bigint;
   readonly gsBase: bigint;
+  /** Selectors of the local segments that the bases belong to; 0 in 64-bit code. */
+  readonly fsSelector: number;
+  readonly gsSelector: number;
   readonly vectorState: Uint8Array;
   /** 16 bytes for each register: the upper halves of the YMM registers. */
   readonly upper: Uint8Array;
@@ -126,7 +133,49 @@ export interface MachineState {
 
 export const slotAddress = (slot: number): bigint => CODE_BASE + BigInt(slot * SLOT_STRIDE);
 
-const FILE_HEADER_BYTES = 48;
+/** A segment of the local descriptor table. */
+export interface LocalSegment {
+  readonly selector: number;
+  readonly base: bigint;
+  readonly descriptor: bigint;
+  /** The offsets from `first` on that there are something at; what lies outside faults, or is another segment's. */
+  readonly first: bigint;
+}
+
+/** A segment with DPL 3. `type`: of the descriptor, accessed; `flags`: G, D, L and AVL; `limit` in the descriptor's units. */
+function localSegment(
+  index: number,
+  base: bigint,
+  limit: bigint,
+  type: bigint,
+  flags: bigint,
+  first = 0n,
+): LocalSegment {
+  const low = (limit & 0xffffn) | ((base & 0xff_ffffn) << 16n) | ((0xf0n | type) << 40n);
+  const descriptor = low | ((limit >> 16n) << 48n) | (flags << 52n) | ((base >> 24n) << 56n);
+  return { selector: index * 8 + 7, base, descriptor, first };
+}
+
+const WRITABLE = 3n;
+const EXPAND_DOWN = 7n;
+const READABLE_CODE = 0xbn;
+const BIG = 4n;
+const PAGES = 8n;
+/** Entry 0 is there and empty. Linux's modify_ldt gives the host the same table. */
+export const LOCAL_SEGMENTS: readonly LocalSegment[] = [
+  // The two writable pages and nothing else.
+  localSegment(1, DATA_BASE, 0x1fffn, WRITABLE, BIG),
+  // 64 KiB, as far as an address of 16 bits reaches; a small segment.
+  localSegment(2, DATA_BASE - 0x800n, 0xffffn, WRITABLE, 0n, 0x800n),
+  // Expanding down: the offsets behind the limit.
+  localSegment(3, DATA_BASE - 0x1000n, 0xfffn, EXPAND_DOWN, BIG, 0x1000n),
+  localSegment(4, DATA_BASE - 0x4000n, 0x3fffn, EXPAND_DOWN, 0n, 0x4000n),
+  // Not writable; a limit in pages, beyond which HIGH's low half is not.
+  localSegment(5, DATA_BASE - 0x8000n, 0x8n, READABLE_CODE, BIG | PAGES, 0x8000n),
+];
+const LOCAL_ENTRIES = 8;
+
+const FILE_HEADER_BYTES = 48 + 8 * LOCAL_ENTRIES;
 const FILE_MAGIC = 0x43444c50;
 const RESULT_MAGIC = 0x52444c50;
 
@@ -140,6 +189,8 @@ export function encodeCase(view: DataView, at: number, state: MachineState, patc
   view.setUint32(at + CASE.mode32, state.mode === 32 ? 1 : 0, true);
   view.setUint32(at + CASE.patchOffset, patchOffset, true);
   view.setUint32(at + CASE.patchCount, state.patches.length, true);
+  view.setUint16(at + CASE.fsSelector, state.fsSelector, true);
+  view.setUint16(at + CASE.gsSelector, state.gsSelector, true);
   view.setBigUint64(at + CASE.fsBase, state.fsBase, true);
   view.setBigUint64(at + CASE.gsBase, state.gsBase, true);
   new Uint8Array(view.buffer, view.byteOffset + at + CASE.vectorState, FXSAVE.end).set(
@@ -164,6 +215,7 @@ export function encodeCaseFile(template: Uint8Array, cases: readonly MachineStat
   [CODE_BASE, DATA_BASE, STACK_BASE, HIGH_BASE].forEach((address, index) => {
     view.setBigUint64(16 + 8 * index, address, true);
   });
+  for (const { selector, descriptor } of LOCAL_SEGMENTS) view.setBigUint64(48 + (selector & ~7), descriptor, true);
   file.set(template, FILE_HEADER_BYTES);
   file.fill(0xcc, codeAt, casesAt);
   let patchOffset = 0;
@@ -210,6 +262,7 @@ export const HOST_FEATURES = [
   'BMI2',
   'ADX',
   'SHA',
+  'a local descriptor table',
 ] as const;
 
 /** @throws RangeError when the file is not complete */

@@ -231,6 +231,7 @@ const PREPARATIONS: Readonly<Record<string, (builder: CaseBuilder, row: Instruct
 };
 const MASKED_MOVE = PREPARATIONS.MASKMOVDQU;
 const WRITE_GS_BASE = PREPARATIONS.WRFSBASE;
+const LOAD_MXCSR = PREPARATIONS.LDMXCSR;
 
 /** Decides what can be decided before encoding, and returns what is to be done with the rest. */
 export function prepare(builder: CaseBuilder, row: InstructionRow): Preparation {
@@ -250,6 +251,7 @@ export function prepare(builder: CaseBuilder, row: InstructionRow): Preparation 
     };
   }
   if (row.operation === 'VEX_MASKMOVDQU' && MASKED_MOVE !== undefined) return MASKED_MOVE(builder, row);
+  if (row.operation === 'VEX_LDMXCSR' && LOAD_MXCSR !== undefined) return LOAD_MXCSR(builder, row);
   if (row.operation === 'WRGSBASE' && WRITE_GS_BASE !== undefined) return WRITE_GS_BASE(builder, row);
   if (/^(JCC|SETCC|CMOVCC)_/.test(row.operation))
     return row.operation.startsWith('JCC') ? { wishes: relativeBranch(builder) } : {};

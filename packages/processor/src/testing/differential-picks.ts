@@ -43,6 +43,14 @@ export const pickSelector = (builder: CaseBuilder): bigint =>
       0x80,
       0x8b,
       0xfffb,
+      // Of the local table: empty, its segments with several privileges, and beyond its end.
+      0x07,
+      0x0f,
+      0x17,
+      0x1c,
+      0x26,
+      0x2f,
+      0x37,
       builder.random.below(65536) | 0x100,
     ]),
   );

@@ -60,7 +60,7 @@ export const generatorOptions = (
 ): GeneratorOptions => ({
   seed: options.seed,
   template: makeTemplate(options.seed),
-  blockEvery: options.blockEvery ?? 12,
+  ...(options.blockEvery === undefined ? {} : { blockEvery: options.blockEvery }),
   ...(options.only === undefined ? {} : { only: options.only }),
 });
 
