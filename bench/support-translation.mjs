@@ -86,6 +86,7 @@ for (let at = 0; at < functions.length; at += batchSize) {
   const blocks = functions.slice(at, at + batchSize).map((offset) => ({
     block: 0,
     gpa: 2 ** 20 + offset,
+    code32: false,
     windows: [{ delta: 0, pages: [pageOf(offset), pageOf(offset) + page], executed, regions }],
   }));
   const batch = compiler.handle({ kind: 'translate', epoch: 0, blocks });

@@ -1,7 +1,7 @@
 /**
  * Whole random programs from the command line, over the built tree: interpreted and translated side by side.
  *
- *     node tests/differential/programs.mjs [--seed S] [--count N] [--first N] [--ways A,B]
+ *     node tests/differential/programs.mjs [--seed S] [--count N] [--first N] [--ways A,B] [--mode long|compatibility|pae]
  *     node tests/differential/programs.mjs --seed S --program N        one program, minimised
  */
 import { parseArgs } from 'node:util';
@@ -15,6 +15,7 @@ const { values } = parseArgs({
     count: { type: 'string', default: '1000' },
     first: { type: 'string', default: '0' },
     program: { type: 'string' },
+    mode: { type: 'string', default: 'long' },
     // Numbers of WAYS; all of them when absent.
     ways: { type: 'string' },
     show: { type: 'string', default: '3' },
@@ -27,6 +28,7 @@ const result = runPrograms({
   seed: Number(values.seed),
   first: Number(one ? values.program : values.first),
   count: one ? 1 : Number(values.count),
+  mode: values.mode,
   ways,
   findingLimit: 20,
 });
@@ -37,7 +39,7 @@ for (const { program, way, difference } of result.findings.slice(Number(values.s
   process.stdout.write(`program ${program.index}, ${way.name}: ${difference}\n`);
 }
 process.stdout.write(
-  `seed ${values.seed}: ${result.programs} programs in ${ways.length} ways, ${result.events} exceptions, ${result.translated} instructions ` +
+  `seed ${values.seed}, ${values.mode}: ${result.programs} programs in ${ways.length} ways, ${result.events} exceptions, ${result.translated} instructions ` +
     `translated, ${result.interpreted} interpreted, ${result.interrupts} interrupts, ${result.findings.length} differ; ` +
     `${((performance.now() - began) / 1000).toFixed(1)} s\n`,
 );

@@ -2,11 +2,13 @@
  * Whole random programs, interpreted and translated: they see the same exceptions with the same registers and memory, and end alike.
  *
  * Functions over page ends, loops, calls and returns of every kind, faults in the middle, page tables that change between and within loops,
- * stores into code ahead, behind and in the running loop, and interrupts at any place. PLINTH_DIFFERENTIAL_PROGRAMS and
+ * stores into code ahead, behind and in the running loop, and interrupts at any place; in 64-bit code, in 32-bit code of long mode, and in
+ * 32-bit code under page tables of three levels. PLINTH_DIFFERENTIAL_PROGRAMS and
  * PLINTH_DIFFERENTIAL_SEED change how much is run. A failing program is repeated with
- * `node tests/differential/programs.mjs --seed S --program N`.
+ * `node tests/differential/programs.mjs --mode MODE --seed S --program N`.
  */
 import { describe, expect, it } from 'vitest';
+import { PROGRAM_MODES } from '../../packages/processor/src/testing/program-layout.ts';
 import type { Trace } from '../../packages/processor/src/testing/program-machine.ts';
 import {
   compareTraces,
@@ -25,21 +27,24 @@ const SEED = Number(process.env.PLINTH_DIFFERENTIAL_SEED ?? 1);
 const PART = 1000;
 
 describe('whole programs, interpreted and translated', () => {
-  for (let first = 0; first < PROGRAMS; first += PART) {
-    const count = Math.min(PART, PROGRAMS - first);
-    it(`agree in ${count} programs of seed ${SEED} from ${first} on`, { timeout: 3_600_000 }, () => {
-      const result = runPrograms({ seed: SEED, first, count });
-      process.stdout.write(
-        `programs: seed ${SEED}, ${result.programs} programs in ${WAYS.length} ways, ${result.events} exceptions, ` +
-          `${result.interrupts} interrupts, ${result.translated} instructions translated\n`,
-      );
-      const stories = result.findings.slice(0, 3).map((finding) => describeProgram(minimiseProgram(finding)));
-      expect(stories.join('\n\n')).toBe('');
-      // Fewer would mean that the programs do not reach what they are for.
-      expect(result.translated).toBeGreaterThan(count * 5000);
-      expect(result.interrupts).toBeGreaterThan(count * 20);
-      expect(result.events).toBeGreaterThan(count * 4);
-    });
+  for (const mode of PROGRAM_MODES) {
+    const programs = mode === 'long' ? PROGRAMS : Math.ceil(PROGRAMS / 8);
+    for (let first = 0; first < programs; first += PART) {
+      const count = Math.min(PART, programs - first);
+      it(`agree in ${count} programs of seed ${SEED} from ${first} on (${mode})`, { timeout: 3_600_000 }, () => {
+        const result = runPrograms({ seed: SEED, first, count, mode });
+        process.stdout.write(
+          `programs: seed ${SEED}, ${mode}, ${result.programs} programs in ${WAYS.length} ways, ${result.events} exceptions, ` +
+            `${result.interrupts} interrupts, ${result.translated} instructions translated\n`,
+        );
+        const stories = result.findings.slice(0, 3).map((finding) => describeProgram(minimiseProgram(finding)));
+        expect(stories.join('\n\n')).toBe('');
+        // Fewer would mean that the programs do not reach what they are for.
+        expect(result.translated).toBeGreaterThan(count * 5000);
+        expect(result.interrupts).toBeGreaterThan(count * 20);
+        expect(result.events).toBeGreaterThan(count * 4);
+      });
+    }
   }
 
   it('would notice a wrong register, flag, memory word, exception, and an interrupt within an instruction', () => {

@@ -530,7 +530,7 @@ export const catalogue = {
   },
   'PL-4006': {
     what: 'The processor interprets {instruction} at {address}, which has a translation',
-    why: 'PLINTH_TRANSLATOR=force asks that all 64-bit code is translated before it runs, but for instructions that are listed with their reason',
+    why: 'PLINTH_TRANSLATOR=force asks that all 64-bit code and flat 32-bit code is translated before it runs, but for instructions that are listed with their reason',
     tryNext: 'PLINTH_TRANSLATOR=on to go on, and a bug report with the instruction; this is a fault of Plinth',
     exitStatus: 70,
   },

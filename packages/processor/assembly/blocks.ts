@@ -9,7 +9,7 @@
  * Called by run.ts and memory.ts.
  */
 import * as L from './generated/layout';
-import { vp, MODE_64, MODE_16, raise, VECTOR_GP, SEG_CS, segment } from './state';
+import { vp, MODE_64, MODE_16, MODE_FLAT, raise, VECTOR_GP, SEG_CS, segment } from './state';
 import { decodeInstruction, decodedLength, decodedEnds, RESULT_LONG, RESULT_SHORT } from './decoder';
 import { hostInterpreted, hostTranslate } from './host';
 import { fetchPointer, mayExecute } from './memory';
@@ -104,7 +104,13 @@ function resetArena(): void {
 }
 
 function modeKey(): u32 {
-  return load<u32>(vp, L.MODE) & (MODE_64 | MODE_16);
+  return load<u32>(vp, L.MODE) & (MODE_64 | MODE_16 | MODE_FLAT);
+}
+/** Whether blocks with that mode key are translated: ordinary 64-bit code, and ordinary flat 32-bit code. */
+// @ts-ignore: decorator
+@inline
+function isTranslated(key: u32): bool {
+  return key == MODE_64 || key == MODE_FLAT;
 }
 
 // @ts-ignore: decorator
@@ -219,7 +225,7 @@ function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, key: u32, sin
   store<u64>(block, gpa, L.BLOCK_GPA);
   store<u32>(block, offset, L.BLOCK_BYTES);
   store<u32>(block, key, L.BLOCK_MODE_KEY);
-  if (key == MODE_64) store<u32>(block, load<u32>(vp, L.HOT_THRESHOLD), L.BLOCK_USES);
+  if (isTranslated(key)) store<u32>(block, load<u32>(vp, L.HOT_THRESHOLD), L.BLOCK_USES);
   store<u32>(block, count, L.BLOCK_OPERATIONS);
   if (single) return block;
 
@@ -249,15 +255,15 @@ function decodeBlock(rip: u64, linear: u64, host: usize, gpa: u64, key: u32, sin
 }
 
 /**
- * A block of 64-bit code before its first execution, where each is translated then. A single instruction behind a side exit is the
+ * A block of code that is translated, before its first execution, where each is translated then. A single instruction behind a side exit is the
  * interpreter's; the host is told of any other block that is not translated. @returns the block to enter, 0 when there is none any more
  */
 function translateAtOnce(block: usize, gpa: u64, key: u32): usize {
-  if (key == MODE_64) {
+  if (isTranslated(key)) {
     store<u32>(vp + L.HOT_QUEUE + 4, <u32>block);
     store<u32>(vp + L.HOT_QUEUE, 1);
     hostTranslate();
-    const region = blockAt(gpa);
+    const region = blockAt(gpa, key);
     // The region took the block's place, and was at once given up to make room for others.
     if (region == 0) return 0;
     if (holdsRegion(region)) return region;
@@ -352,7 +358,7 @@ export function lookUpSlow(rip: u64, kind: u32): usize {
   if (block == 0) {
     block = decodeBlock(rip, linear, host, gpa, key, false, NO_LIMIT);
     if (block == 0) return 0;
-    if (load<u32>(vp, L.HOT_THRESHOLD) == TRANSLATE_AT_ONCE && key & MODE_64) {
+    if (load<u32>(vp, L.HOT_THRESHOLD) == TRANSLATE_AT_ONCE && key & (MODE_64 | MODE_FLAT)) {
       block = translateAtOnce(block, gpa, key);
       if (block == 0) return lookUpSlow(rip, kind);
     }
@@ -511,7 +517,7 @@ export function holdsRegion(block: usize): bool {
 
 /** A block that was taken from the queue and not translated counts anew, from a share of the threshold. */
 export function rearm(block: usize, gpa: f64): void {
-  if (blockAt(<u64>gpa) == block) store<u32>(block, (load<u32>(vp, L.HOT_THRESHOLD) >> 1) + 1, L.BLOCK_USES);
+  if (isBlock(block, <u64>gpa)) store<u32>(block, (load<u32>(vp, L.HOT_THRESHOLD) >> 1) + 1, L.BLOCK_USES);
 }
 
 /** Whether the code of a page keeps changing. */
@@ -522,16 +528,16 @@ export function keepsChanging(host: usize): bool {
 }
 
 /**
- * Sets the bits of offsets in a RAM page at which blocks of ordinary 64-bit code, and at which regions, begin.
+ * Sets the bits of offsets in a RAM page at which blocks with a mode key, and at which regions of theirs, begin.
  * @returns whether the page is RAM
  */
-export function describePage(host: usize, blocks: usize, regions: usize): bool {
+export function describePage(host: usize, key: u32, blocks: usize, regions: usize): bool {
   if (!inRam(host)) return false;
   const page = pageOf(host);
   let block: usize = load<u32>(vp + L.PAGE_BLOCKS_OFFSET + page * 4);
   while (block != 0) {
     const first = load<u32>(block, L.BLOCK_PAGE) == page;
-    if (first && load<u32>(block, L.BLOCK_MODE_KEY) == MODE_64) {
+    if (first && load<u32>(block, L.BLOCK_MODE_KEY) == key) {
       const offset = <u32>load<u64>(block, L.BLOCK_GPA) & 0xfff;
       const bit = <u8>1 << <u8>(offset & 7);
       store<u8>(blocks + (offset >> 3), load<u8>(blocks + (offset >> 3)) | bit);
@@ -542,12 +548,16 @@ export function describePage(host: usize, blocks: usize, regions: usize): bool {
   return true;
 }
 
-/** The block of ordinary 64-bit code at a GPA, or 0. */
-export function blockAt(gpa: u64): usize {
+/** Whether a block is still the one of code that is translated at a GPA. */
+export function isBlock(block: usize, gpa: u64): bool {
+  return blockAt(gpa, MODE_64) == block || blockAt(gpa, MODE_FLAT) == block;
+}
+/** The block with a mode key at a GPA, or 0. */
+export function blockAt(gpa: u64, key: u32): usize {
   const host = readablePointer(gpa);
   let block: usize = load<u32>(vp + L.BLOCK_HASH + hashOf(gpa) * 4);
   while (block != 0) {
-    if (load<u64>(block, L.BLOCK_GPA) == gpa && load<u32>(block, L.BLOCK_MODE_KEY) == MODE_64 && inRam(host) && load<u32>(block, L.BLOCK_PAGE) == pageOf(host)) return block;
+    if (load<u64>(block, L.BLOCK_GPA) == gpa && load<u32>(block, L.BLOCK_MODE_KEY) == key && inRam(host) && load<u32>(block, L.BLOCK_PAGE) == pageOf(host)) return block;
     block = load<u32>(block, L.BLOCK_NEXT);
   }
   return 0;

@@ -9,7 +9,7 @@
  * Called by: translation.ts, on the processor's thread.
  */
 import * as L from './generated/layout';
-import { vp, MODE_64 } from './state';
+import { vp, MODE_FLAT } from './state';
 import { isTransfer } from './generated/transfers';
 import { ACCESS_READ, walk, walkedGpa } from './page-walk';
 import { mayExecute } from './memory';
@@ -24,6 +24,9 @@ const MOST_BLOCKS: u32 = 48;
 const BLOCKS: u32 = L.CODE_WINDOW_BITS + L.CODE_WINDOW_MOST * 2 * L.CODE_WINDOW_BITS_BYTES;
 
 let origin: u64 = 0;
+/** Mode key of the block, and what its addresses are cut off by. */
+let key: u32 = 0;
+let cut: u64 = 0;
 let windows: u32 = 0;
 let blocks: u32 = 0;
 /** The block itself was come back to. */
@@ -55,16 +58,17 @@ function isKnown(host: usize): bool {
 function addWindow(linear: u64, first: usize, entered: bool): bool {
   const bits = bitsOf(windows);
   memory.fill(bits, 0, 2 * L.CODE_WINDOW_BITS_BYTES);
-  if (!describePage(first, bits, bits + L.CODE_WINDOW_BITS_BYTES)) return false;
+  if (!describePage(first, key, bits, bits + L.CODE_WINDOW_BITS_BYTES)) return false;
   const window = windowAt(windows);
   store<i32>(window, <i32>(<i64>(linear - origin) >> 12));
   store<u32>(window, <u32>first, 4);
   store<u32>(window, 0, 8);
   windows++;
-  const next = linear + 0x1000;
+  // A region ends where addresses begin anew.
+  const next = (linear + 0x1000) & cut;
   if (next != 0 && (!entered || mayExecute(next)) && walk(next, ACCESS_READ, false, true, true)) {
     const second = readablePointer(walkedGpa());
-    if (second != 0 && !isKnown(second) && describePage(second, bits + 512, bits + L.CODE_WINDOW_BITS_BYTES + 512)) store<u32>(window, <u32>second, 8);
+    if (second != 0 && !isKnown(second) && describePage(second, key, bits + 512, bits + L.CODE_WINDOW_BITS_BYTES + 512)) store<u32>(window, <u32>second, 8);
   }
   return true;
 }
@@ -93,9 +97,10 @@ function takePage(address: u64): bool {
 }
 
 /** An address to which executed code leads: when a block was executed there, it is looked at too. */
-function follow(rip: u64, everywhere: bool): void {
+function follow(target: u64, everywhere: bool): void {
+  const rip = target & cut;
   const block: usize = load<u32>(jumpSlot(rip));
-  if (block == 0 || load<u64>(block, L.BLOCK_RIP) != rip || !isCurrent(load<u32>(block, L.BLOCK_GENERATION)) || load<u32>(block, L.BLOCK_MODE_KEY) != MODE_64) return;
+  if (block == 0 || load<u64>(block, L.BLOCK_RIP) != rip || !isCurrent(load<u32>(block, L.BLOCK_GENERATION)) || load<u32>(block, L.BLOCK_MODE_KEY) != key) return;
   if (holdsRegion(block)) return;
   const list = vp + L.CODE_DESCRIPTION + BLOCKS;
   if (load<u32>(list) == <u32>block) cyclic = true;
@@ -129,12 +134,14 @@ function findFrom(block: usize, first: usize, entered: bool, everywhere: bool): 
 }
 
 /**
- * Describes the code around a block of ordinary 64-bit code at L.CODE_DESCRIPTION (CODE_WINDOW of src/state-layout.ts). `first` is the host
+ * Describes the code around a block at L.CODE_DESCRIPTION (CODE_WINDOW of src/state-layout.ts). `first` is the host
  * address of its page. Other pages than its own and the next are worth it for loops: elsewhere a region over
  * them is left and entered as often as the two that it would be otherwise. @returns false when that page is no RAM
  */
 export function findWindows(block: usize, first: usize, entered: bool): bool {
   origin = load<u64>(block, L.BLOCK_RIP) & ~0xfff;
+  key = load<u32>(block, L.BLOCK_MODE_KEY);
+  cut = key == MODE_FLAT ? 0xffffffff : ~(<u64>0);
   if (!findFrom(block, first, entered, true)) return false;
   if (windows > 1 && !cyclic) findFrom(block, first, entered, false);
   store<u32>(vp + L.CODE_DESCRIPTION, windows);

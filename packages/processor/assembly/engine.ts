@@ -16,9 +16,9 @@ import { fpuReset } from './fpu';
 import { runLoop } from './generated/loop';
 import { guestTsc } from './system';
 import { beginStep, endStep, settle } from './run';
-import { decodeAt, decodeIn, describeCode, dropRegion, execute, findBlock, installRegion, rearm, regionUsed, restRegion, arenaFlushCount } from './translation';
+import { decodeAt, decodeIn, describeCode, dropRegion, execute, isCurrentBlock, installRegion, rearm, regionUsed, restRegion, arenaFlushCount } from './translation';
 
-export { decodeAt, decodeIn, describeCode, dropRegion, execute, findBlock, installRegion, rearm, regionUsed, restRegion, arenaFlushCount };
+export { decodeAt, decodeIn, describeCode, dropRegion, execute, isCurrentBlock, installRegion, rearm, regionUsed, restRegion, arenaFlushCount };
 export * from './code-writer';
 
 /** Makes this instance the processor whose block is at `address`. */

@@ -52,7 +52,7 @@ export declare function hostSendInterrupt(icrLow: u32, destination: u32): void;
 // @ts-ignore: decorator
 @external("host", "translate")
 export declare function hostTranslate(): void;
-/** With translation before execution: a block of 64-bit code is about to be interpreted, and no side exit led to it. */
+/** With translation before execution: a block of code that is translated is about to be interpreted, and no side exit led to it. */
 // @ts-ignore: decorator
 @external("host", "interpreted")
 export declare function hostInterpreted(block: usize): void;

@@ -88,7 +88,9 @@ export function enterLinked(u: usize, target: u64): usize {
  * Transfer by a region's exit. A target that is not canonical raises as the transfer itself would have: the exception is the target's,
  * for there is no operation that made the transfer.
  */
-export function enterExit(u: usize, target: u64): usize {
+export function enterExit(u: usize, address: u64): usize {
+  // 32-bit addresses begin anew behind 4 GiB. No link is for an address beyond, so such exits always come here.
+  const target = load<u32>(vp, L.MODE) & MODE_64 ? address : address & 0xffffffff;
   if (!isCanonical(target)) {
     store<u64>(vp, target, L.RIP);
     raise(VECTOR_GP, 0);
@@ -102,6 +104,17 @@ export function enterExit(u: usize, target: u64): usize {
     // What the chain function goes on to by itself (chain.ts): a region of the module that the exit belongs to.
     const same = load<u16>(next) == <u16>L.LEAVE_TRANSLATED && load<u32>(next, 4) == load<u32>(u, 4);
     store<u16>(u, <u16>same, 2);
+  }
+  return next;
+}
+/** Transfer by an operation of the general handlers, charged already: near transfers of 32-bit code, and what changes the mode. */
+export function enterCounted(rip: u64): usize {
+  const next = enter(rip);
+  if (next >= vp + L.ARENA) {
+    const block = next - L.BLOCK_FIRST_OPERATION;
+    const uses = load<u32>(block, L.BLOCK_USES) - 1;
+    store<u32>(block, uses, L.BLOCK_USES);
+    if (uses == 0) noteHot(block);
   }
   return next;
 }

@@ -5,8 +5,8 @@
  */
 import * as L from './generated/layout';
 import {
-  vp, raise, segment, MODE_64, MODE_LONG, MODE_16, MODE_STACK32, MODE_PROTECTED, CR0_PE, EFER_LMA, VECTOR_GP, VECTOR_NP, VECTOR_SS, SEG_CS, SEG_SS,
-  SEG_ES, SEG_GS, SEG_LDTR, SEG_TR,
+  vp, raise, segment, MODE_64, MODE_LONG, MODE_16, MODE_FLAT, MODE_STACK32, MODE_PROTECTED, CR0_PE, EFER_LMA, VECTOR_GP, VECTOR_NP, VECTOR_SS, SEG_CS, SEG_DS,
+  SEG_SS, SEG_ES, SEG_GS, SEG_LDTR, SEG_TR,
 } from './state';
 import { readSystem, lastSystemValue, writeSystem } from './memory';
 import { selectContext, dropLinks } from './tlb';
@@ -100,7 +100,16 @@ export function putSegment(index: u32, selector: u32, base: u64, limit: u32, att
   store<u32>(s, selector, L.SEGMENT_SELECTOR);
 }
 
-/** Recomputes L.MODE from CR0, EFER, CS and SS, and the tables that depend on it. */
+/** Whether a segment covers all 4 GiB from 0 and these bits of its attributes are those of `type`. */
+function isFlat(index: u32, mask: u32, type: u32): bool {
+  const s = segment(index);
+  return load<u64>(s) == 0 && load<u32>(s, L.SEGMENT_LIMIT) == 0xffffffff && (load<u32>(s, L.SEGMENT_ATTRIBUTES) & mask) == type;
+}
+function allFlat(): bool {
+  return isFlat(SEG_CS, 0x88, 0x88) && isFlat(SEG_SS, 0x8e, 0x82) && isFlat(SEG_DS, 0x8e, 0x82) && isFlat(SEG_ES, 0x8e, 0x82);
+}
+
+/** Recomputes L.MODE from CR0, EFER and the segments, and the tables that depend on it. */
 export function updateMode(): void {
   const before = load<u32>(vp, L.MODE);
   const cs = load<u32>(segment(SEG_CS), L.SEGMENT_ATTRIBUTES);
@@ -111,8 +120,9 @@ export function updateMode(): void {
   if (longMode() && (cs & ATTRIBUTE_L) != 0) mode |= MODE_64;
   else if (!(cs & ATTRIBUTE_DB)) mode |= MODE_16;
   if (!(mode & MODE_64) && (ss & ATTRIBUTE_DB) != 0) mode |= MODE_STACK32;
+  if ((mode & (MODE_64 | MODE_16 | MODE_STACK32 | MODE_PROTECTED)) == (MODE_STACK32 | MODE_PROTECTED) && allFlat()) mode |= MODE_FLAT;
   store<u32>(vp, mode, L.MODE);
-  // Generations are kept per 64-bit/other and user/supervisor only: other differences start anew.
+  // Generations are kept per 64-bit, flat or other code and user/supervisor only: other differences start anew.
   if ((before ^ mode) & (MODE_16 | MODE_PROTECTED)) dropLinks();
   else selectContext();
 }
@@ -169,6 +179,7 @@ export function loadDataSegment(index: u32, selector: u32): bool {
       return true;
     }
     putSegment(index, selector, 0, 0, 0);
+    segmentLoaded(index);
     return true;
   }
   if (!readDescriptor(selector, VECTOR_GP, 0)) return false;
@@ -208,8 +219,12 @@ export function loadDataSegment(index: u32, selector: u32): bool {
   }
   if (!markAccessed()) return false;
   putSegment(index, selector, baseOf(descriptor), limitOf(descriptor), attributesOf(descriptor));
-  if (index == SEG_SS) updateMode();
+  segmentLoaded(index);
   return true;
+}
+/** The mode follows from SS, and outside 64-bit mode from DS and ES too. */
+function segmentLoaded(index: u32): void {
+  if (index == SEG_SS || (index <= SEG_DS && !(load<u32>(vp, L.MODE) & MODE_64))) updateMode();
 }
 
 /** After a return to an outer level: data segments that the new level may not use become null. */
@@ -222,6 +237,7 @@ export function dropInnerSegments(): void {
     const conforming = (attributes & 0xc) == 0xc;
     if ((attributes & ATTRIBUTE_S) != 0 && !conforming && ((attributes >> 5) & 3) < cpl) putSegment(index, 0, 0, 0, 0);
   }
+  segmentLoaded(SEG_DS);
 }
 
 /** LLDT and LTR: a system descriptor of the given types, 16 bytes long in long mode. */

@@ -20,6 +20,11 @@ export const MODE_16: u32 = 4;
 export const MODE_STACK32: u32 = 8;
 /** Protected mode. */
 export const MODE_PROTECTED: u32 = 16;
+/**
+ * 32-bit code of protected or compatibility mode with a 32-bit stack, where CS, SS, DS and ES cover all 4 GiB from 0: offsets are linear
+ * addresses, and no access through them is one that a segment refuses. Only such 32-bit code is translated.
+ */
+export const MODE_FLAT: u32 = 32;
 
 /** Bits of L.ACCESS_CHECKS: while one is set, the accesses it is about have no TLB entry. */
 export const CHECK_ALIGNMENT: u32 = 1;

@@ -16,7 +16,7 @@
  * Answers to: AMD64 manual volume 2, section 5.5. Called by memory.ts, blocks.ts and what changes address spaces.
  */
 import * as L from './generated/layout';
-import { vp, CR0_AM, CR4_PCIDE, CR4_PKE, FLAG_AC, MODE_64, CHECK_ALIGNMENT, CHECK_BREAKPOINTS } from './state';
+import { vp, CR0_AM, CR4_PCIDE, CR4_PKE, FLAG_AC, MODE_64, MODE_FLAT, CHECK_ALIGNMENT, CHECK_BREAKPOINTS } from './state';
 import { isWatched } from './debug';
 
 const TLB_ENTRIES: u32 = 1024;
@@ -27,17 +27,23 @@ const CONTEXT_BYTES: u32 = 2 * TLB_BYTES;
 const SET_BYTES: u32 = 3 * CONTEXT_BYTES;
 const SETS: u32 = 8;
 
-/** Behind the tables: per set {u32 pcid or 0xffffffff, u32 last use, u32 x4 generations by mode}, 32 bytes each; then the use counter and generation counter. */
+/**
+ * Behind the tables: per set {u32 pcid or 0xffffffff, u32 last use, u32 x6 generations by mode (contextMode), u32 used}, 64 bytes each; then
+ * the use counter and generation counter.
+ */
 const SET_HEADERS: u32 = SETS * SET_BYTES;
-const SET_HEADER_BYTES: u32 = 32;
+const SET_HEADER_BYTES: u32 = 64;
+const MODES: u32 = 6;
+/** u32 in a set's header: whether the set has had an entry. */
+const SET_USED: u32 = 8 + MODES * 4;
 const CURRENT_SET: u32 = SET_HEADERS + SETS * SET_HEADER_BYTES;
 const USE_COUNTER: u32 = CURRENT_SET + 4;
 const NEXT_GENERATION: u32 = CURRENT_SET + 8;
-/** u32 x4: generations of blocks on global pages, by mode as in a set's header. */
+/** u32 x6: generations of blocks on global pages, by mode as in a set's header. */
 const GLOBAL_GENERATIONS: u32 = CURRENT_SET + 16;
 
 /** Filters of 4096 bits: pages that were executed since the last new generation of a set, by set; behind them those of global pages. */
-const EXECUTED_FILTERS: u32 = CURRENT_SET + 32;
+const EXECUTED_FILTERS: u32 = CURRENT_SET + 64;
 const FILTER_BYTES: u32 = 512;
 const GLOBAL_FILTER: u32 = SETS;
 
@@ -79,11 +85,11 @@ function filterOf(set: u32): usize {
 
 function newGenerations(set: u32): void {
   const header = setHeader(set);
-  for (let i: u32 = 0; i < 4; i++) store<u32>(header + 8 + i * 4, newGeneration());
+  for (let i: u32 = 0; i < MODES; i++) store<u32>(header + 8 + i * 4, newGeneration());
   memory.fill(filterOf(set), 0, FILTER_BYTES);
 }
 function newGlobalGenerations(): void {
-  for (let i: u32 = 0; i < 4; i++) store<u32>(tlbBase() + GLOBAL_GENERATIONS + i * 4, newGeneration());
+  for (let i: u32 = 0; i < MODES; i++) store<u32>(tlbBase() + GLOBAL_GENERATIONS + i * 4, newGeneration());
   memory.fill(filterOf(GLOBAL_FILTER), 0, FILTER_BYTES);
 }
 
@@ -97,7 +103,7 @@ export function isCurrent(generation: u32): bool {
 /** Forgets a set's translations of data. */
 function clearTables(set: u32): void {
   const start = tlbBase() + set * SET_BYTES;
-  const used = setHeader(set) + 24;
+  const used = setHeader(set) + SET_USED;
   if (load<u32>(used) == 0) return;
   for (let p = start; p < start + SET_BYTES; p += 16) store<u64>(p, INVALID_TAG);
   store<u32>(used, 0);
@@ -117,9 +123,17 @@ export function selectContext(): void {
   store<u32>(vp, tables + TLB_BYTES, L.TLB_WRITE);
   // Alignment checks are for user mode alone, and nearly nobody asks for them.
   if ((cpl == 3 && (load<u64>(vp, L.FLAGS) & FLAG_AC) != 0) || (load<u32>(vp, L.ACCESS_CHECKS) & CHECK_ALIGNMENT) != 0) selectAlignment(cpl);
-  const mode: u32 = (cpl == 3 ? 2 : 0) | (load<u32>(vp, L.MODE) & MODE_64 ? 1 : 0);
+  const mode = contextMode(cpl);
   store<u32>(vp, load<u32>(setHeader(set) + 8 + mode * 4), L.GENERATION);
   store<u32>(vp, load<u32>(tlbBase() + GLOBAL_GENERATIONS + mode * 4), L.GLOBAL_GENERATION);
+}
+
+/** What a generation is for: 0 to 3 other and 64-bit code, for user mode 2 higher; 4 and 5 flat 32-bit code. */
+function contextMode(cpl: u32): u32 {
+  const mode = load<u32>(vp, L.MODE);
+  const level: u32 = cpl == 3 ? 2 : 0;
+  if (mode & MODE_64) return level | 1;
+  return mode & MODE_FLAT ? 4 | (level >> 1) : level;
 }
 
 /** With alignment checks on no access finds an entry. */
@@ -168,7 +182,7 @@ export function initializeTlb(): void {
   store<u32>(tlbBase() + KEYED_ENTRIES, 0);
   for (let set: u32 = 0; set < SETS; set++) {
     store<u32>(setHeader(set), 0xffffffff);
-    store<u32>(setHeader(set) + 24, 1);
+    store<u32>(setHeader(set) + SET_USED, 1);
   }
   store<u32>(tlbBase() + CURRENT_SET, 0);
   flushAll();
@@ -269,7 +283,7 @@ export function protectCodePage(page: u32): void {
   atomic.and<u32>(record + 8, ~PAGE_FLAG_WRITE_CACHED);
   const host: u32 = ram + (page << 12);
   for (let set: u32 = 0; set < SETS; set++) {
-    if (load<u32>(setHeader(set) + 24) == 0) continue;
+    if (load<u32>(setHeader(set) + SET_USED) == 0) continue;
     for (let context: u32 = 0; context < 3; context++) {
       let entry = tlbBase() + set * SET_BYTES + context * CONTEXT_BYTES + TLB_BYTES;
       for (let i: u32 = 0; i < TLB_ENTRIES; i++) {
@@ -285,14 +299,14 @@ export function fillRead(address: u64, host: usize): void {
   const entry = load<u32>(vp, L.TLB_READ) + ((<u32>(address >> 12) & (TLB_ENTRIES - 1)) << 4);
   store<u64>(entry, address & ~0xfff);
   store<u32>(entry, <u32>host - <u32>address, 8);
-  store<u32>(setHeader(load<u32>(tlbBase() + CURRENT_SET)) + 24, 1);
+  store<u32>(setHeader(load<u32>(tlbBase() + CURRENT_SET)) + SET_USED, 1);
 }
 export function fillWrite(address: u64, host: usize): void {
   if (load<u32>(vp, L.ACCESS_CHECKS) != 0 && kept(address)) return;
   const entry = load<u32>(vp, L.TLB_WRITE) + ((<u32>(address >> 12) & (TLB_ENTRIES - 1)) << 4);
   store<u64>(entry, address & ~0xfff);
   store<u32>(entry, <u32>host - <u32>address, 8);
-  store<u32>(setHeader(load<u32>(tlbBase() + CURRENT_SET)) + 24, 1);
+  store<u32>(setHeader(load<u32>(tlbBase() + CURRENT_SET)) + SET_USED, 1);
 }
 
 /** The page of an address, about to get its entries, has a protection key that is not 0. */

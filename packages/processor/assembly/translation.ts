@@ -6,7 +6,7 @@
  * Called by: src/translator/translator.ts and region-compiler.ts.
  */
 import * as L from './generated/layout';
-import { vp, MODE_64, MODE_LONG, MODE_PROTECTED, NO_VECTOR } from './state';
+import { vp, forcePollNow, MODE_64, MODE_FLAT, MODE_LONG, MODE_PROTECTED, MODE_STACK32, NO_VECTOR } from './state';
 import { executeOther } from './run';
 import { FIRST_EXTENSION } from './generated/tables';
 import { FORM_MR, GENERAL_BASE, decodeInstruction, decodedLength } from './decoder';
@@ -15,16 +15,16 @@ import { effectiveAddress, isWriteCached, takeAddressFault } from './memory';
 import { readablePointer } from './physical-memory';
 import { findWindows } from './code-windows';
 import {
-  LEAVE_DELIVER, LEAVE_GO, TRANSLATE_AT_ONCE, arenaFlushes, blockAt, dropRegion, installRegionBlock, keepsChanging, leaveOperation, rearm,
+  LEAVE_DELIVER, LEAVE_GO, TRANSLATE_AT_ONCE, arenaFlushes, dropRegion, installRegionBlock, isBlock, keepsChanging, leaveOperation, rearm,
   regionUsed, restRegion,
 } from './blocks';
 
 /**
- * Decodes one instruction of 64-bit code, of which `room` bytes may be read, into the operation behind the LEAVE operations.
+ * Decodes one instruction of 64-bit or of flat 32-bit code, of which `room` bytes may be read, into the operation behind the LEAVE operations.
  * @returns its length, or 0 when it is longer than that or there is none
  */
-export function decodeAt(host: usize, room: u32): u32 {
-  return decodeIn(MODE_64 | MODE_LONG | MODE_PROTECTED, host, room);
+export function decodeAt(host: usize, room: u32, code32: bool): u32 {
+  return decodeIn(code32 ? MODE_PROTECTED | MODE_STACK32 | MODE_FLAT : MODE_64 | MODE_LONG | MODE_PROTECTED, host, room);
 }
 /** The same for code of another mode (MODE_* of state.ts): for disassembly. */
 export function decodeIn(wanted: u32, host: usize, room: u32): u32 {
@@ -36,11 +36,11 @@ export function decodeIn(wanted: u32, host: usize, room: u32): u32 {
 }
 
 /**
- * Leaves at L.CODE_DESCRIPTION what a translator must know of the code around a block of ordinary 64-bit code (code-windows.ts).
+ * Leaves at L.CODE_DESCRIPTION what a translator must know of the code around a block (code-windows.ts).
  * @returns false when the block is no longer the one of that address, or its code is not to be translated
  */
 export function describeCode(block: usize, gpa: f64): bool {
-  if (blockAt(<u64>gpa) != block) return false;
+  if (!isBlock(block, <u64>gpa)) return false;
   const first = readablePointer(<u64>gpa & ~0xfff);
   const atOnce = load<u32>(vp, L.HOT_THRESHOLD) == TRANSLATE_AT_ONCE;
   if (first == 0 || (!atOnce && keepsChanging(first))) return false;
@@ -71,6 +71,8 @@ export function execute(u: usize): usize {
   if (next == leaveOperation(LEAVE_GO)) {
     // STI goes on at once unless an interrupt waits; what it makes of the next instruction is the next poll's.
     if ((number - GENERAL_BASE) >> 3 == Operation.STI && load<i32>(vp, L.BUDGET) > 0) return 0;
+    // The instruction has been charged already: a poll that it asked for comes before the next one.
+    if (load<i32>(vp, L.BUDGET) == 0) forcePollNow();
     return leaveOperation(L.LEAVE_JUMP);
   }
   if (next == leaveOperation(LEAVE_DELIVER)) {
@@ -88,8 +90,9 @@ function interpreted(): usize {
   return leaveOperation(L.LEAVE_INTERPRET);
 }
 
-export function findBlock(gpa: f64): usize {
-  return blockAt(<u64>gpa);
+/** Whether a block is still the one at a GPA. */
+export function isCurrentBlock(block: usize, gpa: f64): bool {
+  return isBlock(block, <u64>gpa);
 }
 /**
  * Puts a region in the place of a block. Its pages stand at L.CODE_DESCRIPTION (REGION_PAGES of src/state-layout.ts); `module` and `index`:

@@ -1,7 +1,7 @@
 /**
  * Shows what guest code becomes: each instruction of a region, then its WebAssembly.
  *
- *     node packages/processor/scripts/show-region.mjs [--at OFFSET] BYTES      bytes in hexadecimal, as they stand at OFFSET of a page
+ *     node packages/processor/scripts/show-region.mjs [--at OFFSET] [--bits 32] BYTES   bytes in hexadecimal, as they stand at OFFSET of a page
  *     node packages/processor/scripts/show-region.mjs --trace FILE ADDRESS     a region that `plinth run --trace translator` wrote to FILE
  *
  * A region of a trace is built anew from its bytes: what was not part of it is not there. Needs the build.
@@ -9,7 +9,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
-const usage = 'show-region.mjs [--at OFFSET] BYTES | show-region.mjs --trace FILE ADDRESS\n';
+const usage = 'show-region.mjs [--at OFFSET] [--bits 32] BYTES | show-region.mjs --trace FILE ADDRESS\n';
 const dist = new URL('../dist/', import.meta.url);
 const { Partition } = await import('@plinth/hypervisor');
 const { createRegionCompiler } = await import(new URL('translator-thread.js', dist).href);
@@ -17,7 +17,7 @@ const { listRegion } = await import(new URL('translator/region-listing.js', dist
 
 const PAGE = 4096;
 const { values, positionals } = parseArgs({
-  options: { at: { type: 'string', default: '0' }, trace: { type: 'string' } },
+  options: { at: { type: 'string', default: '0' }, bits: { type: 'string', default: '64' }, trace: { type: 'string' } },
   allowPositionals: true,
 });
 
@@ -62,6 +62,7 @@ function show({ entry, pieces }) {
     compiler.examine({
       block: 0,
       gpa: entry,
+      code32: values.bits === '32',
       windows: [
         { delta: 0, pages: [layout.ramOffset, layout.ramOffset + PAGE], executed: everywhere, regions: nowhere },
       ],

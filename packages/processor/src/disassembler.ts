@@ -61,7 +61,7 @@ export function disassemble(
   const decode = (offset: number, limit: number): { next: number; text: string } | undefined => {
     const length = decoder.decodeIn(MODE[bits], place + offset, ROOM);
     if (length === 0 || offset + length > limit) return undefined;
-    const instruction = reader.read(block + STATE.LEAVE_OPERATIONS + 0x200, offset, length);
+    const instruction = reader.read(block + STATE.LEAVE_OPERATIONS + 0x200, offset, length, bits !== 64);
     // A target counts from the first of these bytes.
     const text = formatInstruction(instruction, Number(BigInt.asIntN(53, address - BigInt(before.length))));
     const at = BigInt.asUintN(64, address + BigInt(offset - before.length));

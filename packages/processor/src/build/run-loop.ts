@@ -16,7 +16,7 @@ import { fault, raiseAt } from '../operands';
 import { stackFault } from '../stack';
 import { multiplyHighSigned } from '../multiply';
 import { leaveOperation, LEAVE_EXIT, LEAVE_GO, LEAVE_POLL } from '../blocks';
-import { atStopPoint, begin, charge, deliver, enter, enterExit, enterInterpreted, enterLinked, enterChecked, noteHot, executeOther, narrowOffset, poll, resumeRip } from '../run';
+import { atStopPoint, begin, charge, deliver, enter, enterCounted, enterExit, enterInterpreted, enterLinked, enterChecked, noteHot, executeOther, narrowOffset, poll, resumeRip } from '../run';
 
 /** Runs until an exit. @returns the exit reason. */
 export function runLoop(instructions: f64): u32 {
@@ -126,7 +126,7 @@ const FOOTER = `
         const next = executeOther(u, number);
         if (next == leaveOperation(LEAVE_GO)) {
           charge(u, first);
-          u = enter(load<u64>(s, L.RIP));
+          u = enterCounted(load<u64>(s, L.RIP));
           first = u;
         } else {
           // HLT and what is absent leave without a transfer.

@@ -278,9 +278,15 @@ function pickSegment(builder: CaseBuilder, plain: boolean): { prefix: number; ba
   const roll = random.below(100);
   const local = mode === 32 && builder.kind === 'single';
   if (plain || roll >= (local ? 14 : 10)) return { prefix: 0, base: 0n };
+  // Whole programs have a flat FS and GS of a base of their own; blocks beside the host's processor have none.
+  const based = builder.fs === undefined && builder.fsBase !== 0n ? [0x64, 0x65] : [];
   // CS is left out of 32-bit code: it may not be written.
   const prefix = random.pick(
-    mode === 64 ? SEGMENT_PREFIXES : local ? [0x26, 0x36, 0x3e, 0x64, 0x64, 0x65, 0x65] : [0x26, 0x36, 0x3e],
+    mode === 64
+      ? SEGMENT_PREFIXES
+      : local
+        ? [0x26, 0x36, 0x3e, 0x64, 0x64, 0x65, 0x65]
+        : [0x26, 0x36, 0x3e, 0x36, 0x3e, ...based],
   );
   return { prefix, base: prefix === 0x64 ? builder.fsBase : prefix === 0x65 ? builder.gsBase : 0n };
 }

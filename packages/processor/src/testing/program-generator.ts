@@ -9,17 +9,20 @@ import { makeTemplate, mixSeed, Random } from './differential-random.ts';
 import { Assembler, type Draft, little32, little64, newLabel, place, resolve, sizeOf } from './program-assembler.ts';
 import {
   ADDRESS_TABLE,
+  bitsOf,
   CODE_PAGES,
   LOOP_COUNTER,
   type PagingChange,
   type Piece,
   type Program,
+  type ProgramMode,
 } from './program-layout.ts';
-import { type Callee, type Services, Statements } from './program-statements.ts';
+import { type Callee, MEMORY_COUNTER, type Services, Statements } from './program-statements.ts';
 
 export interface ProgramOptions {
   readonly seed: number;
   readonly index: number;
+  readonly mode: ProgramMode;
   /** What the machine offers for changes of page tables, in user mode and in supervisor mode. */
   readonly services: (paging: PagingChange) => Services;
 }
@@ -35,6 +38,14 @@ function prepareRegisters(builder: CaseBuilder): readonly number[] {
   };
   const inPages = (base: bigint): bigint => base + BigInt(random.below(0x2000));
   freeze(RSP, STACK_BASE + 0x1400n + BigInt(random.between(-64, 64) * 8));
+  if (builder.mode === 32) {
+    // There are too few registers for counters: 32-bit loops have theirs in memory.
+    freeze(3, inPages(DATA_BASE));
+    freeze(5, BigInt(random.between(-64, 64)));
+    builder.fsBase = DATA_BASE + BigInt(random.below(64) * 8);
+    builder.gsBase = DATA_BASE + 0x1000n - BigInt(random.below(64) * 8);
+    return [MEMORY_COUNTER, MEMORY_COUNTER];
+  }
   // Neither R11, which SYSCALL writes, nor what string instructions and divisions write.
   const candidates = [3, 5, 8, 9, 10, 12, 13, 14, 15];
   const take = (): number => candidates.splice(random.below(candidates.length), 1)[0] ?? 15;
@@ -65,12 +76,15 @@ function layOut(functions: readonly (readonly Draft[])[], random: Random): (bigi
 }
 
 /** @throws RangeError when the program does not fit into its pages: the caller takes another index */
-export function generateProgram({ seed, index, services }: ProgramOptions): Program {
+export function generateProgram({ seed, index, mode, services }: ProgramOptions): Program {
+  const bits = bitsOf(mode);
   const template = makeTemplate(mixSeed(seed, index));
-  const builder = new CaseBuilder({ seed, index, slot: 0, mode: 64, kind: 'block', template });
+  const builder = new CaseBuilder({ seed, index, slot: 0, mode: bits, kind: 'block', template });
   const { random } = builder;
-  const user = random.chance(0.4);
-  const paging = random.pick(PAGINGS);
+  // Where interrupts have no stack of their own, they would write onto that of a supervisor's program.
+  const user = random.chance(0.4) || mode === 'pae';
+  const asked = random.pick(PAGINGS);
+  const paging = asked === 'tagged-roots' && mode === 'pae' ? 'roots' : asked;
   const counters = prepareRegisters(builder);
   const assembler = new Assembler(builder);
   const statements = new Statements(assembler, {
@@ -87,7 +101,7 @@ export function generateProgram({ seed, index, services }: ProgramOptions): Prog
   const texts: Draft[][] = [];
   for (let number = 0; number < count; number++) {
     const leaf = number < 2 || random.chance(0.3);
-    const popBytes = random.chance(0.2) ? 8 * random.between(1, 2) : 0;
+    const popBytes = random.chance(0.2) ? (bits / 8) * random.between(1, 2) : 0;
     const entry = newLabel();
     assembler.drafts = [];
     assembler.label(entry);
@@ -134,6 +148,7 @@ export function generateProgram({ seed, index, services }: ProgramOptions): Prog
   return {
     seed,
     index,
+    mode,
     user,
     paging,
     code,

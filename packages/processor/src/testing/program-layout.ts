@@ -32,7 +32,7 @@ export const FRAME_RUNS: readonly { readonly frame: number; readonly pages: numb
   { frame: FRAMES.stack, pages: 2 },
   { frame: FRAMES.high, pages: 2 },
 ];
-/** A counter of the main loop, at the stack's lower end. */
+/** A counter of the main loop, at the stack's lower end; those of other loops in 32-bit code follow it. */
 export const LOOP_COUNTER = STACK_BASE + 8n;
 /** Tables of addresses that indirect jumps and calls take, at the end of the first code page. */
 export const ADDRESS_TABLE = 0xe00;
@@ -52,8 +52,8 @@ const range = (linear: bigint, frame: number, pages: number, writable: boolean, 
     executable,
   }));
 
-/** All pages of a program. */
-export const MAPPINGS: readonly Mapping[] = [
+/** All pages of a program; 32-bit code has those below 4 GiB. */
+const MAPPINGS: readonly Mapping[] = [
   ...range(CODE_BASE, FRAMES.code, CODE_PAGES, true, true),
   ...range(ALIAS_BASE, FRAMES.code, CODE_PAGES, true, false),
   ...range(DATA_BASE, FRAMES.data, 2, true, false),
@@ -62,12 +62,22 @@ export const MAPPINGS: readonly Mapping[] = [
   ...range(HIGH_BASE, FRAMES.high, 2, true, false),
 ];
 
+export function mappingsOf(mode: ProgramMode): readonly Mapping[] {
+  return bitsOf(mode) === 64 ? MAPPINGS : MAPPINGS.filter(({ linear }) => linear < 1n << 32n);
+}
+
+/** What a program is: 64-bit code, 32-bit code of long mode, or 32-bit code under three levels of page tables. */
+export type ProgramMode = 'long' | 'compatibility' | 'pae';
+export const PROGRAM_MODES: readonly ProgramMode[] = ['long', 'compatibility', 'pae'];
+export const bitsOf = (mode: ProgramMode): 32 | 64 => (mode === 'long' ? 64 : 32);
+
 /** How a program may change its own page tables. */
 export type PagingChange = 'none' | 'entries' | 'roots' | 'tagged-roots';
 
 export interface Program {
   readonly seed: number;
   readonly index: number;
+  readonly mode: ProgramMode;
   readonly user: boolean;
   readonly paging: PagingChange;
   /** Contents of the code pages, and of their other frames. */

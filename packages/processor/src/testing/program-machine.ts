@@ -15,7 +15,17 @@ import type { TranslationFactory } from '../translator/translation-messages.ts';
 import { CODE_BASE, DATA_BASE, FXSAVE, PAGE, TEMPLATE_PAGES } from './differential-layout.ts';
 import type { Random } from './differential-random.ts';
 import { little32 } from './program-assembler.ts';
-import { CODE_PAGES, FRAME_RUNS, FRAMES, MAPPINGS, type PagingChange, type Program } from './program-layout.ts';
+import {
+  bitsOf,
+  CODE_PAGES,
+  FRAME_RUNS,
+  FRAMES,
+  type Mapping,
+  mappingsOf,
+  type PagingChange,
+  type Program,
+  type ProgramMode,
+} from './program-layout.ts';
 import type { Services } from './program-statements.ts';
 import { flatSegment, SELECTOR } from './tiny-descriptors.ts';
 import { PLACE, TinyMachine } from './tiny-machine.ts';
@@ -40,7 +50,6 @@ const FAULT_LIMIT = 300;
 /** Instructions after which a program counts as endless; engines other than the first one of a comparison get more. */
 export const INSTRUCTION_LIMIT = 400_000;
 const WITH_ERROR = new Set([8, 10, 11, 12, 13, 14, 17]);
-const IRETQ = [0x48, 0xcf];
 
 /** What was seen at an exception, or at the end. */
 export interface ProgramEvent {
@@ -67,25 +76,19 @@ export interface Trace {
   readonly translated: number;
 }
 
-const xorEntry = (entry: number, mask: number): number[] => [
-  0x48,
-  0x81,
-  0x34,
-  0x25,
-  ...little32(entry),
-  ...little32(mask),
-];
-const toggleNoExecute = (entry: number): number[] => [0x48, 0x0f, 0xba, 0x3c, 0x25, ...little32(entry), 63];
+/** These mean the same in 32-bit and 64-bit code. */
+const xorEntry = (entry: number, mask: number): number[] => [0x81, 0x34, 0x25, ...little32(entry), ...little32(mask)];
+const toggleNoExecute = (entry: number): number[] => [0x0f, 0xba, 0x3c, 0x25, ...little32(entry + 4), 31];
 const invalidate = (linear: bigint): number[] => [0x0f, 0x01, 0x3c, 0x25, ...little32(Number(linear))];
 
 const DATA_1 = DATA_BASE + 0x1000n;
 
 /** Maps a program's pages. @returns the second root */
-function mapPrograms(machine: TinyMachine): number {
+function mapPrograms(machine: TinyMachine, mappings: readonly Mapping[]): number {
   const other = machine.tables.allocate();
   const flagsOf = (writable: boolean, executable: boolean): bigint =>
     PRESENT | USER | (writable ? WRITABLE : 0n) | (executable ? 0n : NO_EXECUTE);
-  for (const { linear, frame, writable, executable } of MAPPINGS) {
+  for (const { linear, frame, writable, executable } of mappings) {
     const flags = flagsOf(writable, executable);
     machine.map(linear, frame, flags);
     const page = (linear - CODE_BASE) / BigInt(PAGE);
@@ -126,24 +129,33 @@ const CHANGES: readonly Change[] = [
 
 /** A machine for one program. */
 export class ProgramMachine {
+  readonly #mode: ProgramMode;
+  readonly #mappings: readonly Mapping[];
   readonly #machine: TinyMachine;
   readonly #otherRoot: number;
   /** Addresses of the entries of the program's pages, under both roots. */
   readonly #entries: readonly { readonly at: number; readonly executable: boolean }[];
 
   /** @param translation absent: translations are there at once */
-  constructor(translateAfter: number, translation?: TranslationFactory) {
-    this.#machine = new TinyMachine('long', { translateAfter, ...(translation === undefined ? {} : { translation }) });
-    this.#otherRoot = mapPrograms(this.#machine);
+  constructor(mode: ProgramMode, translateAfter: number, translation?: TranslationFactory) {
+    this.#mode = mode;
+    this.#mappings = mappingsOf(mode);
+    this.#machine = new TinyMachine(mode, { translateAfter, ...(translation === undefined ? {} : { translation }) });
+    this.#otherRoot = mapPrograms(this.#machine, this.#mappings);
     const { tables } = this.#machine;
     this.#entries = [tables.root, this.#otherRoot].flatMap((root) =>
-      MAPPINGS.flatMap(({ linear, executable }) =>
+      this.#mappings.flatMap(({ linear, executable }) =>
         tables
           .entries(linear, root)
           .slice(-1)
           .map((at) => ({ at, executable })),
       ),
     );
+  }
+
+  /** Bytes of what the machine's exceptions push. */
+  get wordBytes(): number {
+    return this.#mode === 'pae' ? 4 : 8;
   }
 
   /** What programs may ask of this machine, and of every other one. */
@@ -203,12 +215,19 @@ export class ProgramMachine {
     if (handler < 0 || handler >= 4096 || handler % 16 !== 0) return `halted at stub offset ${handler}`;
     const vector = handler / 16;
     const stack = Number(processor.readRegister('Rsp') as bigint);
-    const frame = stack + (WITH_ERROR.has(vector) ? 8 : 0);
-    const rip = ram.getBigUint64(frame, true);
+    const { wordBytes } = this;
+    const pushed = (index: number): bigint =>
+      wordBytes === 8 ? ram.getBigUint64(frame + 8 * index, true) : BigInt(ram.getUint32(frame + 4 * index, true));
+    const change = (index: number, value: bigint): void => {
+      if (wordBytes === 8) ram.setBigUint64(frame + 8 * index, value, true);
+      else ram.setUint32(frame + 4 * index, Number(value), true);
+    };
+    const frame = stack + (WITH_ERROR.has(vector) ? wordBytes : 0);
+    const rip = pushed(0);
     const error = WITH_ERROR.has(vector) ? ram.getUint32(stack, true) : 0;
     const registers = Array.from({ length: 16 }, (_, register) => this.#state.getBigUint64(8 * register, true));
-    registers[4] = ram.getBigUint64(frame + 24, true);
-    const flags = ram.getBigUint64(frame + 16, true);
+    registers[4] = pushed(3);
+    const flags = pushed(2);
     const address = vector === 14 ? (processor.readRegister('Cr2') as bigint) : 0n;
     events.push({
       vector,
@@ -226,9 +245,9 @@ export class ProgramMachine {
     if (!again) {
       const after = next.get(rip);
       if (after === undefined) return `vector ${vector} at 0x${rip.toString(16)}, which is no instruction`;
-      ram.setBigUint64(frame, after, true);
+      change(0, after);
       // The instruction that is left out may have been about to define flags: they are what the program's text takes them for.
-      ram.setBigUint64(frame + 16, (flags & ~ARITHMETIC) | (BigInt(events.length) & ARITHMETIC), true);
+      change(2, (flags & ~ARITHMETIC) | (BigInt(events.length) & ARITHMETIC));
     }
     this.#state.setUint32(STATE.HALTED, 0, true);
     return '';
@@ -237,7 +256,7 @@ export class ProgramMachine {
   /** Gives a page its permissions back. @returns whether that changed anything */
   #makeAccessible(address: bigint): boolean {
     const linear = address & ~0xfffn;
-    const mapping = MAPPINGS.find((candidate) => candidate.linear === linear);
+    const mapping = this.#mappings.find((candidate) => candidate.linear === linear);
     if (mapping === undefined) return false;
     const at = this.#entryOf(linear);
     const entry = this.#machine.tables.read(at);
@@ -310,54 +329,62 @@ export class ProgramMachine {
     machine.put(FRAMES.code, [...program.code]);
     machine.put(FRAMES.otherCode, [...program.otherCode]);
     TEMPLATE_PAGES.forEach((linear, index) => {
-      const mapping = MAPPINGS.find((candidate) => candidate.linear === linear);
-      if (mapping === undefined) throw new RangeError('a page of the template is not mapped');
+      const mapping = this.#mappings.find((candidate) => candidate.linear === linear);
+      if (mapping === undefined) return;
       machine.put(mapping.frame, [...program.template.subarray(index * PAGE, (index + 1) * PAGE)]);
     });
     machine.put(FRAMES.otherData, [...program.otherData]);
+    const wide = this.wordBytes === 8;
+    const rex = wide ? [0x48] : [];
+    const leave = [...rex, 0xcf];
+    const stack = wide ? 1 : 0;
     for (let vector = 0; vector < 32; vector++) {
-      // hlt; drop the error code; iretq
-      const drop = WITH_ERROR.has(vector) ? [0x48, 0x83, 0xc4, 8] : [];
-      machine.put(PLACE.stubs + 16 * vector, [0xf4, ...drop, ...IRETQ]);
-      machine.setGate(vector, { stack: 1, level: vector === 3 || vector === 4 ? 3 : 0 });
+      // hlt; drop the error code; iret
+      const drop = WITH_ERROR.has(vector) ? [...rex, 0x83, 0xc4, this.wordBytes] : [];
+      machine.put(PLACE.stubs + 16 * vector, [0xf4, ...drop, ...leave]);
+      machine.setGate(vector, { stack, level: vector === 3 || vector === 4 ? 3 : 0 });
     }
     const handler = (vector: number, at: number, level: number, bytes: readonly number[]): void => {
       machine.put(at, [...bytes]);
       machine.put(PLACE.stubs + 16 * vector, [0xe9, ...little32(at - (PLACE.stubs + 16 * vector + 5))]);
-      machine.setGate(vector, { stack: 1, level });
+      machine.setGate(vector, { stack, level });
     };
-    handler(INTERRUPT_VECTOR, INTERRUPT_HANDLER, 0, INTERRUPT_CODE);
+    handler(INTERRUPT_VECTOR, INTERRUPT_HANDLER, 0, interruptCode(wide));
     const firstEntry = this.#entryOf(DATA_1);
     if (program.paging === 'entries') {
       CHANGES.forEach(({ linear, bytes }, index) => {
-        const code = [...bytes(this.#entryOf(linear)), ...invalidate(linear), ...IRETQ];
+        const code = [...bytes(this.#entryOf(linear)), ...invalidate(linear), ...leave];
         handler(FIRST_SERVICE + index, HANDLERS + HANDLER_STRIDE * index, 3, code);
       });
     } else if (program.paging !== 'none') {
       const tagged = program.paging === 'tagged-roots';
       const roots = PLACE.tables ^ this.#otherRoot ^ (tagged ? 1 : 0);
-      // push rax; mov rax, cr3; xor rax, roots; (bts rax, 63;) mov cr3, rax; pop rax; iretq
+      // push rax; mov rax, cr3; xor rax, roots; (bts rax, 63;) mov cr3, rax; pop rax; iret
       const keep = tagged ? [0x48, 0x0f, 0xba, 0xe8, 63] : [];
-      const code = [0x50, 0x0f, 0x20, 0xd8, 0x48, 0x35, ...little32(roots), ...keep, 0x0f, 0x22, 0xd8, 0x58, ...IRETQ];
-      handler(FIRST_SERVICE, HANDLERS, 3, code);
+      const exchange = [0x50, 0x0f, 0x20, 0xd8, ...rex, 0x35, ...little32(roots), ...keep, 0x0f, 0x22, 0xd8, 0x58];
+      handler(FIRST_SERVICE, HANDLERS, 3, [...exchange, ...leave]);
     }
-    // A system call changes the frame of a data page, where pages may change; then sysretq.
+    // A system call changes the frame of a data page, where pages may change; then sysret.
     const flip = [...xorEntry(firstEntry, (FRAMES.data + PAGE) ^ FRAMES.otherData), ...invalidate(DATA_1)];
-    machine.put(SYSTEM_CALL_HANDLER, [...(program.paging === 'entries' ? flip : []), 0x48, 0x0f, 0x07]);
+    const back = bitsOf(this.#mode) === 64 ? [0x48] : [];
+    machine.put(SYSTEM_CALL_HANDLER, [...(program.paging === 'entries' ? flip : []), ...back, 0x0f, 0x07]);
   }
 
   #start(program: Program): void {
     const { processor } = this.#machine;
     const { user } = program;
-    processor.writeRegister('Cs', flatSegment(user ? SELECTOR.userCode64 : SELECTOR.code64, user, true, true));
+    const code64 = bitsOf(this.#mode) === 64;
+    const selectors = code64 ? [SELECTOR.code64, SELECTOR.userCode64] : [SELECTOR.code32, SELECTOR.userCode32];
+    processor.writeRegister('Cs', flatSegment(selectors[Number(user)] ?? 0, user, true, code64));
     const data = user ? SELECTOR.userData : SELECTOR.data;
     for (const name of ['Ss', 'Ds', 'Es'] as const)
       processor.writeRegister(name, flatSegment(data, user, false, false));
     processor.writeRegister('Fs', { ...flatSegment(data, user, false, false), base: program.fsBase });
     processor.writeRegister('Gs', { ...flatSegment(data, user, false, false), base: program.gsBase });
     if (program.paging === 'tagged-roots') this.#machine.set('Cr4', CR4_PCIDE);
-    processor.writeRegister('Star', (0x23n << 48n) | (0x08n << 32n));
+    processor.writeRegister('Star', (0x23n << 48n) | (0x08n << 32n) | BigInt(SYSTEM_CALL_HANDLER));
     processor.writeRegister('Lstar', BigInt(SYSTEM_CALL_HANDLER));
+    processor.writeRegister('Cstar', BigInt(SYSTEM_CALL_HANDLER));
     processor.writeRegister('Sfmask', 0x700n);
     processor.writeRegister('ApicBase', (processor.readRegister('ApicBase') as bigint) | 0xc00n);
     const state = this.#state;
@@ -379,17 +406,20 @@ export class ProgramMachine {
   }
 }
 
-/** push rax, rcx, rdx; note the address; x2APIC end of interrupt; pop; iretq */
-const INTERRUPT_CODE: readonly number[] = [
-  ...[0x50, 0x51, 0x52],
-  ...[0x48, 0x8b, 0x0c, 0x25, ...little32(INTERRUPT_LOG)],
-  ...[0x81, 0xe1, ...little32(LOG_ENTRIES - 1)],
-  ...[0x48, 0x8b, 0x44, 0x24, 24],
-  ...[0x48, 0x89, 0x04, 0xcd, ...little32(INTERRUPT_LOG + 0x100)],
-  ...[0x48, 0xff, 0x04, 0x25, ...little32(INTERRUPT_LOG)],
-  ...[0xb9, ...little32(0x80b), 0x31, 0xc0, 0x31, 0xd2, 0x0f, 0x30],
-  ...[0x5a, 0x59, 0x58, ...IRETQ],
-];
+/** push rax, rcx, rdx; note the address; x2APIC end of interrupt; pop; iret. The log's upper halves stay zero in 32-bit code. */
+function interruptCode(wide: boolean): readonly number[] {
+  const rex = wide ? [0x48] : [];
+  return [
+    ...[0x50, 0x51, 0x52],
+    ...[...rex, 0x8b, 0x0c, 0x25, ...little32(INTERRUPT_LOG)],
+    ...[0x81, 0xe1, ...little32(LOG_ENTRIES - 1)],
+    ...[...rex, 0x8b, 0x44, 0x24, wide ? 24 : 12],
+    ...[...rex, 0x89, 0x04, 0xcd, ...little32(INTERRUPT_LOG + 0x100)],
+    ...[...rex, 0xff, 0x04, 0x25, ...little32(INTERRUPT_LOG)],
+    ...[0xb9, ...little32(0x80b), 0x31, 0xc0, 0x31, 0xd2, 0x0f, 0x30],
+    ...[0x5a, 0x59, 0x58, ...rex, 0xcf],
+  ];
+}
 
 /** Mostly short, so that interrupts come at many places; sometimes long enough for loops to get hot. */
 const sliceOf = (random: Random): number => random.between(1, random.pick([40, 300, 300, 4000]));

@@ -10,7 +10,7 @@ import { CODE_BASE } from './differential-layout.ts';
 import { mixSeed, Random } from './differential-random.ts';
 import { translateLate } from './late-translation.ts';
 import { generateProgram } from './program-generator.ts';
-import type { Piece, Program } from './program-layout.ts';
+import type { Piece, Program, ProgramMode } from './program-layout.ts';
 import { INSTRUCTION_LIMIT, type ProgramEvent, ProgramMachine, type Trace } from './program-machine.ts';
 
 /** A way to execute a program that must not be told from the interpreter's. */
@@ -45,15 +45,16 @@ export interface ProgramsResult {
   readonly findings: readonly ProgramFinding[];
 }
 
-let prototype: ProgramMachine | undefined;
+const prototypes = new Map<ProgramMode, ProgramMachine>();
 
 /** The program of an index; the next numbers are tried when one does not fit into its pages. */
-export function programOf(seed: number, index: number): Program {
-  prototype ??= new ProgramMachine(0);
+export function programOf(seed: number, index: number, mode: ProgramMode = 'long'): Program {
+  const prototype = prototypes.get(mode) ?? new ProgramMachine(mode, 0);
+  prototypes.set(mode, prototype);
   const services = prototype.services.bind(prototype);
   for (let attempt = 0; attempt < 50; attempt++) {
     try {
-      return { ...generateProgram({ seed: seed + attempt * 0x10_0000, index, services }), seed, index };
+      return { ...generateProgram({ seed: seed + attempt * 0x10_0000, index, mode, services }), seed, index };
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
     }
@@ -64,7 +65,7 @@ export function programOf(seed: number, index: number): Program {
 export function runProgram(program: Program, way: Way): Trace {
   const random = way.interrupts ? new Random(mixSeed(program.seed ^ 0x1277, program.index)) : undefined;
   const translation = way.late ? translateLate(new Random(mixSeed(program.seed ^ 0x1a7e, program.index))) : undefined;
-  return new ProgramMachine(way.translateAfter, translation).run(
+  return new ProgramMachine(program.mode, way.translateAfter, translation).run(
     program,
     way === INTERPRETED ? INSTRUCTION_LIMIT : 4 * INSTRUCTION_LIMIT,
     random,
@@ -78,15 +79,16 @@ export function runPrograms(options: {
   readonly seed: number;
   readonly first: number;
   readonly count: number;
+  readonly mode?: ProgramMode;
   readonly ways?: readonly Way[];
   readonly findingLimit?: number;
 }): ProgramsResult {
-  const { seed, first, count, ways = WAYS, findingLimit = 10 } = options;
+  const { seed, first, count, mode = 'long', ways = WAYS, findingLimit = 10 } = options;
   const findings: ProgramFinding[] = [];
   const sums = { events: 0, interpreted: 0, translated: 0, interrupts: 0 };
   let programs = 0;
   for (let index = first; index < first + count && findings.length < findingLimit; index++) {
-    const program = programOf(seed, index);
+    const program = programOf(seed, index, mode);
     const expected = runProgram(program, INTERPRETED);
     // Loops within loops that take too long: where they are given up depends on when the budget is looked at.
     if (expected.ended === 'without end') continue;
@@ -196,7 +198,7 @@ export function minimiseProgram({
 export function describeProgram(finding: ProgramFinding & { readonly left: readonly Piece[] }): string {
   const { program, way, difference, left } = finding;
   const lines = [
-    `program ${program.index} of seed ${program.seed}, ${program.user ? 'user' : 'supervisor'}, paging ${program.paging}, ${way.name}`,
+    `program ${program.index} of seed ${program.seed}, ${program.mode}, ${program.user ? 'user' : 'supervisor'}, paging ${program.paging}, ${way.name}`,
     `  ${difference}`,
     ...left.map(
       ({ address, bytes, text }) =>

@@ -10,7 +10,7 @@ import { emitDivision, emitPlain, emitString, moveImmediate } from './differenti
 import { ARITHMETIC_FLAGS, type CaseBuilder } from './differential-builder.ts';
 import { CODE_BASE, DATA_BASE } from './differential-layout.ts';
 import { Assembler, type Label, little32, little64, newLabel, sizeOf } from './program-assembler.ts';
-import { ADDRESS_TABLE, type PagingChange } from './program-layout.ts';
+import { ADDRESS_TABLE, LOOP_COUNTER, type PagingChange } from './program-layout.ts';
 
 /** An instruction that stores into code may change: its immediate, or which operation it is. */
 interface Patchable {
@@ -49,6 +49,9 @@ export interface Services {
 const ALL = ARITHMETIC_FLAGS;
 const AF = 0x10;
 const PF = 4;
+/** In a context's counters: one in memory instead of a register. */
+export const MEMORY_COUNTER = -1;
+const MEMORY_COUNTERS = 100;
 /** Entries of the address table. */
 const TABLE_ENTRIES = 60;
 
@@ -63,6 +66,7 @@ export class Statements {
   readonly #services: Services;
   readonly #selfModifying: boolean;
   readonly #faulting: boolean;
+  #memoryCounters = 0;
 
   constructor(
     assembler: Assembler,
@@ -117,11 +121,19 @@ export class Statements {
     this.assembler.drain();
   }
 
+  get #is64(): boolean {
+    return this.builder.mode === 64;
+  }
+  /** A REX prefix: there is none in 32-bit code. */
+  #rex(prefix: number): number[] {
+    return this.#is64 ? [prefix] : [];
+  }
+
   /** A register that statements may write. */
   #register(wide = true): number {
     const { random, frozen } = this.builder;
     for (;;) {
-      const register = random.below(wide ? 16 : 8);
+      const register = random.below(wide && this.#is64 ? 16 : 8);
       if (!frozen.has(register) && register !== 4) return register;
     }
   }
@@ -170,6 +182,10 @@ export class Statements {
       return;
     }
     const byLoop = random.chance(0.2) && !builder.frozen.has(1);
+    if (!byLoop && counter === MEMORY_COUNTER) {
+      this.#loopInMemory(context);
+      return;
+    }
     const register = byLoop ? 1 : counter;
     const inner: Context = {
       ...context,
@@ -196,7 +212,7 @@ export class Statements {
       if (sizeOf(assembler.drafts.slice(first)) < 100) {
         assembler.emit([0xe2, 0], { fixups: [{ at: 1, kind: 'rel8', label: head }], text: 'loop' });
       } else {
-        assembler.emit([0x48, 0xff, 0xc9], { defines: ALL & ~1, text: 'dec rcx' });
+        assembler.emit([...this.#rex(0x48), 0xff, 0xc9], { defines: ALL & ~1, text: 'dec rcx' });
         assembler.branch(5, head);
       }
     } else {
@@ -209,6 +225,29 @@ export class Statements {
       assembler.branch(random.pick([5, 5, 15]), head);
     }
     if (!wasFrozen) builder.frozen.delete(register);
+  }
+
+  /** mov dword counter, n; statements; dec or sub dword counter; jnz. Each loop has a counter of its own, as functions do not call themselves. */
+  #loopInMemory(context: Context): void {
+    const { assembler, builder } = this;
+    const { random } = builder;
+    if (this.#memoryCounters >= MEMORY_COUNTERS) {
+      this.#plain(2);
+      return;
+    }
+    const counter = little32(Number(LOOP_COUNTER) + 8 + 4 * this.#memoryCounters++);
+    const times = random.between(1, random.chance(0.1) ? 40 : 6);
+    assembler.emit([0xc7, 0x04, 0x25, ...counter, ...little32(times)], { text: 'mov counter' });
+    const head = assembler.label();
+    assembler.defineFlags();
+    const leaves = context.callees.filter(({ leaf }) => leaf);
+    this.sequence(random.between(1, 4), { ...context, counters: context.counters.slice(1), callees: leaves });
+    const [bytes, defines] = random.pick([
+      [[0xff, 0x0c, 0x25, ...counter], ALL & ~1],
+      [[0x83, 0x2c, 0x25, ...counter, 1], ALL],
+    ] as const);
+    assembler.emit(bytes, { defines, text: 'count' });
+    assembler.branch(random.pick([5, 5, 15]), head);
   }
 
   /** A jump by a table, over some sequences. */
@@ -250,15 +289,23 @@ export class Statements {
       return;
     }
     const { entry, popBytes } = random.pick(context.callees);
-    for (let pushed = 0; pushed < popBytes; pushed += 8) assembler.emit([0x6a, random.below(128)], { text: 'push' });
+    for (let pushed = 0; pushed < popBytes; pushed += builder.mode / 8)
+      assembler.emit([0x6a, random.below(128)], { text: 'push' });
     const register = this.#register();
     const rex = register >= 8 ? [0x41] : [];
     switch (random.below(popBytes === 0 ? 5 : 3)) {
       case 0:
-        assembler.emit([register >= 8 ? 0x49 : 0x48, 0xb8 | (register & 7), ...little64(0n)], {
-          fixups: [{ at: 2, kind: 'abs64', label: entry }],
-          text: 'mov',
-        });
+        if (this.#is64) {
+          assembler.emit([register >= 8 ? 0x49 : 0x48, 0xb8 | (register & 7), ...little64(0n)], {
+            fixups: [{ at: 2, kind: 'abs64', label: entry }],
+            text: 'mov',
+          });
+        } else {
+          assembler.emit([0xb8 | register, 0, 0, 0, 0], {
+            fixups: [{ at: 1, kind: 'abs32', label: entry }],
+            text: 'mov',
+          });
+        }
         assembler.emit([...rex, 0xff, 0xd0 | (register & 7)], { text: 'call register' });
         break;
       case 3: {
@@ -287,9 +334,16 @@ export class Statements {
     builder.undefinedFlags = ALL;
   }
 
-  /** push; statements; pop. */
+  /** push; statements; pop. Or pusha and popa, which only 32-bit code has. */
   #stack(context: Context): void {
     const { assembler } = this;
+    if (!this.#is64 && this.builder.random.chance(0.3)) {
+      const narrow = this.builder.random.chance(0.2) ? [0x66] : [];
+      assembler.emit([...narrow, 0x60], { text: 'pusha' });
+      this.sequence(1, { ...context, counters: [] });
+      assembler.emit([...narrow, 0x61], { text: 'popa' });
+      return;
+    }
     const [from, to] = [this.#register(), this.#register()];
     assembler.emit([...(from >= 8 ? [0x41] : []), 0x50 | (from & 7)], { text: 'push' });
     this.sequence(1, { ...context, counters: [] });
@@ -315,7 +369,13 @@ export class Statements {
 
   /** Decides on an instruction that stores may change, before it has its place. */
   #plan(): Patchable {
-    const kind = this.builder.random.pick(['move32', 'move64', 'jump', 'arithmetic', 'arithmetic'] as const);
+    const kind = this.builder.random.pick([
+      'move32',
+      this.#is64 ? 'move64' : 'move32',
+      'jump',
+      'arithmetic',
+      'arithmetic',
+    ] as const);
     const immediate = newLabel();
     if (kind === 'jump') return { kind, immediate, targets: [newLabel(), newLabel()], end: newLabel() };
     return kind === 'arithmetic' ? { kind, immediate, operation: newLabel() } : { kind, immediate };
@@ -353,12 +413,12 @@ export class Statements {
       builder.undefinedFlags |= before;
     } else if (operation !== undefined) {
       // add, or, adc, sbb, and, sub, xor or cmp with an immediate; adc and sbb read the carry.
-      const rex = (register >= 8 ? 0x41 : 0x40) | (random.chance(0.5) ? 8 : 0);
+      const rex = this.#rex((register >= 8 ? 0x41 : 0x40) | (random.chance(0.5) ? 8 : 0));
       const modrm = 0xc0 | (random.below(8) << 3) | (register & 7);
-      assembler.emit([rex, 0x81, modrm, ...little32(random.word())], {
+      assembler.emit([...rex, 0x81, modrm, ...little32(random.word())], {
         inner: [
-          { label: operation, at: 2 },
-          { label: immediate, at: 3 },
+          { label: operation, at: rex.length + 1 },
+          { label: immediate, at: rex.length + 2 },
         ],
         reads: 1,
         defines: ALL & ~AF,
@@ -409,7 +469,7 @@ export class Statements {
     const bytes = kind === 'move64' ? 8 : 4;
     const register = this.#register();
     const low = (register & 7) << 3;
-    const rex = register >= 8 ? 0x44 : 0x40;
+    const rex = this.#rex(register >= 8 ? 0x44 : 0x40);
     const absolute = (at: number, plus = 0) => ({
       fixups: [{ at, kind: 'abs32' as const, label: immediate, plus, alias }],
     });
@@ -428,32 +488,35 @@ export class Statements {
         });
         break;
       case 2:
-        assembler.emit([rex, 0x89, 0x04 | low, 0x25, 0, 0, 0, 0], { ...absolute(4), text: 'mov code, register' });
+        assembler.emit([...rex, 0x89, 0x04 | low, 0x25, 0, 0, 0, 0], {
+          ...absolute(rex.length + 3),
+          text: 'mov code, register',
+        });
         break;
       case 3:
-        assembler.emit([0x66, rex, 0x01, 0x04 | low, 0x25, 0, 0, 0, 0], {
-          ...absolute(5, random.below(bytes - 1)),
+        assembler.emit([0x66, ...rex, 0x01, 0x04 | low, 0x25, 0, 0, 0, 0], {
+          ...absolute(rex.length + 4, random.below(bytes - 1)),
           defines: ALL,
           text: 'add code, register',
         });
         break;
       case 4:
-        assembler.emit([0xf0, rex, 0x0f, 0xc1, 0x04 | low, 0x25, 0, 0, 0, 0], {
-          ...absolute(6),
+        assembler.emit([0xf0, ...rex, 0x0f, 0xc1, 0x04 | low, 0x25, 0, 0, 0, 0], {
+          ...absolute(rex.length + 5),
           defines: ALL,
           text: 'lock xadd code, register',
         });
         break;
       case 5:
-        assembler.emit([0x66, rex, 0x0f, 0x7e, 0x04 | low, 0x25, 0, 0, 0, 0], {
-          ...absolute(6),
+        assembler.emit([0x66, ...rex, 0x0f, 0x7e, 0x04 | low, 0x25, 0, 0, 0, 0], {
+          ...absolute(rex.length + 5),
           text: 'movd code, xmm',
         });
         break;
       case 6:
-        // A relative operand.
-        assembler.emit([rex, 0x31, 0x05 | low, 0, 0, 0, 0], {
-          fixups: [{ at: 3, kind: 'rel32', label: immediate, alias }],
+        // A relative operand; in 32-bit code an absolute one.
+        assembler.emit([...rex, 0x31, 0x05 | low, 0, 0, 0, 0], {
+          fixups: [{ at: rex.length + 2, kind: this.#is64 ? 'rel32' : 'abs32', label: immediate, alias }],
           ...logic,
           text: 'xor code, register',
         });
@@ -469,7 +532,10 @@ export class Statements {
         assembler.emit([0xf3, 0xaa], { text: 'rep stosb code' });
         break;
       default:
-        assembler.emit([rex | 8, 0x89, 0x04 | low, 0x25, 0, 0, 0, 0], { ...absolute(4), text: 'mov code, register64' });
+        assembler.emit([register >= 8 ? 0x4c : 0x48, 0x89, 0x04 | low, 0x25, 0, 0, 0, 0], {
+          ...absolute(4),
+          text: 'mov code, register64',
+        });
     }
   }
 
@@ -495,7 +561,7 @@ export class Statements {
     const { random } = builder;
     const register = this.#register();
     const low = (register & 7) << 3;
-    const rex = register >= 8 ? 0x4c : 0x48;
+    const rex = this.#rex(register >= 8 ? 0x4c : 0x48);
     const at = (address: number): number[] => [0x04 | low, 0x25, ...little32(address)];
     const data = Number(DATA_BASE);
     switch (random.below(7)) {
@@ -504,18 +570,20 @@ export class Statements {
         break;
       case 1:
         // Into the read-only page, and across its beginning.
-        assembler.emit([rex, 0x01, ...at(data + 0x2000 - random.below(9))], { defines: ALL, text: 'add read-only' });
+        assembler.emit([...rex, 0x01, ...at(data + 0x2000 - random.below(9))], { defines: ALL, text: 'add read-only' });
         break;
       case 2:
-        assembler.emit([rex, 0x8b, ...at(data + 0x3000 - random.below(9))], { text: 'mov unmapped' });
+        assembler.emit([...rex, 0x8b, ...at(data + 0x3000 - random.below(9))], { text: 'mov unmapped' });
         break;
       case 3:
-        assembler.emit([rex, 0x87, ...at(data - random.below(9))], { text: 'xchg unmapped' });
+        assembler.emit([...rex, 0x87, ...at(data - random.below(9))], { text: 'xchg unmapped' });
         break;
       case 4:
         // By a register that is anything, where nothing of the supervisor's can be reached.
         if (this.#user)
-          assembler.emit([0x41, 0x8b, 0x40 | (this.#register(false) & 3), 0x7f], { text: 'mov by register' });
+          assembler.emit([...this.#rex(0x41), 0x8b, 0x40 | (this.#register(false) & 3), 0x7f], {
+            text: 'mov by register',
+          });
         break;
       case 5:
         assembler.emit([0x31, 0xd2], { defines: ALL & ~AF, leavesUndefined: AF, text: 'xor edx, edx' });

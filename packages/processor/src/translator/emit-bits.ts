@@ -70,6 +70,7 @@ function bitAddress(emitter: RegionEmitter, instruction: Instruction): void {
   code.op(OP.i64_shr_s);
   code.i64(size);
   code.op2(OP.i64_shl, OP.i64_add);
+  emitter.cutAddress();
 }
 
 /** Pushes the tested bit of a local as CF. */

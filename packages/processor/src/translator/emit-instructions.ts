@@ -26,7 +26,9 @@ import {
   moveExtend,
   moveOffset,
   pop,
+  popAll,
   push,
+  pushAll,
   setCondition,
 } from './emit-moves.ts';
 import { divide, divideSigned, multiplyTwo, multiplyWide } from './emit-multiply.ts';
@@ -53,7 +55,7 @@ import { emitVex } from './emit-vex.ts';
 import { KIND } from './flag-analysis.ts';
 import { FLOW, type Instruction } from './instruction.ts';
 import type { RegionEmitter } from './region-emitter.ts';
-import { UNTRANSLATED_FORMS, type UntranslatedForm } from './untranslated.ts';
+import { ADDRESS_OF_16_BITS, UNTRANSLATED_FORMS, type UntranslatedForm } from './untranslated.ts';
 import { OP } from './wasm-encoder.ts';
 
 const nothing: Emit = () => {};
@@ -141,6 +143,8 @@ const TRANSLATIONS: Readonly<Record<string, Emit>> = {
   PUSH_IMM: push,
   POP: pop,
   LEAVE: leave,
+  PUSHA: pushAll,
+  POPA: popAll,
   XCHG: exchange,
   CMPXCHG8B: compareExchangeWide,
   MOV_LOAD_OFFSET: moveOffset(false),
@@ -224,7 +228,7 @@ function emitOf({ facts, destination }: Instruction): Emit | undefined {
   return facts.mayLock && destination !== 0 ? facts.lockedEmit : facts.emit;
 }
 
-/** Whether an instruction of 64-bit code has a translation. */
+/** Whether an instruction has a translation. */
 export function translatable(instruction: Instruction): boolean {
   if (untranslatedReason(instruction) !== undefined) return false;
   const { flow } = instruction;
@@ -236,6 +240,7 @@ export function translatable(instruction: Instruction): boolean {
 /** Why an instruction is left to the interpreter, when that is on purpose (untranslated.ts). */
 export function untranslatedReason(instruction: Instruction): string | undefined {
   const { untranslatedForms, reason } = instruction.facts;
+  if (instruction.address16) return ADDRESS_OF_16_BITS;
   if (untranslatedForms.length === 0) return reason;
   return untranslatedForms.find((form) => form.when(instruction))?.reason ?? reason;
 }

@@ -3,7 +3,6 @@
  *
  * Answers to: AMD64 manual volume 3. The conventions of locals are those of emit-operands.ts. Called by: emit-instructions.ts.
  */
-import { SEGMENT_BYTES, STATE } from '../state-layout.ts';
 import { conditionCode, emitCondition } from './emit-conditions.ts';
 import { type Emit, extend, pushSource, pushUncut, readDestination, writeDestination } from './emit-operands.ts';
 import { KIND } from './flag-analysis.ts';
@@ -46,12 +45,9 @@ export function moveOffset(store: boolean): Emit {
   return (emitter, instruction) => {
     const { code } = emitter;
     const { size } = instruction;
+    emitter.checkSegment(instruction);
     code.i64(instruction.wide);
-    if (instruction.segment !== 0) {
-      code.get(0);
-      code.memory(OP.i64_load, STATE.SEGMENTS + (instruction.segment - 1) * SEGMENT_BYTES);
-      code.op(OP.i64_add);
-    }
+    emitter.addSegment(instruction);
     emitter.operandPointer(store ? 'write' : 'read', 1 << size);
     if (store) {
       emitter.readRegister(0, 3);
@@ -97,7 +93,7 @@ export function conditionalMove(suffix: string): Emit {
 const RSP = 32;
 const RBP = 40;
 
-/** PUSH of 64 bits, or of 16 with an operand-size prefix. */
+/** PUSH of 64 bits, in 32-bit code of 32, or of 16 with an operand-size prefix. */
 export const push: Emit = (emitter, instruction) => {
   const { code, wide } = emitter;
   const { form, size } = instruction;
@@ -111,21 +107,16 @@ export const push: Emit = (emitter, instruction) => {
 /** Pushes wide[0] onto the guest's stack. */
 export function pushLocal(emitter: RegionEmitter, size: number): void {
   const { code, wide } = emitter;
-  emitter.readRegister(RSP, 3);
-  code.i64(1 << size);
-  code.op(OP.i64_sub);
-  emitter.operandPointer('write', 1 << size);
-  code.get(wide[0]);
-  emitter.storeSized(size);
-  code.get(emitter.address);
-  emitter.writeRegister(RSP, 3);
+  emitter.push(() => code.get(wide[0]), size);
 }
 
 /** Pushes what the stack pointer becomes when the operand at `address` is popped. */
-function pushPopped({ code, address }: RegionEmitter, size: number): void {
+function pushPopped(emitter: RegionEmitter, size: number): void {
+  const { code, address } = emitter;
   code.get(address);
   code.i64(1 << size);
   code.op(OP.i64_add);
+  emitter.cutAddress();
 }
 
 /** POP; the address of a memory destination is computed with the stack pointer already moved. */
@@ -133,7 +124,8 @@ export const pop: Emit = (emitter, instruction) => {
   const { code, wide } = emitter;
   const [value, pointer, target] = wide;
   const { form, size } = instruction;
-  emitter.readRegister(RSP, 3);
+  if (form === 'M') emitter.checkSegment(instruction);
+  emitter.stackAddress(0);
   emitter.operandPointer('read', 1 << size);
   emitter.loadSized(size, true);
   code.set(value);
@@ -149,7 +141,7 @@ export const pop: Emit = (emitter, instruction) => {
   code.get(stack);
   code.set(pointer);
   code.set(stack);
-  emitter.effectiveAddress(instruction);
+  emitter.effectiveAddress(instruction, true, true);
   code.set(target);
   code.get(pointer);
   code.get(stack);
@@ -163,16 +155,58 @@ export const pop: Emit = (emitter, instruction) => {
   emitter.writeRegister(RSP, 3);
 };
 
-export const leave: Emit = (emitter) => {
+export const leave: Emit = (emitter, { size }) => {
   const { code, wide } = emitter;
-  emitter.readRegister(RBP, 3);
-  emitter.operandPointer('read', 8);
-  code.memory(OP.i64_load, 0);
+  emitter.readRegister(RBP, size, false);
+  emitter.operandPointer('read', 1 << size);
+  emitter.loadSized(size, false);
   code.set(wide[0]);
-  pushPopped(emitter, 3);
+  pushPopped(emitter, size);
   emitter.writeRegister(RSP, 3);
   code.get(wide[0]);
   emitter.writeRegister(RBP, 3);
+};
+
+/** Registers in the order in which PUSHA stores them upwards in memory: EDI ESI EBP ESP EBX EDX ECX EAX. */
+const ALL_REGISTERS = [56, 48, 40, 32, 24, 16, 8, 0];
+
+/** PUSHA: all eight at once, or the interpreter pushes them one by one. */
+export const pushAll: Emit = (emitter, { size }) => {
+  const { code, pointer } = emitter;
+  const bytes = 8 << size;
+  emitter.stackAddress(-bytes);
+  emitter.operandPointer('write', bytes);
+  code.set(pointer);
+  ALL_REGISTERS.forEach((register, place) => {
+    code.get(pointer);
+    code.i32(place << size);
+    code.op(OP.i32_add);
+    emitter.readRegister(register, 3);
+    emitter.storeSized(size);
+  });
+  code.get(emitter.address);
+  emitter.writeRegister(RSP, 3);
+};
+
+/** POPA: ESP's place is passed over. */
+export const popAll: Emit = (emitter, { size }) => {
+  const { code, pointer } = emitter;
+  const bytes = 8 << size;
+  emitter.stackAddress(0);
+  emitter.operandPointer('read', bytes);
+  code.set(pointer);
+  ALL_REGISTERS.forEach((register, place) => {
+    if (register === RSP) return;
+    code.get(pointer);
+    code.i32(place << size);
+    code.op(OP.i32_add);
+    emitter.loadSized(size, false);
+    emitter.writeRegister(register, size);
+  });
+  code.get(emitter.address);
+  code.i64(bytes);
+  code.op(OP.i64_add);
+  emitter.setStackPointer();
 };
 
 /** CMPXCHG without LOCK. A mismatch writes the destination's own value back to memory, and leaves a register alone. */

@@ -22,6 +22,14 @@ const DIRECTION_FLAG = 0x400;
 const MOST_BYTES = 0x10000;
 const PAGE = 4096;
 
+/** Pushes an index or the count, in the address size. */
+function readIndex(emitter: RegionEmitter, register: number): void {
+  emitter.readRegister(register, emitter.stackSize, false);
+}
+function writeIndex(emitter: RegionEmitter, register: number): void {
+  emitter.writeRegister(register, emitter.stackSize);
+}
+
 /** Leaves the region when strings go downwards. */
 function upwards(emitter: RegionEmitter): void {
   const { code } = emitter;
@@ -36,17 +44,17 @@ function upwards(emitter: RegionEmitter): void {
 /** Adds what a local holds to a register. */
 function advance(emitter: RegionEmitter, register: number, local: number): void {
   const { code } = emitter;
-  emitter.readRegister(register, 3);
+  readIndex(emitter, register);
   code.get(local);
   code.op(OP.i64_add);
-  emitter.writeRegister(register, 3);
+  writeIndex(emitter, register);
 }
 
 /** Makes a local the smaller one of itself and the elements that are left in the page of a register's address. */
 function limitToPage(emitter: RegionEmitter, register: number, size: number, elements: number, room: number): void {
   const { code } = emitter;
   code.i64(PAGE);
-  emitter.readRegister(register, 3);
+  readIndex(emitter, register);
   code.i64(PAGE - 1);
   code.op2(OP.i64_and, OP.i64_sub);
   if (size > 0) {
@@ -70,13 +78,13 @@ function repeated(
 ): void {
   const { code, wide } = emitter;
   const [elements, bytes, room] = wide;
-  emitter.readRegister(RCX, 3);
+  readIndex(emitter, RCX);
   code.i64(MOST_BYTES >> size);
   code.op(OP.i64_gt_u);
   emitter.sideExitIf();
   emitter.nest(OP.block, () =>
     emitter.nest(OP.loop, () => {
-      emitter.readRegister(RCX, 3);
+      readIndex(emitter, RCX);
       code.tee(elements);
       code.op(OP.i64_eqz);
       code.branch(OP.br_if, 1);
@@ -90,10 +98,10 @@ function repeated(
       code.set(bytes);
       piece(bytes);
       for (const register of indexes) advance(emitter, register, bytes);
-      emitter.readRegister(RCX, 3);
+      readIndex(emitter, RCX);
       code.get(elements);
       code.op(OP.i64_sub);
-      emitter.writeRegister(RCX, 3);
+      writeIndex(emitter, RCX);
       code.branch(OP.br, 0);
     }),
   );
@@ -109,10 +117,10 @@ export const moveString: Emit = (emitter, instruction) => {
   upwards(emitter);
   const operands = (bytes: number): void => {
     // The load comes first, also when both fault.
-    emitter.readRegister(RSI, 3);
+    readIndex(emitter, RSI);
     emitter.operandPointer('read', bytes);
     code.set(from);
-    emitter.readRegister(RDI, 3);
+    readIndex(emitter, RDI);
     emitter.operandPointer('write', bytes);
     code.set(pointer);
   };
@@ -149,7 +157,7 @@ export const storeString: Emit = (emitter, instruction) => {
   const { size } = instruction;
   upwards(emitter);
   if (!isRepeated(instruction)) {
-    emitter.readRegister(RDI, 3);
+    readIndex(emitter, RDI);
     emitter.operandPointer('write', 1 << size);
     emitter.readRegister(RAX, size, false);
     emitter.storeSized(size);
@@ -167,7 +175,7 @@ export const storeString: Emit = (emitter, instruction) => {
     emitter.sideExitIf();
   }
   repeated(emitter, size, [RDI], (bytes) => {
-    emitter.readRegister(RDI, 3);
+    readIndex(emitter, RDI);
     emitter.operandPointer('write', 1);
     code.set(pointer);
     code.get(pointer);

@@ -169,6 +169,7 @@ export const moveFromSegment: Emit = (emitter, instruction) => {
 /** XLAT. */
 export const translateByte: Emit = (emitter, instruction) => {
   const { code } = emitter;
+  emitter.checkSegment(instruction);
   emitter.readRegister(24, 3);
   emitter.readRegister(0, 0, false);
   code.op(OP.i64_add);
@@ -176,11 +177,7 @@ export const translateByte: Emit = (emitter, instruction) => {
     code.i64(0xffffffff);
     code.op(OP.i64_and);
   }
-  if (instruction.segment !== 0) {
-    code.get(0);
-    code.memory(OP.i64_load, segmentBase(instruction.segment - 1));
-    code.op(OP.i64_add);
-  }
+  emitter.addSegment(instruction);
   emitter.operandPointer('read', 1);
   emitter.loadSized(0, false);
   emitter.writeRegister(0, 0);

@@ -182,7 +182,19 @@ const READS: Readonly<Record<string, number>> = {
 };
 /** Instructions that have no memory operand but may leave for the interpreter. */
 const MAY_LEAVE = new Set([
-  ...['PUSH', 'PUSH_IMM', 'POP', 'LEAVE', 'DIV', 'IDIV', 'XLAT', 'MOV_LOAD_OFFSET', 'MOV_STORE_OFFSET'],
+  ...[
+    'PUSH',
+    'PUSH_IMM',
+    'POP',
+    'PUSHA',
+    'POPA',
+    'LEAVE',
+    'DIV',
+    'IDIV',
+    'XLAT',
+    'MOV_LOAD_OFFSET',
+    'MOV_STORE_OFFSET',
+  ],
   ...['MOVS', 'STOS', 'PUSHF', 'CLI', 'CLAC', 'STAC', 'SWAPGS', 'RDFSBASE', 'RDGSBASE', 'WRFSBASE', 'WRGSBASE'],
 ]);
 

@@ -1,6 +1,8 @@
-/** What PLINTH_TRANSLATOR=force promises: 64-bit code is interpreted only for the reasons that docs/processor.md gives. */
+/** What PLINTH_TRANSLATOR=force promises: 64-bit and flat 32-bit code is interpreted only for the reasons that docs/processor.md gives. */
 import { PlinthError } from '@plinth/errors';
 import { describe, expect, it } from 'vitest';
+import { kickWord, requestInterrupt } from '../interrupt-request.ts';
+import { flatSegment, SELECTOR } from '../testing/tiny-descriptors.ts';
 import { TinyMachine } from '../testing/tiny-machine.ts';
 import { TRANSLATE_AT_ONCE } from '../translate-after.ts';
 import { translateLocally } from './local-translation.ts';
@@ -48,9 +50,36 @@ describe('a processor that translates before it executes', () => {
     expect(machine.processor.instructionCounts().translated).toBe(3);
   });
 
-  it('interprets what a 32-bit program does', () => {
-    const machine = new TinyMachine('compatibility', { translateAfter: TRANSLATE_AT_ONCE, translation: idle });
+  it.each(['compatibility', 'legacy', 'pae', 'flat'] as const)(
+    'translates what a 32-bit program does in %s mode',
+    (mode) => {
+      const machine = new TinyMachine(mode, { translateAfter: TRANSLATE_AT_ONCE, translation: translateLocally });
+      // inc eax; inc eax
+      expect(machine.run([0x40, 0xff, 0xc0], { registers: { Rax: 1n } }).exit.kind).toBe('halt-forever');
+      expect(machine.register('Rax')).toBe(3n);
+      expect(machine.processor.instructionCounts().translated).toBe(2);
+      const refused = new TinyMachine(mode, { translateAfter: TRANSLATE_AT_ONCE, translation: idle });
+      expect(() => refused.run([0x40])).toThrow(/INC32 rax at 0x10000/);
+    },
+  );
+
+  it('takes an interrupt that waits behind the instruction after STI, whatever follows', () => {
+    const machine = forced(translateLocally);
+    machine.processor.writeApicRegister(0xf0, 0x1ff);
+    const { memory, layout } = machine.partition;
+    const message = { vector: 0x40, deliveryMode: 0, destination: 0, logicalDestination: false, levelTriggered: false };
+    requestInterrupt(memory, layout, message);
+    Atomics.store(kickWord(memory, layout, 0), 0, 0);
+    // sti; nop; nop; cli
+    const { delivery } = machine.run([0xfb, 0x90, 0x90, 0xfa]);
+    expect(delivery).toMatchObject({ vector: 0x40, rip: 0x10002n });
+  });
+
+  it('interprets 32-bit code with a segment that is not flat', () => {
+    const machine = new TinyMachine('flat', { translateAfter: TRANSLATE_AT_ONCE, translation: idle });
     // inc eax
-    expect(machine.run([0xff, 0xc0], { registers: { Rax: 1n } }).exit.kind).toBe('halt-forever');
+    const ds = { ...flatSegment(SELECTOR.data, false, false, false), limit: 0xfffff };
+    expect(machine.run([0x40], { registers: { Rax: 1n, Ds: ds } }).exit.kind).toBe('halt-forever');
+    expect(machine.register('Rax')).toBe(2n);
   });
 });

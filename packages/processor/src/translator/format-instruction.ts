@@ -22,7 +22,7 @@ const signed = (value: number): string => (value < 0 ? `-0x${(-value).toString(1
 const absolute = (address: number): string => `0x${BigInt.asUintN(64, BigInt(address)).toString(16)}`;
 
 function formatAddress(instruction: Instruction, origin: number | undefined): string {
-  const { base, index, scale, displacement, segment, narrowAddress, offset } = instruction;
+  const { base, index, scale, displacement, segment, code32, narrowAddress, address16, offset } = instruction;
   const parts: string[] = [];
   if (base === STATE.RIP_BASE) {
     const place =
@@ -35,7 +35,7 @@ function formatAddress(instruction: Instruction, origin: number | undefined): st
   if (index !== STATE.ZERO_SLOT) parts.push(`${registerName(index)}*${1 << scale}`);
   const address = parts.join('+');
   const tail = displacement === 0 && address !== '' ? '' : signed(displacement);
-  return `[${SEGMENTS[segment] ?? ''}${narrowAddress ? 'addr32 ' : ''}${address}${tail}]`;
+  return `[${SEGMENTS[segment] ?? ''}${address16 ? 'addr16 ' : narrowAddress && !code32 ? 'addr32 ' : ''}${address}${tail}]`;
 }
 
 /**

@@ -25,8 +25,8 @@ export class InstructionReader {
     this.#wide = new BigInt64Array(memory.buffer);
   }
 
-  /** The operation at `at`. `offset` is where the instruction starts in its window, `length` its bytes. */
-  read(at: number, offset: number, length: number): Instruction {
+  /** The operation at `at`. `offset` is where the instruction starts in its window, `length` its bytes; `code32`: it is 32-bit code. */
+  read(at: number, offset: number, length: number, code32: boolean): Instruction {
     const words = this.#words;
     const word = at >> 2;
     const first = words[word] ?? 0;
@@ -78,7 +78,9 @@ export class InstructionReader {
       scale: flags & 3,
       registers,
       segment: (flags >> 4) & 7,
-      narrowAddress: (flags & 0x80) !== 0,
+      code32,
+      narrowAddress: code32 || (flags & 0x80) !== 0,
+      address16: code32 && (flags & 0x80) !== 0,
       displacement: words[word + 2] ?? 0,
       immediate,
       wide: facts.wide ? (this.#wide[(at >> 3) + 1] ?? 0n) : 0n,

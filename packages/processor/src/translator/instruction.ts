@@ -36,7 +36,12 @@ export interface Instruction {
   readonly registers: number;
   /** 0 none, 1..6 ES CS SS DS FS GS. */
   readonly segment: number;
+  /** It is 32-bit code; else 64-bit code. */
+  readonly code32: boolean;
+  /** Its address is cut off at 32 bits: always in 32-bit code, by a prefix in 64-bit code. */
   readonly narrowAddress: boolean;
+  /** Its address is one of 16 bits, by a prefix in 32-bit code. */
+  readonly address16: boolean;
   readonly displacement: number;
   readonly immediate: number;
   /** The 64-bit immediate or address of the operations that have such (WIDE); 0 elsewhere. */

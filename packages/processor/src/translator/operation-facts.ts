@@ -85,6 +85,8 @@ const FLOWS: Readonly<Record<string, number>> = {
   SYSCALL: FLOW.system,
   SYSRET: FLOW.system,
   IRET: FLOW.system,
+  SYSENTER: FLOW.system,
+  SYSEXIT: FLOW.system,
 };
 /** Operations whose last eight bytes are one number. */
 const WIDE = new Set(['MOV_IMM64', 'MOV_LOAD_OFFSET', 'MOV_STORE_OFFSET']);

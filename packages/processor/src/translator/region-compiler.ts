@@ -19,12 +19,13 @@ import { InstructionReader } from './instruction-reader.ts';
 import { buildRegion, type Region, type RegionSource } from './region.ts';
 import { RegionEmitter } from './region-emitter.ts';
 import type { ExaminedRegion, RegionMark } from './region-listing.ts';
-import type {
-  HotBlock,
-  TranslatedBatch,
-  TranslatedRegion,
-  TranslatorCore,
-  TranslatorMessage,
+import {
+  type HotBlock,
+  KEY_64,
+  type TranslatedBatch,
+  type TranslatedRegion,
+  type TranslatorCore,
+  type TranslatorMessage,
 } from './translation-messages.ts';
 import { endsOf } from './translation-trace.ts';
 import { FunctionWriter } from './wasm-encoder.ts';
@@ -128,12 +129,13 @@ export class RegionCompiler {
     const writer = this.#module;
     const regions: TranslatedRegion[] = [];
     const left: { block: number; gpa: number }[] = [];
-    /** Host addresses of blocks that are part of a region of this batch. */
-    const covered = new Set<number>();
+    // Host addresses of blocks that are part of a region of this batch, for each of the modes that the code may be of.
+    const coveredBy = [new Set<number>(), new Set<number>()];
     this.#exits.open(id);
     writeChain(this.#code, { translated: this.#leaveTranslated, leaveLink: this.#leaveLink, module: id });
     writer.begin(this.#code);
     for (const hot of blocks) {
+      const covered = coveredBy[Number(hot.code32)] ?? new Set<number>();
       // What a region of this batch passes through is entered from elsewhere only if it gets hot once more.
       if (covered.has((hot.windows[0]?.pages[0] ?? 0) + (hot.gpa & (PAGE - 1)))) {
         left.push({ block: hot.block, gpa: hot.gpa });
@@ -170,7 +172,8 @@ export class RegionCompiler {
     const operation = block + BLOCK.FIRST_OPERATION;
     const length = this.#view.getUint8(operation + OPERATION_LENGTH);
     if (this.#full || offset + length > PAGE) return;
-    const instruction = this.#reader.read(operation, offset, length);
+    const code32 = this.#view.getUint32(block + BLOCK.MODE_KEY, true) !== KEY_64;
+    const instruction = this.#reader.read(operation, offset, length, code32);
     if (untranslatedReason(instruction) !== undefined) return;
     const address = `0x${this.#view.getBigUint64(block + BLOCK.RIP, true).toString(16)}`;
     throw new PlinthError('PL-4006', { instruction: formatInstruction(instruction), address });
@@ -199,7 +202,7 @@ export class RegionCompiler {
   }
 
   /** Copies the pages of a block's windows to where the decoder reads them. */
-  #copyCode({ windows }: HotBlock): void {
+  #copyCode({ windows, code32 }: HotBlock): void {
     let code = this.#base + STATE.TRANSLATOR_CODE;
     for (const {
       pages: [first, second],
@@ -209,6 +212,7 @@ export class RegionCompiler {
       code += CODE_WINDOW.BYTES;
     }
     this.#windows.set(windows);
+    this.#code32 = code32;
   }
 
   #build(hot: HotBlock): Region {
@@ -217,16 +221,20 @@ export class RegionCompiler {
 
   /** The code that was copied. */
   readonly #source: RegionSource;
+  /** Whether it is 32-bit code. */
+  #code32 = false;
   #makeSource(): RegionSource {
     const code = this.#base + STATE.TRANSLATOR_CODE;
     const windows = this.#windows;
     return {
+      code32: () => this.#code32,
       windows: windows.starts,
       place: (offset) => windows.place(offset),
       decode: (offset) => {
         const place = windows.place(offset);
-        const length = place < 0 ? 0 : this.#core.decodeAt(code + place, Math.min(windows.room(place), 15));
-        return length === 0 ? undefined : this.#reader.read(this.#operation, offset, length);
+        const room = Math.min(windows.room(place), 15);
+        const length = place < 0 ? 0 : this.#core.decodeAt(code + place, room, Number(this.#code32));
+        return length === 0 ? undefined : this.#reader.read(this.#operation, offset, length, this.#code32);
       },
       executed: (offset) => this.#always || windows.executed(windows.place(offset)),
       region: (offset) => windows.region(windows.place(offset)),
@@ -250,7 +258,8 @@ export class RegionCompiler {
       return 0;
     }
     this.#bytes.fill(0, at, at + 48);
-    this.#core.decodeAt(this.#base + STATE.TRANSLATOR_CODE + this.#windows.place(instruction.offset), 15);
+    const place = this.#windows.place(instruction.offset);
+    this.#core.decodeAt(this.#base + STATE.TRANSLATOR_CODE + place, 15, Number(instruction.code32));
     this.#bytes.copyWithin(at + 16, this.#operation, this.#operation + 16);
     this.#view.setUint16(at + 32, this.#leaveNext, true);
     return at + 16 - this.#base;

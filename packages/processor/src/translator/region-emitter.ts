@@ -40,7 +40,7 @@ export interface RegionHost {
 /** Emits region after region. */
 export class RegionEmitter extends RegionOperands {
   readonly #host: RegionHost;
-  #region: Region = { entry: 0, windows: [0], nodes: [], instructions: 0, registers: 0, traits: 0 };
+  #region: Region = { entry: 0, windows: [0], code32: false, nodes: [], instructions: 0, registers: 0, traits: 0 };
   #flags: RegionFlags | undefined;
   /** Bits of TRAIT of the region. */
   #traits = 0;
@@ -54,6 +54,7 @@ export class RegionEmitter extends RegionOperands {
 
   #begin(region: Region): void {
     const { code, labels, registers } = this;
+    this.code32 = region.code32;
     this.start = region.entry;
     this.at = region.entry;
     this.window = 0;
@@ -104,6 +105,7 @@ export class RegionEmitter extends RegionOperands {
       code.get(LOCAL.exit);
       code.i32(10);
       code.op3(OP.i32_shr_s, OP.i64_extend_s, OP.i64_add);
+      this.cutAddress();
       code.memory(OP.i64_store, STATE.RIP);
       if (window > 0) code.branch(OP.br, this.depthOf(1));
     }
@@ -196,8 +198,7 @@ export class RegionEmitter extends RegionOperands {
     code.op2(OP.i64_xor, OP.i64_or);
     code.i64(0);
     code.op(OP.i64_ne);
-    this.left = 1;
-    this.sideExitIf();
+    this.#leaveAtEntryIf();
     if ((this.#traits & TRAIT.vex) === 0) return;
     // Those that are encoded with VEX need CR4.OSXSAVE and the state of SSE and AVX in XCR0.
     code.get(0);
@@ -210,7 +211,15 @@ export class RegionEmitter extends RegionOperands {
     code.op2(OP.i64_and, OP.i64_or);
     code.i64(0x40006);
     code.op(OP.i64_ne);
-    this.sideExitIf();
+    this.#leaveAtEntryIf();
+  }
+  /** Leaves before anything was charged: what a side exit gives back as not executed is charged first. */
+  #leaveAtEntryIf(): void {
+    this.left = 1;
+    this.when(() => {
+      this.code.step(LOCAL.budget, OP.i32_sub, 1);
+      this.sideExit();
+    });
   }
 
   #epilogue(): void {
@@ -413,9 +422,10 @@ export class RegionEmitter extends RegionOperands {
     code.branch(OP.br, this.depthOf(0));
   }
 
-  /** Leaves for the interpreter when the target is not canonical: it raises what a bad address raises. */
+  /** Leaves for the interpreter when the target is not canonical: it raises what a bad address raises. No 32-bit address is bad. */
   #checkCanonical(target: number): void {
     const { code } = this;
+    if (this.code32) return;
     code.get(target);
     code.i64(16);
     code.op(OP.i64_shl);
@@ -429,8 +439,8 @@ export class RegionEmitter extends RegionOperands {
   #emitComputed(instruction: Instruction): void {
     const { code, wide } = this;
     const target = wide[3];
-    if (instruction.form === 'R') this.readRegister(instruction.destination, 3);
-    else this.loadOperand(instruction, 3, false);
+    if (instruction.form === 'R') this.readRegister(instruction.destination, this.stackSize, false);
+    else this.loadOperand(instruction, this.stackSize, false);
     code.set(target);
     this.#checkCanonical(target);
     if (instruction.operation === 'CALL_INDIRECT') this.push(() => this.pushRip(instruction.next));
@@ -439,17 +449,17 @@ export class RegionEmitter extends RegionOperands {
 
   /** A return goes on behind one of the region's calls when it leads there. */
   #emitReturn(node: RegionNode, instruction: Instruction, places: readonly number[]): void {
-    const { code, wide } = this;
+    const { code, stackSize, wide } = this;
     const target = wide[3];
-    this.readRegister(32, 3);
-    this.operandPointer('read', 8);
-    code.memory(OP.i64_load, 0);
+    this.stackAddress(0);
+    this.operandPointer('read', 1 << stackSize);
+    this.loadSized(stackSize, false);
     code.set(target);
     this.#checkCanonical(target);
     this.readRegister(32, 3);
-    code.i64(8 + instruction.immediate);
+    code.i64((1 << stackSize) + instruction.immediate);
     code.op(OP.i64_add);
-    this.writeRegister(32, 3);
+    this.setStackPointer();
     const kind = this.kind;
     for (const place of places) {
       if (successorAt(node, place) === undefined) continue;

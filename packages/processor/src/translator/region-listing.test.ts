@@ -40,6 +40,7 @@ function listing(code: readonly number[], at = 0): string {
     createRegionCompiler(engine, operationNames(), memory, layout, 0).examine({
       block: 0,
       gpa: at,
+      code32: false,
       windows: [{ delta: 0, pages: [layout.ramOffset, 0], executed: all, regions: new Uint8Array(1024) }],
     }),
   );

@@ -4,7 +4,7 @@
  * A memory operand's TLB look-up is inline; a miss (fault, MMIO, page crossing, code page) leaves at that very instruction, and the
  * interpreter executes it. Called by: region-emitter.ts, which extends it by control flow; the emit-*.ts files.
  */
-import { SEGMENT_BYTES, STATE } from '../state-layout.ts';
+import { SEGMENT, SEGMENT_BYTES, STATE } from '../state-layout.ts';
 import { ALL_FLAGS } from './flag-analysis.ts';
 import type { Instruction } from './instruction.ts';
 import { LOCAL } from './region-locals.ts';
@@ -17,6 +17,16 @@ export const LOOP_LABEL = 1;
 export const BLOCK_LABEL = -1;
 /** Number from the outside of the first window's label of side exits. */
 export const SIDE_EXITS = 2;
+
+const RSP = 32;
+/** Where a field of a segment lies that an instruction names: 1 to 6 ES CS SS DS FS GS. */
+function segmentField(segment: number, field: number): number {
+  return STATE.SEGMENTS + (segment - 1) * SEGMENT_BYTES + field;
+}
+/** Whether a segment covers all 4 GiB from 0 wherever 32-bit code is translated: ES, SS and DS. */
+function isFlat(segment: number): boolean {
+  return segment === 1 || segment === 3 || segment === 4;
+}
 
 export class RegionOperands {
   readonly code: FunctionWriter;
@@ -50,6 +60,8 @@ export class RegionOperands {
   protected written = 0;
   /** Blocks, loops and conditions that are open, the innermost last. */
   protected readonly labels: number[] = [];
+  /** The region is 32-bit code: addresses and the stack pointer are cut off at 32 bits, and the stack's operands are of 32 bits. */
+  protected code32 = false;
   /** Offset of the region's entry; addresses in the code are relative to it. */
   protected start = 0;
   /** Number of the window that the current block lies in, and the offset that its side exits are relative to. */
@@ -162,11 +174,65 @@ export class RegionOperands {
     else this.code.writeRegister(local, size, offset & 7);
   }
 
-  /** Pushes the linear address of the memory operand. */
-  effectiveAddress(instruction: Instruction, withSegment = true): void {
-    const { base, index, displacement, segment } = instruction;
+  /** log2 of the bytes that calls, returns and pushes of the mode's own size move. */
+  get stackSize(): number {
+    return this.code32 ? 2 : 3;
+  }
+  /** Takes an address (i64), and pushes what the mode makes of it: 32-bit addresses begin anew behind 4 GiB. */
+  cutAddress(): void {
+    if (this.code32) this.code.op2(OP.i32_wrap, OP.i64_extend_u);
+  }
+  /** Pushes the linear address of the place so many bytes from the top of the stack. */
+  stackAddress(distance: number): void {
+    this.readRegister(RSP, 3);
+    if (distance !== 0) {
+      this.code.i64(distance);
+      this.code.op(OP.i64_add);
+    }
+    this.cutAddress();
+  }
+  /** Takes an address (i64) that is the stack pointer from now on. */
+  setStackPointer(): void {
+    this.writeRegister(RSP, this.stackSize);
+  }
+
+  /**
+   * Leaves at the current instruction when the segment of its memory operand is not flat, so that its limit or type has to be looked at. In
+   * 32-bit code that can only be FS, GS or CS (MODE_FLAT of assembly/state.ts).
+   */
+  checkSegment({ segment, code32 }: Instruction): void {
+    if (!code32 || isFlat(segment)) return;
+    const { code } = this;
+    code.get(0);
+    code.memory(OP.i64_load, segmentField(segment, SEGMENT.LIMIT));
+    code.i64(0x8effffffffn);
+    code.op(OP.i64_and);
+    code.i64(0x82ffffffffn);
+    code.op(OP.i64_ne);
+    this.sideExitIf();
+  }
+  /** Takes an offset in a segment, not yet cut off; pushes the linear address. */
+  addSegment({ segment, code32 }: Instruction): void {
+    const { code } = this;
+    if (segment !== 0 && !(code32 && isFlat(segment))) {
+      code.get(0);
+      code.memory(OP.i64_load, segmentField(segment, SEGMENT.BASE));
+      code.op(OP.i64_add);
+    }
+    this.cutAddress();
+  }
+
+  /** Pushes the linear address of the memory operand. `checked`: its segment has been looked at. */
+  effectiveAddress(instruction: Instruction, withSegment = true, checked = false): void {
+    const { base, displacement, segment } = instruction;
+    if (withSegment && instruction.code32 && !isFlat(segment)) {
+      if (!checked) this.checkSegment(instruction);
+      this.#addressOf(instruction, 0, segmentField(segment, SEGMENT.BASE));
+      this.cutAddress();
+      return;
+    }
     const narrow = instruction.narrowAddress ? 1 : 0;
-    const segmentBase = withSegment && segment !== 0 ? STATE.SEGMENTS + (segment - 1) * SEGMENT_BYTES : 0;
+    const segmentBase = withSegment && segment !== 0 && !instruction.code32 ? segmentField(segment, SEGMENT.BASE) : 0;
     if (base === STATE.RIP_BASE) {
       // Relative to the instruction's start.
       const distance = instruction.offset - this.start + displacement;
@@ -174,10 +240,13 @@ export class RegionOperands {
       else this.#distantAddress(distance, narrow, segmentBase);
       return;
     }
+    this.#addressOf(instruction, narrow, segmentBase);
+  }
+  #addressOf({ base, index, scale, displacement }: Instruction, narrow: number, segmentBase: number): void {
     this.code.addressOf(
       base === STATE.ZERO_SLOT ? 0 : this.local(base),
       index === STATE.ZERO_SLOT ? 0 : this.local(index),
-      instruction.scale,
+      scale,
       displacement,
       narrow,
       segmentBase,
@@ -235,17 +304,14 @@ export class RegionOperands {
     this.code.store(size);
   }
 
-  /** Pushes what `value` pushes onto the guest's stack, 64 bits. */
-  push(value: () => void): void {
-    const { code } = this;
-    this.readRegister(32, 3);
-    code.i64(8);
-    code.op(OP.i64_sub);
-    this.operandPointer('write', 8);
+  /** Pushes what `value` pushes onto the guest's stack: 2^size bytes, those of the mode's own size when none is given. */
+  push(value: () => void, size = this.stackSize): void {
+    this.stackAddress(-(1 << size));
+    this.operandPointer('write', 1 << size);
     value();
-    code.memory(OP.i64_store, 0);
-    code.get(this.address);
-    this.writeRegister(32, 3);
+    this.storeSized(size);
+    this.code.get(this.address);
+    this.writeRegister(RSP, 3);
   }
 
   /** Sets the lazy flags from locals; `b` may be left out for logic results. */

@@ -82,6 +82,8 @@ const IMPLICIT: Readonly<Record<string, readonly number[]>> = {
   RET: RSP_ONLY,
   CALL_INDIRECT: RSP_ONLY,
   LEAVE: [4, 5],
+  PUSHA: [0, 1, 2, 3, 4, 5, 6, 7],
+  POPA: [0, 1, 2, 3, 4, 5, 6, 7],
   CWDE: [0],
   CDQ: [0, 2],
   MUL: [0, 2],

@@ -56,6 +56,8 @@ export interface Region {
   readonly entry: number;
   /** Offsets of the windows' first bytes, by their numbers, up to the last that has code of the region. */
   readonly windows: readonly number[];
+  /** It is 32-bit code; else 64-bit code. */
+  readonly code32: boolean;
   readonly nodes: readonly RegionNode[];
   readonly instructions: number;
   /** General registers that its instructions read or write: bits by number; and their traits, bits of TRAIT. */
@@ -74,6 +76,8 @@ export function successorAt(node: RegionNode, offset: number): RegionNode | unde
 }
 
 export interface RegionSource {
+  /** Whether it is 32-bit code; else it is 64-bit code. */
+  code32(): boolean;
   /** Offsets of the windows' first bytes. */
   readonly windows: readonly number[];
   /** Where an offset is in the windows, which lie one behind the other; -1: in none. */
@@ -331,7 +335,15 @@ export function buildRegion(entry: number, source: RegionSource): Region {
   // One block alone may still be a loop.
   if (nodes.length > 1 || nodes[0]?.successors.length !== 0) structure(nodes);
   const { registers, traits } = discovery;
-  return { entry, windows: source.windows.slice(0, windows), nodes, instructions, registers, traits };
+  return {
+    entry,
+    windows: source.windows.slice(0, windows),
+    code32: source.code32(),
+    nodes,
+    instructions,
+    registers,
+    traits,
+  };
 }
 
 /** Finds predecessors and dominators, cuts the edges that would make the graph irreducible, and marks loops and merges. */

@@ -6,11 +6,17 @@
 import type { CodeWindow } from './code-windows.ts';
 import type { CodeWriterExports } from './wasm-encoder.ts';
 
+/** Mode keys of the blocks that are translated: ordinary 64-bit code, and flat 32-bit code (assembly/blocks.ts). */
+export const KEY_64 = 1;
+export const KEY_FLAT = 32;
+
 /** A hot block and the code around it, as it was when the processor asked. */
 export interface HotBlock {
   /** Address of the block in the shared memory. */
   readonly block: number;
   readonly gpa: number;
+  /** It is flat 32-bit code; else 64-bit code. */
+  readonly code32: boolean;
   /** Its own window first. */
   readonly windows: readonly CodeWindow[];
 }
@@ -76,7 +82,7 @@ export interface TranslationService {
 
 /** What a translator needs of the engine core. */
 export interface TranslatorCore extends CodeWriterExports {
-  decodeAt(host: number, room: number): number;
+  decodeAt(host: number, room: number, code32: number): number;
 }
 
 /** What a processor offers to a translator in its own thread. */

@@ -2,10 +2,10 @@
  * The processor's side of translation: sends hot blocks to a translator, puts the regions that come back in their place, and gives up
  * modules that are not used when there are too many.
  *
- * The run loop counts transfers to blocks of 64-bit code; a block that reaches the threshold is queued (assembly/run.ts). The queue goes to
- * the service as a batch; what comes back is one WebAssembly module per batch. A region is installed only if its bytes are still what was
- * translated: a block whose only operation calls the region replaces the hot one (assembly/blocks.ts, which also drops regions whose
- * bytes change).
+ * The run loop counts transfers to blocks of 64-bit code and of flat 32-bit code; a block that reaches the threshold is queued
+ * (assembly/run.ts). The queue goes to the service as a batch; what comes back is one WebAssembly module per batch. A region is installed
+ * only if its bytes are still what was translated: a block whose only operation calls the region replaces the hot one (assembly/blocks.ts,
+ * which also drops regions whose bytes change).
  *
  * Use is learned without a cost to the code itself: once in a while all regions are put to rest, which sends the next entry through
  * the run loop, and that wakes the region again. What still rests when room is needed has not been used.
@@ -13,13 +13,21 @@
  */
 import { BLOCK, REGION_PAGES, STATE } from '../state-layout.ts';
 import { readWindows } from './code-windows.ts';
-import type { HotBlock, TranslatedBatch, TranslatedRegion, TranslationService } from './translation-messages.ts';
+import {
+  type HotBlock,
+  KEY_64,
+  KEY_FLAT,
+  type TranslatedBatch,
+  type TranslatedRegion,
+  type TranslationService,
+} from './translation-messages.ts';
 import { droppedText, moduleText, regionText, type TraceListener } from './translation-trace.ts';
 
 /** What the translator needs of the engine core on the processor's thread. */
 export interface TranslationExports {
   describeCode(block: number, gpa: number): number;
-  findBlock(gpa: number): number;
+  /** Whether a block is still the one at its address. */
+  isCurrentBlock(block: number, gpa: number): number;
   installRegion(block: number, slot: number, module: number, index: number): number;
   dropRegion(block: number, gpa: number, slot: number): void;
   /** Puts a region to rest. */
@@ -57,8 +65,6 @@ interface InstalledModule {
   alive: number;
 }
 
-/** Mode key of ordinary 64-bit code (assembly/blocks.ts). */
-const KEY_64 = 1;
 /** Slots of the function table, of which each region has one; the engine has nothing else in it. */
 export const TABLE_SLOTS = 16384;
 /**
@@ -236,11 +242,12 @@ export class Translator {
     for (let index = 0; index < count; index++) addresses.add(this.#view.getUint32(queue + 4 + index * 4, true));
     const blocks: HotBlock[] = [];
     for (const block of addresses) {
-      if (this.#view.getUint32(block + BLOCK.MODE_KEY, true) !== KEY_64) continue;
+      const key = this.#view.getUint32(block + BLOCK.MODE_KEY, true);
+      if (key !== KEY_64 && key !== KEY_FLAT) continue;
       const gpa = Number(this.#view.getBigUint64(block + BLOCK.GPA, true));
       // Meanwhile dropped, or replaced by a region.
       if (this.#engine.describeCode(block, gpa) === 0) continue;
-      blocks.push({ block, gpa, windows: readWindows(this.#view, this.#bytes, this.#base) });
+      blocks.push({ block, gpa, code32: key === KEY_FLAT, windows: readWindows(this.#view, this.#bytes, this.#base) });
     }
     return blocks;
   }
@@ -290,7 +297,7 @@ export class Translator {
 
   /** Whether the block is still the hot one and its code what was translated. */
   #unchanged({ block, gpa, pages }: TranslatedRegion): boolean {
-    if (this.#engine.findBlock(gpa) !== block) return false;
+    if (this.#engine.isCurrentBlock(block, gpa) === 0) return false;
     for (const { host, from, code } of pages) {
       for (let at = 0; at < code.length; at++) if (code[at] !== this.#bytes[host + from + at]) return false;
     }

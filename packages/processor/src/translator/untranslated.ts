@@ -13,7 +13,7 @@ const REASONS: readonly (readonly [reason: string, ...operations: string[]])[] =
   ['calls a device, for each of its pieces', 'INS', 'OUTS'],
   [
     'changes the mode, the privilege level or the address space that the region was made for',
-    ...['RETF', 'INT', 'INT1', 'INT3'],
+    ...['RETF', 'INT', 'INT1', 'INT3', 'INTO', 'JMP_FAR_IMM', 'CALL_FAR_IMM', 'LOAD_FAR_ES', 'LOAD_FAR_DS'],
     ...[
       'JMP_FAR_MEM',
       'CALL_FAR_MEM',
@@ -48,7 +48,7 @@ const REASONS: readonly (readonly [reason: string, ...operations: string[]])[] =
       'LAR',
       'LSL',
     ],
-    ...['XGETBV', 'WBINVD', 'CLFLUSH', 'ENTER', 'PUSH_SEG', 'LOOP', 'LOOPE', 'LOOPNE', 'JCXZ'],
+    ...['XGETBV', 'WBINVD', 'CLFLUSH', 'ENTER', 'PUSH_SEG', 'LOOP', 'LOOPE', 'LOOPNE', 'JCXZ', 'BOUND', 'ARPL'],
   ],
   ['moves the state of the x87 unit, in pieces each of which may fault', 'FLDENV', 'FNSTENV', 'FRSTOR', 'FNSAVE'],
   [
@@ -71,6 +71,9 @@ export const UNTRANSLATED: ReadonlyMap<string, string> = new Map(
   REASONS.flatMap(([reason, ...operations]) => operations.map((operation) => [operation, reason] as const)),
 );
 
+/** Why no instruction of 32-bit code with an address of 16 bits is translated. */
+export const ADDRESS_OF_16_BITS = 'no compiler gives 32-bit code an address of 16 bits';
+
 export interface UntranslatedForm {
   /** The operations, by name or by what their names have in common. */
   readonly operations: readonly string[] | RegExp;
@@ -78,31 +81,36 @@ export interface UntranslatedForm {
   readonly reason: string;
 }
 
+/** Whether the operand size is not the mode's own: in 64-bit code of these instructions 64 bits, in 32-bit code 32. */
+function isNarrow({ code32, size }: Instruction): boolean {
+  return size !== (code32 ? 2 : 3);
+}
+
 /** Kinds of operations, and forms of translated ones, that are interpreted. */
 export const UNTRANSLATED_FORMS: readonly UntranslatedForm[] = [
   {
     operations: /^(MMX_|EMMS$)/,
     when: () => true,
-    reason: 'programs for 64-bit processors use SSE2 instead of MMX',
+    reason: 'programs use SSE2 instead of MMX',
   },
   {
     operations: ['JMP', 'CALL', 'RET', 'JMP_INDIRECT', 'CALL_INDIRECT'],
-    when: ({ size }) => size !== 3,
+    when: isNarrow,
     reason: 'cuts the target off at 16 bits',
   },
   {
     operations: /^JCC_/,
-    when: ({ size }) => size !== 3,
+    when: isNarrow,
     reason: 'cuts the target off at 16 bits',
   },
   {
     operations: ['LEAVE'],
-    when: ({ size }) => size !== 3,
+    when: isNarrow,
     reason: 'no compiler makes a 16-bit frame',
   },
   {
     operations: ['BT', 'BTS', 'BTR', 'BTC'],
-    when: ({ form, narrowAddress }) => form === 'MR' && narrowAddress,
+    when: ({ code32, form, narrowAddress }) => form === 'MR' && narrowAddress && !code32,
     reason: 'the bit index would wrap at 32 bits',
   },
   {
@@ -112,8 +120,9 @@ export const UNTRANSLATED_FORMS: readonly UntranslatedForm[] = [
   },
   {
     operations: ['MOVS', 'STOS'],
-    when: ({ narrowAddress, segment }) => narrowAddress || segment !== 0,
-    reason: 'no compiler gives a string an address of 32 bits or a segment',
+    when: ({ code32, narrowAddress, segment }) =>
+      code32 ? segment === 2 || segment > 4 : narrowAddress || segment !== 0,
+    reason: 'no compiler gives a string a narrower address or a segment',
   },
   {
     operations: ['MOV_FROM_SEG'],
