@@ -278,8 +278,8 @@ function pickSegment(builder: CaseBuilder, plain: boolean): { prefix: number; ba
   const roll = random.below(100);
   const local = mode === 32 && builder.kind === 'single';
   if (plain || roll >= (local ? 14 : 10)) return { prefix: 0, base: 0n };
-  // Whole programs have a flat FS and GS of a base of their own; blocks beside the host's processor have none.
-  const based = builder.fs === undefined && builder.fsBase !== 0n ? [0x64, 0x65] : [];
+  // Whole programs have flat segments with bases of their own in FS and GS; blocks beside the host's processor have none.
+  const based = builder.fsBase === (builder.fs?.base ?? 0n) ? [] : [0x64, 0x65];
   // CS is left out of 32-bit code: it may not be written.
   const prefix = random.pick(
     mode === 64
