@@ -141,8 +141,8 @@ export function raise(vector: u32, errorCode: u32): void {
 
 /** A pseudo vector: what was to be done is absent, and ends the run under the name of what is added (UNSUPPORTED_* of system.ts). */
 export const VECTOR_ABSENT: u32 = 0x100;
-/** Another: the processor stops before the instruction until an interrupt comes (math-fault.ts). */
-export const VECTOR_FERR: u32 = 0x101;
+/** Another, none of those behind VECTOR_ABSENT: the processor stops before the instruction until an interrupt comes (math-fault.ts). */
+export const VECTOR_FERR: u32 = 0x1ff;
 
 /** Makes the next transfer a poll, even one that is charged already. */
 export function forcePollNow(): void {
