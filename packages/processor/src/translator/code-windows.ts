@@ -11,6 +11,8 @@ import { CODE_WINDOW, STATE } from '../state-layout.ts';
 /** Bytes of all windows. */
 export const WINDOWS_BYTES = CODE_WINDOW.MOST * CODE_WINDOW.BYTES;
 const PAGE = 4096;
+const WINDOW_SHIFT = Math.log2(CODE_WINDOW.BYTES);
+const WITHIN = CODE_WINDOW.BYTES - 1;
 
 /** A page and the next one in linear order, as they were when the processor asked. */
 export interface CodeWindow {
@@ -24,7 +26,7 @@ export interface CodeWindow {
 }
 
 /** Number of the window that a place is in; negative for no place. */
-export const windowOf = (place: number): number => Math.floor(place / CODE_WINDOW.BYTES);
+export const windowOf = (place: number): number => place >> WINDOW_SHIFT;
 
 /** What describeCode left in the block of the processor at `base`. */
 export function readWindows(view: DataView, bytes: Uint8Array, base: number): CodeWindow[] {
@@ -46,6 +48,8 @@ export class WindowMap {
   /** Offset of each window's first byte. */
   readonly starts: number[] = [];
   readonly #sizes: number[] = [];
+  /** Bytes of the first window, which begins at offset 0 and has nearly all that is asked for. */
+  #first = 0;
   #windows: readonly CodeWindow[] = [];
 
   /** From now on it is about these windows, the hot block's first. */
@@ -58,12 +62,14 @@ export class WindowMap {
       this.starts.push((window?.delta ?? 0) * PAGE);
       this.#sizes.push(window?.pages[1] === 0 ? PAGE : CODE_WINDOW.BYTES);
     }
+    this.#first = this.#sizes[0] ?? 0;
   }
 
   /** @returns the place of an offset, or -1 */
   place(offset: number): number {
+    if (offset >= 0 && offset < this.#first) return offset;
     const { starts } = this;
-    for (let at = 0; at < starts.length; at++) {
+    for (let at = 1; at < starts.length; at++) {
       const within = offset - (starts[at] ?? 0);
       if (within >= 0 && within < (this.#sizes[at] ?? 0)) return at * CODE_WINDOW.BYTES + within;
     }
@@ -71,21 +77,21 @@ export class WindowMap {
   }
   /** Bytes from a place to its window's end. */
   room(place: number): number {
-    return (this.#sizes[windowOf(place)] ?? 0) - (place % CODE_WINDOW.BYTES);
+    return (this.#sizes[place >> WINDOW_SHIFT] ?? 0) - (place & WITHIN);
   }
   /** Host address of the page that a place is in. */
   page(place: number): number {
-    return this.#windows[windowOf(place)]?.pages[place % CODE_WINDOW.BYTES < PAGE ? 0 : 1] ?? 0;
+    return this.#windows[windowOf(place)]?.pages[(place & WITHIN) < PAGE ? 0 : 1] ?? 0;
   }
   executed(place: number): boolean {
-    return bit(this.#windows[windowOf(place)]?.executed, place);
+    return bit(this.#windows[place >> WINDOW_SHIFT]?.executed, place);
   }
   region(place: number): boolean {
-    return bit(this.#windows[windowOf(place)]?.regions, place);
+    return bit(this.#windows[place >> WINDOW_SHIFT]?.regions, place);
   }
 }
 
 function bit(bits: Uint8Array | undefined, place: number): boolean {
-  const within = place % CODE_WINDOW.BYTES;
+  const within = place & WITHIN;
   return ((bits?.[within >> 3] ?? 0) & (1 << (within & 7))) !== 0;
 }

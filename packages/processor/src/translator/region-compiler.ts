@@ -230,14 +230,13 @@ export class RegionCompiler {
       code32: () => this.#code32,
       windows: windows.starts,
       place: (offset) => windows.place(offset),
-      decode: (offset) => {
-        const place = windows.place(offset);
-        const room = Math.min(windows.room(place), 15);
-        const length = place < 0 ? 0 : this.#core.decodeAt(code + place, room, Number(this.#code32));
+      decode: (offset, place) => {
+        const room = windows.room(place);
+        const length = this.#core.decodeAt(code + place, room < 15 ? room : 15, this.#code32 ? 1 : 0);
         return length === 0 ? undefined : this.#reader.read(this.#operation, offset, length, this.#code32);
       },
-      executed: (offset) => this.#always || windows.executed(windows.place(offset)),
-      region: (offset) => windows.region(windows.place(offset)),
+      executed: (place) => this.#always || windows.executed(place),
+      region: (place) => windows.region(place),
       translatable,
     };
   }
@@ -290,12 +289,14 @@ export class RegionCompiler {
     const ends = endsOf(
       region,
       (offset) => {
-        if (source.place(offset) < 0) return 'other page';
-        if (source.region(offset)) return 'other region';
-        return source.executed(offset) ? 'size or structure' : 'not executed';
+        const place = source.place(offset);
+        if (place < 0) return 'other page';
+        if (source.region(place)) return 'other region';
+        return source.executed(place) ? 'size or structure' : 'not executed';
       },
       (offset) => {
-        const instruction = source.decode(offset);
+        const place = source.place(offset);
+        const instruction = place < 0 ? undefined : source.decode(offset, place);
         return instruction === undefined ? 'undecoded' : formatInstruction(instruction);
       },
     );

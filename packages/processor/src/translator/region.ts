@@ -82,12 +82,12 @@ export interface RegionSource {
   readonly windows: readonly number[];
   /** Where an offset is in the windows, which lie one behind the other; -1: in none. */
   place(offset: number): number;
-  /** The instruction at an offset; undefined when it crosses its window's end, is in none or is undefined. */
-  decode(offset: number): Instruction | undefined;
-  /** Whether a block at the offset has been executed. */
-  executed(offset: number): boolean;
-  /** Whether another region begins at the offset: it is left to that one. */
-  region(offset: number): boolean;
+  /** The instruction at an offset, whose place is given; undefined when it crosses its window's end or is undefined. */
+  decode(offset: number, place: number): Instruction | undefined;
+  /** Whether a block at the place has been executed. */
+  executed(place: number): boolean;
+  /** Whether another region begins at the place: it is left to that one. */
+  region(place: number): boolean;
   /** Whether the emitter knows the instruction. */
   translatable(instruction: Instruction): boolean;
 }
@@ -158,13 +158,13 @@ class Discovery {
       }
       if (offset !== entry) {
         const full = touched.length >= LIMITS.instructions || this.leaders.length > LIMITS.blocks;
-        if (full || source.region(offset)) {
+        if (full || source.region(place)) {
           // Whatever is there goes on as a region or block of its own.
           this.#lead(offset);
           return;
         }
       }
-      const instruction = source.decode(offset);
+      const instruction = source.decode(offset, place);
       if (instruction === undefined || !source.translatable(instruction)) return;
       instructions[place] = instruction;
       touched.push(place);
@@ -172,14 +172,15 @@ class Discovery {
       const { flow, next } = instruction;
       if (flow !== FLOW.plain) {
         const target = offset + instruction.displacement;
-        const inside = this.place(target) >= 0;
+        const targetPlace = this.place(target);
+        const inside = targetPlace >= 0;
         if (flow === FLOW.branch) {
-          if (inside && source.executed(target)) this.#follow(target);
+          if (inside && source.executed(targetPlace)) this.#follow(target);
           this.#lead(next);
         } else {
           if (flow === FLOW.jump && inside) this.#follow(target);
-          else if (flow === FLOW.call && inside && this.places.length < LIMITS.calls && source.executed(target)) {
-            if (!source.region(target)) {
+          else if (flow === FLOW.call && inside && this.places.length < LIMITS.calls && source.executed(targetPlace)) {
+            if (!source.region(targetPlace)) {
               this.places.push(next);
               this.#follow(target);
               this.#follow(next);
