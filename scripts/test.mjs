@@ -1,7 +1,7 @@
 /**
  * `npm test [-- FILTER..]` and `npm run test:long`: sets up what is missing, then unit tests (beside the code) and system
- * tests (in tests/). The last line is `N passed, N failed`, with `, N skipped` where tests were skipped; each skip is named
- * with its reason, and with CI=true a skip is a failure.
+ * tests (in tests/). The last line is `N passed, N failed`, with `, N skipped` where tests were skipped; each failure is named
+ * with its message and each skip with its reason, and with CI=true a skip is a failure.
  */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -38,9 +38,12 @@ async function runProject(project, folder) {
   });
   const counts = existsSync(file)
     ? JSON.parse(readFileSync(file, 'utf8'))
-    : { passed: 0, failed: filters.length > 0 && status === 0 ? 0 : 1, skipped: [], notApplicable: [] };
+    : { passed: 0, failed: filters.length > 0 && status === 0 ? 0 : 1, failures: [], skipped: [], notApplicable: [] };
   // vitest may refuse a run for reasons of its own.
-  if (status !== 0 && counts.failed === 0) counts.failed = 1;
+  if (status !== 0 && counts.failed === 0) {
+    counts.failed = 1;
+    counts.failures.push(`the ${project} tests as a whole: vitest ended with status ${status}`);
+  }
   return counts;
 }
 
@@ -55,7 +58,7 @@ async function buildImages() {
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'plinth-test-'));
-const sum = { passed: 0, failed: 0, skipped: [], notApplicable: [] };
+const sum = { passed: 0, failed: 0, failures: [], skipped: [], notApplicable: [] };
 try {
   await step('Setting up', setUp);
   await buildImages();
@@ -63,6 +66,7 @@ try {
     const counts = await runProject(project, folder);
     sum.passed += counts.passed;
     sum.failed += counts.failed;
+    sum.failures.push(...counts.failures);
     sum.skipped.push(...counts.skipped);
     sum.notApplicable.push(...counts.notApplicable);
   }
@@ -73,6 +77,8 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
+// Repeated here, because what is read of a long run is its end.
+for (const name of sum.failures) console.log(`failed: ${name}`);
 for (const name of sum.notApplicable) console.log(`not applicable here: ${name}`);
 for (const name of sum.skipped) console.log(`skipped: ${name}`);
 if (ci && sum.skipped.length > 0) {
