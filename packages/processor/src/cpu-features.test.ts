@@ -42,9 +42,9 @@ describe('lists of processor features', () => {
     expect(told('v1,+avx2').has('avx')).toBe(true);
     expect(told('v1,+sse4_2').has('ssse3')).toBe(true);
   });
-  it('are without AVX when they say nothing', () => {
-    expect(told('').has('avx')).toBe(false);
-    expect(told('').has('bmi2')).toBe(true);
+  it('mean the highest level when they say nothing', () => {
+    expect([...told('')]).toEqual([...told('v3')]);
+    expect(told('-avx2').has('fma')).toBe(true);
   });
   it('make the area of XSAVE as long as its components', () => {
     const size = (list: string): number | undefined =>

@@ -97,9 +97,6 @@ const LEVELS: Readonly<Record<'v2' | 'v3', readonly CpuFeature[]>> = {
 };
 export const CPU_LEVELS = ['v1', 'v2', 'v3'] as const;
 
-/** Features that a processor does not have unless it is asked for: nothing that a translated program gains by. */
-const NOT_BY_DEFAULT: readonly CpuFeature[] = ['avx', 'avx2', 'f16c', 'fma'];
-
 function level(word: string): readonly CpuFeature[] | undefined {
   if (word === 'v1') return [...LEVELS.v2, ...LEVELS.v3];
   if (word === 'v2') return LEVELS.v3;
@@ -107,13 +104,13 @@ function level(word: string): readonly CpuFeature[] | undefined {
 }
 
 /**
- * Features to be taken away by a list such as `v3,-avx2` or `-nx,+avx`: a level replaces what stands before it, + and - change one feature
- * each. @returns undefined for a word that means nothing; `word` tells which
+ * Features to be taken away by a list such as `v2,+movbe` or `-nx,-avx2`: a level replaces what stands before it, + and - change one feature
+ * each. No word means v3, the level at which programs run fastest (SPECIFICATION.md, bench `levels`). @returns undefined for a word that means nothing; `word` tells which
  */
 export function parseCpuFeatures(
   words: readonly string[],
 ): { readonly disabled: readonly CpuFeature[] } | { readonly word: string } {
-  let disabled = new Set<CpuFeature>(NOT_BY_DEFAULT);
+  let disabled = new Set<CpuFeature>();
   for (const word of words) {
     const above = level(word);
     const feature = CPU_FEATURES.find((known) => known === word.slice(1));
