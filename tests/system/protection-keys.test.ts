@@ -46,7 +46,7 @@ describe('protection keys in a Linux guest', () => {
     const told = await guest.run('grep -m1 -ow ospke /proc/cpuinfo; grep -m1 -ow xsaves /proc/cpuinfo');
     expect(told.output).toBe('ospke\nxsaves\n');
     expect((await guest.run('dmesg')).output).toMatch(
-      /xstate features 0x203, context size is 584 bytes, using 'compacted'/,
+      /xstate features 0x207, context size is 840 bytes, using 'compacted'/,
     );
     const { status, output } = await guest.run('/protection-keys');
     expect(output).toBe('24 checks, 0 failures\n');

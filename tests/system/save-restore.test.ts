@@ -155,7 +155,9 @@ describe('a guest that is saved at random moments', () => {
       const asked = async (running: Running): Promise<void> => {
         await running.see(/:~# /);
         // By their paths: the shell takes busybox's xz, which only unpacks.
-        running.type('stty -echo; run-stress /list; seq 90000 | /usr/bin/xz | /usr/bin/xz -d | sha256sum; dmesg -r; poweroff -f\n');
+        running.type(
+          'stty -echo; run-stress /list; seq 90000 | /usr/bin/xz | /usr/bin/xz -d | sha256sum; dmesg -r; poweroff -f\n',
+        );
         await running.see('@run');
       };
       const sum = createHash('sha256')
