@@ -104,7 +104,7 @@ for (let at = 0; at < functions.length; at += batchSize) {
   sums.bytes += batch.bytes;
   sums.modules += 1;
   first ??= process.cpuUsage(began.cpu);
-  compiler.handle({ kind: 'free', epoch: 0, module: batch.id });
+  compiler.handle({ kind: 'free', epoch: 0, modules: [batch.id] });
 }
 const { user, system } = process.cpuUsage(began.cpu);
 process.stdout.write(

@@ -95,6 +95,7 @@ describe('--stats', () => {
         modules: expect.any(Number),
         bytes: expect.any(Number),
         evicted: expect.any(Number),
+        longestPauseSeconds: expect.any(Number),
       },
       exits: expect.any(Object),
       vmbus: {

@@ -66,12 +66,16 @@ export type StopPoint =
   | { readonly kind: 'execute'; readonly address: bigint }
   | { readonly kind: 'write' | 'read' | 'access'; readonly address: bigint; readonly bytes: number };
 
-/** Work of a translator: regions in use or once made, modules they came in, bytes of those, regions dropped again. */
+/**
+ * Work of a translator: regions in use or once made, modules they came in, bytes of those, regions dropped again, and the longest time that
+ * the processor's thread stood still for it.
+ */
 export interface TranslatorCounts {
   readonly regions: number;
   readonly modules: number;
   readonly bytes: number;
   readonly evicted: number;
+  readonly longestPauseSeconds: number;
 }
 
 export interface VirtualProcessor {

@@ -262,7 +262,7 @@ function translateAtOnce(block: usize, gpa: u64, key: u32): usize {
   if (isTranslated(key)) {
     store<u32>(vp + L.HOT_QUEUE + 4, <u32>block);
     store<u32>(vp + L.HOT_QUEUE, 1);
-    hostTranslate();
+    hostTranslate(true);
     const region = blockAt(gpa, key);
     // The region took the block's place, and was at once given up to make room for others.
     if (region == 0) return 0;

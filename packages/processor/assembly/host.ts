@@ -48,10 +48,10 @@ export declare function hostEndOfInterrupt(vector: u32): void;
 // @ts-ignore: decorator
 @external("host", "sendInterrupt")
 export declare function hostSendInterrupt(icrLow: u32, destination: u32): void;
-/** Hot blocks are waiting in L.HOT_QUEUE. */
+/** The translator has something for the processor, or has not done with it; `queueDue`: and hot blocks in L.HOT_QUEUE are to be sent. */
 // @ts-ignore: decorator
 @external("host", "translate")
-export declare function hostTranslate(): void;
+export declare function hostTranslate(queueDue: bool): void;
 /** With translation before execution: a block of code that is translated is about to be interpreted, and no side exit led to it. */
 // @ts-ignore: decorator
 @external("host", "interpreted")

@@ -301,13 +301,11 @@ export function poll(): usize {
     return enterSingle(load<u64>(vp, L.RIP));
   }
   takeTimers();
-  if (atomic.load<u32>(vp + L.TRANSLATION_READY) != 0) hostTranslate();
   const hot = load<u32>(vp + L.HOT_QUEUE);
   pollsSinceBatch++;
-  if (hot >= BATCH || (hot != 0 && pollsSinceBatch >= load<u32>(vp, L.BATCH_POLLS))) {
-    pollsSinceBatch = 0;
-    hostTranslate();
-  }
+  const queueDue = hot >= BATCH || (hot != 0 && pollsSinceBatch >= load<u32>(vp, L.BATCH_POLLS));
+  if (queueDue) pollsSinceBatch = 0;
+  if (queueDue || atomic.load<u32>(vp + L.TRANSLATION_READY) != 0) hostTranslate(queueDue);
   if (atomic.load<i32>(vp + L.KICK) != 0) {
     atomic.store<i32>(vp + L.KICK, 0);
     return exitWith(EXIT_KICKED);

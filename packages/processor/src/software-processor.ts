@@ -128,7 +128,7 @@ const MODE_REGISTERS = new Set<RegisterName>(['Cr0', 'Cr3', 'Cr4', 'Efer', 'Cs',
 const FORCED_LIMIT = 2 ** 31;
 const FORCED_SLOTS = 262144;
 
-const NOT_TRANSLATING: TranslatorCounts = { regions: 0, modules: 0, bytes: 0, evicted: 0 };
+const NOT_TRANSLATING: TranslatorCounts = { regions: 0, modules: 0, bytes: 0, evicted: 0, longestPauseSeconds: 0 };
 
 class SoftwareProcessor implements DebuggedProcessor, SaveableProcessor {
   readonly index: number;
@@ -198,7 +198,7 @@ class SoftwareProcessor implements DebuggedProcessor, SaveableProcessor {
         deadline: () => handlers.deadline(),
         acknowledgeExternalInterrupt: () => handlers.acknowledgeExternalInterrupt(),
         endOfInterrupt: (vector: number) => handlers.endOfInterrupt(vector),
-        translate: () => this.#translator?.run(),
+        translate: (queueDue: number) => this.#translator?.run(queueDue !== 0),
         interpreted: (block: number) => this.#translator?.interpreted(block >>> 0),
         sendInterrupt: (icr: number, destination: number) => this.#sendInterrupt(icr >>> 0, destination >>> 0),
         loadPage: (page: number) => {
@@ -500,7 +500,7 @@ class SoftwareProcessor implements DebuggedProcessor, SaveableProcessor {
       return new Map([...words].flatMap((times, number) => (times === 0 ? [] : [[number, times] as const])));
     };
     return [
-      `the processor stood still for it for at most ${this.#translator?.statistics.longestPauseMicroseconds ?? 0} µs at a time`,
+      `the processor stood still for it for at most ${Math.round(this.translatorCounts().longestPauseSeconds * 1e6)} µs at a time`,
       `left by side exits at: ${leaveCountsText(counts(STATE.SIDE_EXIT_COUNTS), names)}`,
       `left for want of a translation at: ${leaveCountsText(counts(STATE.UNTRANSLATED_COUNTS), names)}`,
     ];

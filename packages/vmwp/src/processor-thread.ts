@@ -302,5 +302,6 @@ export class ProcessorThread {
     this.#parts.counters.set('modules', translator.modules);
     this.#parts.counters.set('translatorBytes', translator.bytes);
     this.#parts.counters.set('evicted', translator.evicted);
+    this.#parts.counters.set('longestPause', translator.longestPauseSeconds);
   }
 }

@@ -105,7 +105,7 @@ describe('a run', () => {
       memoryBytes: 64 * MIB,
       marks: [{ text: 'two' }, { text: 'never', wallSeconds: null, hostCpuSeconds: null }],
       instructions: { translated: 0 },
-      translator: { regions: 0, modules: 0, bytes: 0, evicted: 0 },
+      translator: { regions: 0, modules: 0, bytes: 0, evicted: 0, longestPauseSeconds: 0 },
       vmbus: { version: null },
       exit: { reason: 'power-off', code: 0 },
     });

@@ -734,6 +734,7 @@ class MachineRun {
       modules: this.#counters.get('modules'),
       bytes: this.#counters.get('translatorBytes'),
       evicted: this.#counters.get('evicted'),
+      longestPauseSeconds: this.#counters.get('longestPause'),
     };
   }
 

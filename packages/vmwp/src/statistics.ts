@@ -29,6 +29,7 @@ export const COUNTERS = [
   'modules',
   'translatorBytes',
   'evicted',
+  'longestPause',
 ] as const;
 export type CounterName = (typeof COUNTERS)[number];
 
@@ -111,6 +112,8 @@ export interface RunStatistics {
     readonly modules: number;
     readonly bytes: number;
     readonly evicted: number;
+    /** The longest time that the processor's thread stood still for translation: what it takes over, sends off and gives up at a time. */
+    readonly longestPauseSeconds: number;
   };
   readonly exits: Readonly<Record<string, number>>;
   /** Version of the protocol while a guest is connected, and every channel that is offered. */

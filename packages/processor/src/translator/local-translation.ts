@@ -12,6 +12,7 @@ import type {
 } from './translation-messages.ts';
 
 class LocalTranslation implements TranslationService {
+  readonly atOnce = true;
   readonly #compiler: RegionCompiler;
   readonly #done: TranslatedBatch[] = [];
 

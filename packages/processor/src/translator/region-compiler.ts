@@ -117,7 +117,7 @@ export class RegionCompiler {
       this.#exits.clear();
     }
     if (message.kind === 'free') {
-      this.#exits.free(message.module);
+      for (const module of message.modules) this.#exits.free(module);
       return undefined;
     }
     return this.#translate(message.blocks, message.traced ?? false);

@@ -30,8 +30,8 @@ export type TranslatorMessage =
       /** The regions are to tell about themselves. */
       readonly traced?: boolean;
     }
-  /** The exits of a module are not used any more. */
-  | { readonly kind: 'free'; readonly epoch: number; readonly module: number };
+  /** The exits of modules are not used any more. */
+  | { readonly kind: 'free'; readonly epoch: number; readonly modules: readonly number[] };
 
 /** What a region has of one page. */
 export interface RegionPage {
@@ -70,6 +70,8 @@ export interface TranslatedBatch {
 
 /** The way to a translator. */
 export interface TranslationService {
+  /** What is sent is there when `send` returns, and all of it is to be in its place before the processor goes on. */
+  readonly atOnce?: boolean;
   send(message: TranslatorMessage): void;
   /** The next batch that is ready; L.TRANSLATION_READY tells when there may be one. */
   receive(): TranslatedBatch | undefined;

@@ -7,6 +7,9 @@
  * only if its bytes are still what was translated: a block whose only operation calls the region replaces the hot one (assembly/blocks.ts,
  * which also drops regions whose bytes change).
  *
+ * The processor stands still while this works, so it works in steps: a call does so much and goes on at the next poll. In between the guest
+ * runs, so each region is compared with its code at the very step that puts it in its place.
+ *
  * Use is learned without a cost to the code itself: once in a while all regions are put to rest, which sends the next entry through
  * the run loop, and that wakes the region again. What still rests when room is needed has not been used.
  * Called by: software-processor.ts, on the processor's thread.
@@ -49,7 +52,7 @@ export interface TranslatorStatistics {
   /** Guest instructions in the regions. */
   instructions: number;
   /** The longest time that the processor stood still for its translator. */
-  longestPauseMicroseconds: number;
+  longestPauseSeconds: number;
 }
 
 interface InstalledRegion {
@@ -82,6 +85,18 @@ const LEAST_POLLS = 256;
 const MOST_POLLS = 2048;
 const MODULES_PER_POLL = 4;
 
+/**
+ * What one call does, and what its parts cost, in regions that are put in their place: about 15 us of the thread each where a boot takes 8
+ * seconds of CPU time, so that a call takes about 2 ms there. A hot block that is described costs one, too.
+ */
+const WORK_OF_A_CALL = 64;
+const WORK = { module: 16, drop: 1 / 4, look: 1 / 16, clear: 1 / 8 } as const;
+/** Hot blocks that become one module, at most. */
+const MOST_BLOCKS = 128;
+/** Slots that are kept free, and how many there are again when room was made. */
+const LEAST_SLOTS = 256;
+const SLOTS_KEPT = 1000;
+
 const costOf = ({ bytes }: { readonly bytes: number }): number => MODULE_COST + bytes * COST_PER_BYTE;
 
 export class Translator {
@@ -91,7 +106,7 @@ export class Translator {
     bytes: 0,
     evicted: 0,
     instructions: 0,
-    longestPauseMicroseconds: 0,
+    longestPauseSeconds: 0,
   };
   readonly #memory: WebAssembly.Memory;
   readonly #base: number;
@@ -107,6 +122,8 @@ export class Translator {
   readonly #moduleOfSlot = new Map<number, InstalledModule>();
   #nextSlot = 0;
   #spare: number[] = [];
+  /** Slots of regions that are gone, still to be cleared. */
+  #stale: number[] = [];
   #epoch = -1;
   #costInUse = 0;
   #watching = false;
@@ -114,6 +131,16 @@ export class Translator {
   #makingRoom = false;
   /** Blocks that came back translated and found no room. */
   readonly #withoutRoom = new Set<number>();
+  /** What this call may still do. */
+  #work = 0;
+  /** What was begun and waits to go on. */
+  #task: Iterator<void> | undefined;
+  /** Hot blocks that are described and not yet sent. */
+  #gathered: HotBlock[] = [];
+  /** Some of what was to be sent is still queued. */
+  #queueLeft = false;
+  /** Modules of which the translator is to hear that they are gone. */
+  #freed: number[] = [];
 
   /**
    * @param tell takes the lines of a trace
@@ -140,31 +167,55 @@ export class Translator {
     this.#limit = limit;
   }
 
-  /** Takes what is translated, and sends what is queued. */
-  run(): void {
+  /**
+   * Goes on with what was begun, takes what is translated, and sends what is queued.
+   * @param queueDue whether what is queued is to be sent
+   */
+  run(queueDue: boolean): void {
     const start = performance.now();
-    this.#run();
+    Atomics.store(this.#ready, 0, 0);
+    this.#noteEpoch();
+    this.#takeDropped();
+    this.#work = this.#service.atOnce ? Number.POSITIVE_INFINITY : WORK_OF_A_CALL;
+    this.#goOn();
+    if (queueDue) {
+      this.#takeQueue();
+      if (this.#service.atOnce) this.#goOn();
+    }
+    if (this.#freed.length > 0) this.#service.send({ kind: 'free', epoch: this.#epoch, modules: this.#freed });
+    this.#freed = [];
     this.#setPatience();
-    const pause = Math.round((performance.now() - start) * 1000);
-    if (pause > this.statistics.longestPauseMicroseconds) this.statistics.longestPauseMicroseconds = pause;
+    const pause = (performance.now() - start) / 1000;
+    if (pause > this.statistics.longestPauseSeconds) this.statistics.longestPauseSeconds = pause;
+  }
+
+  /** What was begun, and then one thing after the other, until this call has done enough. */
+  #goOn(): void {
+    while (this.#work > 0) {
+      this.#task ??= this.#nextTask();
+      if (this.#task === undefined) return;
+      if (this.#task.next().done) this.#task = undefined;
+    }
+    // Called again at the next poll.
+    Atomics.store(this.#ready, 0, 1);
+  }
+  #nextTask(): Iterator<void> | undefined {
+    if (this.#stale.length > 0) return this.#clearSlots();
+    const full = this.#costInUse > this.#limit || this.#freeSlots() < LEAST_SLOTS;
+    if (full && this.#modules.size > 0) return this.#makeRoom();
+    if (!this.#watching && this.#costInUse > this.#limit * WATCHED) return this.#watch();
+    const batch = this.#service.receive();
+    return batch && this.#install(batch);
+  }
+  /** @returns whether this call has done enough */
+  #spend(work: number): boolean {
+    this.#work -= work;
+    return this.#work <= 0;
   }
 
   #setPatience(): void {
-    const polls = Math.min(LEAST_POLLS + Math.floor(this.#modules.size / MODULES_PER_POLL), MOST_POLLS);
-    this.#view.setUint32(this.#base + STATE.BATCH_POLLS, polls, true);
-  }
-
-  #run(): void {
-    const ready = Atomics.exchange(this.#ready, 0, 0) !== 0;
-    this.#noteEpoch();
-    this.#takeDropped();
-    this.#takeBatches();
-    // Called to take a batch: what is queued waits for its own time.
-    if (ready) return;
-    const blocks = this.#takeQueue();
-    if (blocks.length === 0) return;
-    this.#service.send({ kind: 'translate', epoch: this.#epoch, blocks, ...(this.#tell && { traced: true }) });
-    this.#takeBatches();
+    const patient = Math.min(LEAST_POLLS + Math.floor(this.#modules.size / MODULES_PER_POLL), MOST_POLLS);
+    this.#view.setUint32(this.#base + STATE.BATCH_POLLS, this.#queueLeft ? 0 : patient, true);
   }
 
   /** A block is about to be interpreted where everything should be translated. */
@@ -173,28 +224,33 @@ export class Translator {
     this.#service.interpreted?.(block);
   }
 
-  #takeBatches(): void {
-    for (let batch = this.#service.receive(); batch !== undefined; batch = this.#service.receive()) {
-      this.#install(batch);
-    }
-  }
-
   /** After the arena was emptied nothing of what was translated is left. */
   #noteEpoch(): void {
     const epoch = this.#engine.arenaFlushCount();
     if (epoch === this.#epoch) return;
     this.#epoch = epoch;
-    for (const slot of this.#moduleOfSlot.keys()) this.#table.set(slot, null);
-    this.statistics.evicted += this.#moduleOfSlot.size;
     const dropped = this.#moduleOfSlot.size;
+    this.#stale.push(...this.#moduleOfSlot.keys());
+    this.statistics.evicted += dropped;
     if (dropped > 0) this.#tell?.(`all ${dropped} regions dropped: the room for decoded code was used up`);
     this.#modules.clear();
     this.#moduleOfSlot.clear();
-    this.#nextSlot = 0;
-    this.#spare = [];
     this.#costInUse = 0;
     this.#watching = false;
     this.#withoutRoom.clear();
+    this.#task = undefined;
+    this.#gathered = [];
+    this.#queueLeft = false;
+    this.#freed = [];
+  }
+
+  /** Nothing leads to these slots any more; what they hold would only be kept alive. */
+  *#clearSlots(): Generator<void> {
+    for (let slot = this.#stale.pop(); slot !== undefined; slot = this.#stale.pop()) {
+      this.#table.set(slot, null);
+      this.#spare.push(slot);
+      if (this.#spend(WORK.clear)) yield;
+    }
   }
 
   /** Regions that were dropped since the last call: their bytes changed, or they were given up. */
@@ -231,59 +287,67 @@ export class Translator {
   #forget(module: InstalledModule): void {
     this.#modules.delete(module.id);
     this.#costInUse -= costOf(module);
-    this.#service.send({ kind: 'free', epoch: this.#epoch, module: module.id });
+    this.#freed.push(module.id);
   }
 
-  #takeQueue(): HotBlock[] {
+  /** Describes what is queued and sends it; what this call cannot do stays in the queue. */
+  #takeQueue(): void {
     const queue = this.#base + STATE.HOT_QUEUE;
     const count = this.#view.getUint32(queue, true);
-    this.#view.setUint32(queue, 0, true);
     const addresses = new Set<number>();
-    for (let index = 0; index < count; index++) addresses.add(this.#view.getUint32(queue + 4 + index * 4, true));
-    const blocks: HotBlock[] = [];
-    for (const block of addresses) {
-      const key = this.#view.getUint32(block + BLOCK.MODE_KEY, true);
-      if (key !== KEY_64 && key !== KEY_FLAT) continue;
-      const gpa = Number(this.#view.getBigUint64(block + BLOCK.GPA, true));
-      // Meanwhile dropped, or replaced by a region.
-      if (this.#engine.describeCode(block, gpa) === 0) continue;
-      blocks.push({ block, gpa, code32: key === KEY_FLAT, windows: readWindows(this.#view, this.#bytes, this.#base) });
+    let taken = 0;
+    while (taken < count && this.#gathered.length < MOST_BLOCKS && this.#work > 0) {
+      taken++;
+      const block = this.#view.getUint32(queue + taken * 4, true);
+      if (addresses.has(block)) continue;
+      addresses.add(block);
+      this.#spend(1);
+      const hot = this.#describe(block);
+      if (hot !== undefined) this.#gathered.push(hot);
     }
-    return blocks;
+    this.#bytes.copyWithin(queue + 4, queue + 4 + taken * 4, queue + 4 + count * 4);
+    this.#view.setUint32(queue, count - taken, true);
+    this.#queueLeft = taken < count;
+    if (this.#gathered.length === 0 || (this.#queueLeft && this.#gathered.length < MOST_BLOCKS)) return;
+    const blocks = this.#gathered;
+    this.#gathered = [];
+    this.#service.send({ kind: 'translate', epoch: this.#epoch, blocks, ...(this.#tell && { traced: true }) });
+  }
+  #describe(block: number): HotBlock | undefined {
+    const key = this.#view.getUint32(block + BLOCK.MODE_KEY, true);
+    if (key !== KEY_64 && key !== KEY_FLAT) return undefined;
+    const gpa = Number(this.#view.getBigUint64(block + BLOCK.GPA, true));
+    // Meanwhile dropped, or replaced by a region.
+    if (this.#engine.describeCode(block, gpa) === 0) return undefined;
+    return { block, gpa, code32: key === KEY_FLAT, windows: readWindows(this.#view, this.#bytes, this.#base) };
   }
 
-  #install(batch: TranslatedBatch): void {
+  *#install(batch: TranslatedBatch): Generator<void> {
     // Of a time before the arena was emptied: the translator clears what it kept for it when it hears of the new one.
     if (batch.epoch !== this.#epoch) return;
     for (const { block, gpa } of batch.left) this.#engine.rearm(block, gpa);
-    const valid = batch.regions.filter((region) => this.#unchanged(region));
-    if (valid.length > this.#freeSlots()) this.#makeRoom();
-    if (valid.length === 0 || valid.length > this.#freeSlots()) {
-      this.#service.send({ kind: 'free', epoch: this.#epoch, module: batch.id });
-      for (const { block } of valid) this.#withoutRoom.add(block);
+    if (batch.regions.length > this.#freeSlots()) {
+      this.#freed.push(batch.id);
+      for (const { block } of batch.regions) this.#withoutRoom.add(block);
       return;
     }
-    const instance = new WebAssembly.Instance(batch.module, {
-      env: { memory: this.#memory, execute: this.#engine.execute },
-    });
-    const module: InstalledModule = { id: batch.id, bytes: batch.bytes, regions: [], alive: 0 };
-    for (const region of valid) {
-      const slot = this.#spare.pop() ?? this.#nextSlot++;
-      const { gpa, index } = region;
-      this.#describePages(region);
-      const block = this.#engine.installRegion(region.block, slot, batch.id, index);
-      if (block === 0) {
-        this.#spare.push(slot);
-        this.#withoutRoom.add(region.block);
-        continue;
+    let instance: WebAssembly.Instance | undefined;
+    // Counted as one more until all is in its place, so that a write to its first regions does not end it before.
+    const module: InstalledModule = { id: batch.id, bytes: batch.bytes, regions: [], alive: 1 };
+    this.#spend(WORK.module);
+    for (const region of batch.regions) {
+      if (this.#unchanged(region)) {
+        instance ??= new WebAssembly.Instance(batch.module, {
+          env: { memory: this.#memory, execute: this.#engine.execute },
+        });
+        this.#place(region, module, instance);
       }
-      this.#table.set(slot, instance.exports[String(index)]);
-      this.#moduleOfSlot.set(slot, module);
-      module.regions.push({ block, gpa, slot });
-      module.alive++;
-      this.statistics.regions++;
-      this.statistics.instructions += region.instructions;
-      this.#tell?.(regionText(this.#view.getBigUint64(region.block + BLOCK.RIP, true), region));
+      if (this.#spend(1)) yield;
+    }
+    module.alive--;
+    if (instance === undefined) {
+      this.#freed.push(batch.id);
+      return;
     }
     this.#modules.set(module.id, module);
     this.#costInUse += costOf(module);
@@ -291,8 +355,26 @@ export class Translator {
     this.statistics.bytes += batch.bytes;
     this.#tell?.(moduleText(module.id, module.alive, module.bytes));
     if (module.alive === 0) this.#forget(module);
-    if (this.#costInUse > this.#limit) this.#makeRoom();
-    else if (!this.#watching && this.#costInUse > this.#limit * WATCHED) this.#watch();
+  }
+
+  /** Puts a region in the place of its hot block. */
+  #place(region: TranslatedRegion, module: InstalledModule, instance: WebAssembly.Instance): void {
+    const slot = this.#spare.pop() ?? this.#nextSlot++;
+    const { gpa, index } = region;
+    this.#describePages(region);
+    const block = this.#engine.installRegion(region.block, slot, module.id, index);
+    if (block === 0) {
+      this.#spare.push(slot);
+      this.#withoutRoom.add(region.block);
+      return;
+    }
+    this.#table.set(slot, instance.exports[String(index)]);
+    this.#moduleOfSlot.set(slot, module);
+    module.regions.push({ block, gpa, slot });
+    module.alive++;
+    this.statistics.regions++;
+    this.statistics.instructions += region.instructions;
+    this.#tell?.(regionText(this.#view.getBigUint64(region.block + BLOCK.RIP, true), region));
   }
 
   /** Whether the block is still the hot one and its code what was translated. */
@@ -318,29 +400,36 @@ export class Translator {
   }
 
   /** Puts all regions to rest. */
-  #watch(): void {
+  *#watch(): Generator<void> {
     this.#watching = true;
-    for (const { regions } of this.#modules.values()) {
+    for (const { regions } of [...this.#modules.values()]) {
       for (const { block, gpa, slot } of regions) this.#engine.restRegion(block, gpa, slot);
+      if (this.#spend(regions.length * WORK.look)) yield;
     }
   }
 
   /** Gives up the modules of which the smallest share was used since all were put to rest. */
-  #makeRoom(): void {
-    const ranked = [...this.#modules.values()].map((module) => ({
-      module,
-      used: module.regions.reduce((sum, { block, gpa, slot }) => sum + this.#engine.regionUsed(block, gpa, slot), 0),
-    }));
-    this.#makingRoom = true;
-    ranked.sort((a, b) => a.used / costOf(a.module) - b.used / costOf(b.module));
+  *#makeRoom(): Generator<void> {
+    const ranked: { readonly module: InstalledModule; readonly share: number }[] = [];
+    for (const module of [...this.#modules.values()]) {
+      let used = 0;
+      for (const { block, gpa, slot } of module.regions) used += this.#engine.regionUsed(block, gpa, slot);
+      ranked.push({ module, share: used / costOf(module) });
+      if (this.#spend(module.regions.length * WORK.look)) yield;
+    }
+    ranked.sort((a, b) => a.share - b.share);
     for (const { module } of ranked) {
-      if (this.#costInUse <= this.#limit * KEPT && this.#freeSlots() > 1000) break;
+      if (this.#costInUse <= this.#limit * KEPT && this.#freeSlots() > SLOTS_KEPT) break;
+      // Its last region may have been dropped between two steps.
+      if (!this.#modules.has(module.id)) continue;
+      this.#makingRoom = true;
       for (const { block, gpa, slot } of module.regions) this.#engine.dropRegion(block, gpa, slot);
       this.#takeDropped();
+      this.#makingRoom = false;
       // Where the list of dropped regions ran over, the module is still known.
       if (this.#modules.has(module.id)) this.#forget(module);
+      if (this.#spend(module.regions.length * WORK.drop)) yield;
     }
-    this.#makingRoom = false;
     this.#watching = false;
   }
 }
