@@ -15,7 +15,7 @@ import {
   KIND_RAM, KIND_ROM, KIND_OVERLAY, foundKind, foundHost, findSlot, readablePointer, pageRecordOfHost, isApicPage, physicalRead, physicalWrite,
 } from './physical-memory';
 import { ACCESS_READ, ACCESS_WRITE, ACCESS_EXECUTE, walk, walkedGpa, walkedError, walkedKeyed } from './page-walk';
-import { PAGE_FLAG_WRITE_CACHED, fillRead, fillWrite, noteKeyed } from './tlb';
+import { PAGE_FLAG_WRITE_CACHED, fillRead, fillSystemRead, fillWrite, noteKeyed, systemReadEntry } from './tlb';
 import { withinLimit } from './segments';
 import { noteAccess } from './debug';
 
@@ -260,6 +260,12 @@ export function commitIfPending(pointer: usize, size: u32): void {
  */
 let systemValue: u64 = 0;
 export function readSystem(address: u64, size: u32): bool {
+  const entry = systemReadEntry(address);
+  if (load<u64>(entry) == ((address + (size - 1)) & ~0xfff)) {
+    const p: usize = <u32>address + load<u32>(entry, 8);
+    systemValue = size == 8 ? load<u64>(p) : size == 4 ? <u64>load<u32>(p) : size == 2 ? <u64>load<u16>(p) : <u64>load<u8>(p);
+    return true;
+  }
   systemValue = 0;
   for (let i: u32 = 0; i < size; ) {
     const at = load<u32>(vp, L.MODE) & MODE_LONG ? address + i : (address + i) & 0xffffffff;
@@ -269,6 +275,11 @@ export function readSystem(address: u64, size: u32): bool {
     }
     const piece: u32 = i == 0 && (<u32>address & 0xfff) + size <= 0x1000 ? size : 1;
     systemValue |= physicalRead(walkedGpa(), piece) << (i * 8);
+    if (!isApicPage(walkedGpa()) && foundKind() == KIND_RAM && !walkedKeyed()) {
+      const record = pageRecordOfHost(foundHost());
+      if ((load<u32>(record, 8) & L.PAGE_FLAG_TOUCHED) == 0) atomic.or<u32>(record + 8, L.PAGE_FLAG_TOUCHED);
+      fillSystemRead(at, foundHost());
+    }
     i += piece;
   }
   return true;

@@ -380,6 +380,22 @@ export function executeOther(u: usize, number: u32): usize {
     case Operation.INS:
     case Operation.OUTS:
       return executeString(u, operation);
+    // What system calls, faults and switches are made of: not asked for in the other files first.
+    case Operation.STI:
+    case Operation.SYSCALL:
+    case Operation.SYSRET:
+    case Operation.IRET:
+    case Operation.RDTSC:
+    case Operation.RDTSCP:
+    case Operation.RDPKRU:
+    case Operation.WRPKRU:
+    case Operation.MOV_FROM_CR:
+    case Operation.MOV_TO_CR:
+    case Operation.RDMSR:
+    case Operation.WRMSR:
+    case Operation.INVLPG:
+    case Operation.INVPCID:
+      return executeSystem(u, general);
     case Operation.X87_ARITHMETIC:
     case Operation.X87_LOAD:
     case Operation.X87_STORE:
@@ -396,6 +412,12 @@ export function executeOther(u: usize, number: u32): usize {
     case Operation.FLDCW:
     case Operation.FNSTCW:
     case Operation.FNSTSW_AX:
+    case Operation.XSAVE:
+    case Operation.XSAVEOPT:
+    case Operation.XSAVEC:
+    case Operation.XSAVES:
+    case Operation.XRSTOR:
+    case Operation.XRSTORS:
       return executeFpu(u, general);
   }
   let next = executeGeneral(u, general);

@@ -294,6 +294,21 @@ export function protectCodePage(page: u32): void {
   }
 }
 
+/** Entry of a page for reads with supervisor rights whatever the CPL, and without AC: those of descriptor tables and of the TSS. */
+// @ts-ignore: decorator
+@inline
+export function systemReadEntry(address: u64): usize {
+  return tlbBase() + load<u32>(tlbBase() + CURRENT_SET) * SET_BYTES + ((<u32>(address >> 12) & (TLB_ENTRIES - 1)) << 4);
+}
+/** Enters a page of plain memory, without a protection key, that such a read has walked to. */
+export function fillSystemRead(address: u64, host: usize): void {
+  if (load<u32>(vp, L.ACCESS_CHECKS) != 0) return;
+  const entry = systemReadEntry(address);
+  store<u64>(entry, address & ~0xfff);
+  store<u32>(entry, <u32>host - <u32>address, 8);
+  store<u32>(setHeader(load<u32>(tlbBase() + CURRENT_SET)) + SET_USED, 1);
+}
+
 export function fillRead(address: u64, host: usize): void {
   if (load<u32>(vp, L.ACCESS_CHECKS) != 0 && kept(address)) return;
   const entry = load<u32>(vp, L.TLB_READ) + ((<u32>(address >> 12) & (TLB_ENTRIES - 1)) << 4);

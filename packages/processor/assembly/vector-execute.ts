@@ -98,16 +98,27 @@ export function executeVector(u: usize, number: u32): usize {
   return u + 16;
 }
 
-/** Copies between the guest and a contiguous buffer, eight bytes at a time where the area is aligned so. */
+/**
+ * Copies between the guest and a contiguous buffer: what is left in a page at once where a TLB entry covers it, else eight bytes at a time
+ * where the area is aligned so.
+ */
 const BUFFER: u32 = L.STATE_IMAGE;
 
 function copyFromGuest(address: u64, start: u32, end: u32): bool {
   const step: u32 = ((<u32>address | start | end) & 7) == 0 ? 8 : 2;
-  for (let i = start; i < end; i += step) {
+  for (let i = start; i < end; ) {
     const p = readPointer(address + i, step);
     if (p == 0) return false;
+    const piece = min(end - i, 0x1000 - (<u32>(address + i) & 0xfff));
+    const whole = contiguous(address + i, piece, false);
+    if (whole != 0) {
+      memory.copy(vp + BUFFER + i, whole, piece);
+      i += piece;
+      continue;
+    }
     if (step == 8) store<u64>(vp + BUFFER + i, load<u64>(p));
     else store<u16>(vp + BUFFER + i, load<u16>(p));
+    i += step;
   }
   return true;
 }
@@ -117,11 +128,19 @@ function writable(address: u64, bytes: u32): bool {
 }
 function copyToGuest(address: u64, start: u32, end: u32): void {
   const step: u32 = ((<u32>address | start | end) & 7) == 0 ? 8 : 2;
-  for (let i = start; i < end; i += step) {
+  for (let i = start; i < end; ) {
     const p = writePointer(address + i, step);
+    const piece = min(end - i, 0x1000 - (<u32>(address + i) & 0xfff));
+    const whole = contiguous(address + i, piece, true);
+    if (whole != 0) {
+      memory.copy(whole, vp + BUFFER + i, piece);
+      i += piece;
+      continue;
+    }
     if (step == 8) store<u64>(p, load<u64>(vp + BUFFER + i));
     else store<u16>(p, load<u16>(vp + BUFFER + i));
     commitIfPending(p, step);
+    i += step;
   }
 }
 

@@ -3,7 +3,7 @@
  * reserved bits, error codes, and what each invalidation must make visible. AMD64 manual volume 2, chapter 5.
  */
 import { describe, expect, it } from 'vitest';
-import { TinyMachine, type TinyMode } from './testing/tiny-machine.ts';
+import { PLACE, TinyMachine, type TinyMode } from './testing/tiny-machine.ts';
 import type { PageSize } from './testing/tiny-page-tables.ts';
 
 const P = 1n;
@@ -264,6 +264,23 @@ describe('translations that were used', () => {
   });
   it('of global pages end with INVPCID of type 2', () => {
     expect(changed(P | W | GLOBAL, invpcid(2), true)).toEqual(fresh);
+  });
+
+  it('of a descriptor table end with INVLPG', () => {
+    const machine = new TinyMachine('long');
+    const bytes = new Uint8Array(machine.ram.buffer, machine.ram.byteOffset);
+    const level = (access: number): number => (access >> 5) & 3;
+    // The same table elsewhere, the descriptor of selector 0x10 with another privilege level.
+    bytes.copyWithin(OTHER_FRAME, PLACE.gdt, PLACE.gdt + 0x1000);
+    bytes[OTHER_FRAME + 0x15] = (bytes[OTHER_FRAME + 0x15] ?? 0) ^ 0x60;
+    const [entry = 0] = machine.tables.entries(BigInt(PLACE.gdt)).slice(-1);
+    // lar rsi, rdi; mov [rcx], rdx; invlpg [rbx]; lar rax, rdi
+    const code = [0x48, 0x0f, 0x02, 0xf7, 0x48, 0x89, 0x11, ...INVLPG, 0x48, 0x0f, 0x02, 0xc7];
+    const Rdx = (machine.tables.read(entry) & 0xfffn) | BigInt(OTHER_FRAME);
+    const registers = { Rbx: BigInt(PLACE.gdt), Rcx: BigInt(entry), Rdx, Rdi: 0x10n };
+    expect(machine.run(code, { registers }).what).toBe('done');
+    const [before, after] = [machine.register('Rsi'), machine.register('Rax')].map((rights) => Number(rights >> 8n));
+    expect([level(before ?? 0), level(after ?? 0)]).toEqual([0, 3]);
   });
 
   it('of one PCID do not serve another', () => {

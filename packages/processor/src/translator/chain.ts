@@ -1,10 +1,10 @@
 /**
  * Function 0 of every module: from one region to the next without the run loop.
  *
- * A region that is left tail-calls `chain (processor's block, operation to go on with)` with its state stored. When the operation is an exit
- * that the run loop has linked to a region of the same module, which may be entered under the current generation, the chain goes on there by
- * a tail call. In all other cases the operation itself is the answer and the run loop does what it says: most exits lead to other modules,
- * and a module's own copy of this function is seldom optimized, so it does as little as it can.
+ * A region that is left by an exit which the run loop has linked to a region of the same module tail-calls `chain (processor's block, operation to
+ * go on with)` with its state stored. When that region may be entered under the current generation, the chain goes on there by a tail call;
+ * otherwise the operation itself is the answer. All other exits, of which most lead to other modules, answer their operation at once, and the run
+ * loop does what it says: a module's own copy of this function is seldom optimized.
  *
  * Invariant: nothing is entered with the budget used up or a request of another thread, so polls are never missed.
  * Answers to: the layout of blocks and exits in assembly/blocks.ts. Called by: translator.ts.
@@ -16,8 +16,6 @@ import { type FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
 export interface ChainHost {
   /** Number of the operation that calls a region. */
   readonly translated: number;
-  /** Number of a linked exit. */
-  readonly leaveLink: number;
   /** Identity of the module; never used twice. */
   readonly module: number;
 }
@@ -25,6 +23,10 @@ export interface ChainHost {
 const LINK = { displacement: 8, target: 12 } as const;
 /** Mark of an exit (its second u16) that is linked to a region of its own module (assembly/run.ts, enterExit). */
 const SAME_MODULE = 1;
+/** First word of such an exit. @param leaveLink number of a linked exit's operation */
+export function chainedLink(leaveLink: number): number {
+  return leaveLink | (SAME_MODULE << 16);
+}
 const INDEX = BLOCK.FIRST_OPERATION + 8;
 
 /** Writes the function (i32 processor, i32 operation) -> i32 operation. */
@@ -36,12 +38,6 @@ export function writeChain(code: FunctionWriter, host: ChainHost): void {
   const generation = code.local(I32);
   const target = code.local(I64);
   code.op2(OP.block, VOID);
-  // The run loop has marked exits that were linked to a region of their own module; the link is looked at once more.
-  code.get(operation);
-  code.memory(OP.i32_load, 0);
-  code.i32(host.leaveLink | (SAME_MODULE << 16));
-  code.op(OP.i32_ne);
-  code.branch(OP.br_if, 0);
   code.get(processor);
   code.memory(OP.i32_load, STATE.BUDGET);
   code.get(processor);

@@ -35,6 +35,7 @@ const CALLED: Readonly<Record<string, Called>> = {
   OUT_DX: { registers: RAX | RDX, flags: false },
   RDPKRU: { registers: RAX | RCX | RDX, flags: false },
   WRPKRU: { registers: RAX | RCX | RDX, flags: false },
+  MOV_FROM_CR: { registers: 0, flags: false },
   CPUID: { registers: RAX | RCX | RDX | RBX, flags: false },
   STI: { registers: 0, flags: false },
   POPF: { registers: RSP, flags: true },

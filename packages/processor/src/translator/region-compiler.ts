@@ -9,7 +9,7 @@ import { PlinthError } from '@plinth/errors';
 import { LEAVE_OPERATIONS as LEAVES, type LeaveName } from '../build/leave-operations.ts';
 import type { OperationNames } from '../build/operation-names.ts';
 import { BLOCK, CODE_WINDOW, STATE } from '../state-layout.ts';
-import { writeChain } from './chain.ts';
+import { chainedLink, writeChain } from './chain.ts';
 import { WINDOWS_BYTES, WindowMap } from './code-windows.ts';
 import { translatable, untranslatedReason } from './emit-instructions.ts';
 import { ExitArea } from './exit-area.ts';
@@ -105,6 +105,7 @@ export class RegionCompiler {
     this.#code = new FunctionWriter(core, memory, base + STATE.REGION_CODE, base + STATE.REGION_CODE_END);
     this.#emitter = new RegionEmitter(this.#code, {
       ...LEAVES_OF_REGIONS,
+      chainedLink: chainedLink(this.#leaveLink),
       operation: (instruction) => this.#operationFor(instruction),
       directExit: (delta) => this.#directExit(delta),
     });
@@ -132,7 +133,7 @@ export class RegionCompiler {
     // Host addresses of blocks that are part of a region of this batch, for each of the modes that the code may be of.
     const coveredBy = [new Set<number>(), new Set<number>()];
     this.#exits.open(id);
-    writeChain(this.#code, { translated: this.#leaveTranslated, leaveLink: this.#leaveLink, module: id });
+    writeChain(this.#code, { translated: this.#leaveTranslated, module: id });
     writer.begin(this.#code);
     for (const hot of blocks) {
       const covered = coveredBy[Number(hot.code32)] ?? new Set<number>();
@@ -186,6 +187,7 @@ export class RegionCompiler {
     const marks: RegionMark[] = [];
     const emitter = new RegionEmitter(this.#code, {
       ...LEAVES_OF_REGIONS,
+      chainedLink: chainedLink(this.#leaveLink),
       // Nobody leaves: any place will do.
       directExit: () => 0,
       operation: () => 0,

@@ -1,5 +1,6 @@
 /**
- * One region to one WebAssembly function (processor block address) -> operation to go on with; it ends in the chain function (chain.ts).
+ * One region to one WebAssembly function (processor block address) -> operation to go on with; exits that are linked to a region of the same
+ * module go through the chain function (chain.ts).
  *
  * Registers and lazy flags live in locals: loaded once at the entry, stored once at the exit. Control flow is structured by dominators
  * (Ramsey, "Beyond Relooper"): forward merges are blocks, back edges loops. A memory operand's TLB look-up is inline; a miss (fault, MMIO,
@@ -29,6 +30,8 @@ export interface RegionHost {
   readonly leaveInterpret: number;
   readonly leaveInterpretOne: number;
   readonly leaveJump: number;
+  /** First word of an exit that is linked to a region of its own module (chain.ts). */
+  readonly chainedLink: number;
   /** @returns address (relative to the processor's block) of an operation that jumps by `delta` from the entry's RIP */
   directExit(delta: number): number;
   /** @returns address (relative to the processor's block) of the instruction's operation, for the core to execute */
@@ -230,9 +233,16 @@ export class RegionEmitter extends RegionOperands {
     this.vectors.store();
     if ((this.#traits & TRAIT.flags) !== 0) this.#storeFlags();
     this.code.storeField(OP.i32_store, STATE.BUDGET, LOCAL.budget);
+    // Nine of ten exits lead to another module, or are no direct exits: those are not worth a call.
+    code.get(LOCAL.result);
+    code.memory(OP.i32_load, 0);
+    code.i32(this.#host.chainedLink);
+    code.op3(OP.i32_eq, OP.if, VOID);
     code.get(0);
     code.get(LOCAL.result);
     code.tailCall(CHAIN);
+    code.op(OP.end);
+    code.get(LOCAL.result);
   }
 
   // ---- control flow ----
