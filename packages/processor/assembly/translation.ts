@@ -69,8 +69,6 @@ export function execute(u: usize): usize {
   const next = executeOther(u, number);
   if (next == u + 16) return 0;
   if (next == leaveOperation(LEAVE_GO)) {
-    // STI goes on at once unless an interrupt waits; what it makes of the next instruction is the next poll's.
-    if ((number - GENERAL_BASE) >> 3 == Operation.STI && load<i32>(vp, L.BUDGET) > 0) return 0;
     // The instruction has been charged already: a poll that it asked for comes before the next one.
     if (load<i32>(vp, L.BUDGET) == 0) forcePollNow();
     return leaveOperation(L.LEAVE_JUMP);

@@ -37,7 +37,6 @@ const CALLED: Readonly<Record<string, Called>> = {
   WRPKRU: { registers: RAX | RCX | RDX, flags: false },
   MOV_FROM_CR: { registers: 0, flags: false },
   CPUID: { registers: RAX | RCX | RDX | RBX, flags: false },
-  STI: { registers: 0, flags: false },
   POPF: { registers: RSP, flags: true },
   SYSCALL: { registers: RCX | R11, flags: true },
   SYSRET: { registers: RCX | R11, flags: true },

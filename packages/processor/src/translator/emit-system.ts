@@ -5,6 +5,7 @@
  * What the current privilege forbids leaves the region: the interpreter raises the exception.
  * Answers to: AMD64 manual volumes 2 and 3; assembly/system.ts. Called by: emit-instructions.ts.
  */
+import { SHARED, SHARED_OFFSET } from '@plinth/hypervisor';
 import { SEGMENT, SEGMENT_BYTES, STATE } from '../state-layout.ts';
 import { emitCarry, emitFlags } from './emit-conditions.ts';
 import { pushLocal } from './emit-moves.ts';
@@ -19,6 +20,10 @@ const ACCESS_CHECK_FLAG = 0x40000n;
 const RESUME_AND_VIRTUAL = 0x30000n;
 const CR4_FSGSBASE = 0x10000n;
 const AH = 1;
+/** First of the local APIC's eight words of requested vectors (IRR), by its register number. */
+const APIC_REQUESTS = 0x20;
+/** L.SHADOW behind STI (assembly/state.ts). */
+const SHADOW_STI = 1;
 /** The tables of one context of a TLB set; supervisor with AC comes behind supervisor (assembly/tlb.ts). */
 const TLB_CONTEXT_BYTES = 2 * 1024 * 16;
 
@@ -63,7 +68,8 @@ export const pushFlags: Emit = (emitter, instruction) => {
   pushLocal(emitter, instruction.size);
 };
 
-export const clearInterrupts: Emit = (emitter) => {
+/** Leaves the region where the I/O privilege level does not allow CLI and STI. */
+function mayChangeInterrupts(emitter: RegionEmitter): void {
   const { code } = emitter;
   code.get(0);
   code.memory(OP.i32_load, STATE.CPL);
@@ -74,7 +80,43 @@ export const clearInterrupts: Emit = (emitter) => {
   code.i32(3);
   code.op2(OP.i32_and, OP.i32_gt_u);
   emitter.sideExitIf();
+}
+
+export const clearInterrupts: Emit = (emitter) => {
+  mayChangeInterrupts(emitter);
   changeFlags(emitter, INTERRUPT_FLAG, 0n);
+};
+
+/**
+ * STI where nothing waits: no vector is requested, whatever its priority, no NMI, and no ExtINT. Otherwise the interpreter looks at it. One that is
+ * posted from now on makes the next transfer a poll, which knows by SHADOW that one more instruction comes first.
+ */
+export const setInterrupts: Emit = (emitter) => {
+  const { code } = emitter;
+  mayChangeInterrupts(emitter);
+  code.i32(0);
+  code.memory(OP.i32_load, SHARED_OFFSET + SHARED.externalInterrupt);
+  code.get(0);
+  code.memory(OP.i32_load, STATE.PENDING);
+  code.op2(OP.i32_or, OP.i64_extend_u);
+  for (let word = 0; word < 8; word += 2) {
+    code.get(0);
+    code.memory(OP.i64_load, STATE.APIC + (APIC_REQUESTS + word) * 4);
+    code.op(OP.i64_or);
+  }
+  code.i64(0);
+  code.op(OP.i64_ne);
+  emitter.sideExitIf();
+  code.get(0);
+  code.memory(OP.i64_load, STATE.FLAGS);
+  code.i64(INTERRUPT_FLAG);
+  code.op2(OP.i64_and, OP.i64_eqz);
+  emitter.when(() => {
+    changeFlags(emitter, 0n, INTERRUPT_FLAG);
+    code.get(0);
+    code.i32(SHADOW_STI);
+    code.memory(OP.i32_store, STATE.SHADOW);
+  });
 };
 
 export const clearDirection: Emit = (emitter) => changeFlags(emitter, DIRECTION_FLAG, 0n);

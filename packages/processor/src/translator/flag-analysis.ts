@@ -195,7 +195,8 @@ const MAY_LEAVE = new Set([
     'MOV_LOAD_OFFSET',
     'MOV_STORE_OFFSET',
   ],
-  ...['MOVS', 'STOS', 'PUSHF', 'CLI', 'CLAC', 'STAC', 'SWAPGS', 'RDFSBASE', 'RDGSBASE', 'WRFSBASE', 'WRGSBASE'],
+  ...['MOVS', 'STOS', 'PUSHF', 'CLI', 'STI', 'CLAC', 'STAC', 'SWAPGS'],
+  ...['RDFSBASE', 'RDGSBASE', 'WRFSBASE', 'WRGSBASE'],
 ]);
 
 /** Flags that an instruction looks at, or that must be right because it may leave for the interpreter. */

@@ -42,6 +42,7 @@ function both(code: readonly number[], options?: Options): State {
 }
 
 const CLI = [0xfa];
+const STI = [0xfb];
 const PUSHFQ_POP_RAX = [0x9c, 0x58];
 const STAC = [0x0f, 0x01, 0xcb];
 const CLAC = [0x0f, 0x01, 0xca];
@@ -60,6 +61,18 @@ describe('system instructions in translated code', () => {
     expect(both(CLI, { user: true, flags: 0x202n }).what).toBe('#GP(0x0)');
     const allowed = both([...CLI, ...PUSHFQ_POP_RAX], { user: true, flags: 0x3202n });
     expect(allowed.registers.Rax).toBe(0x3002n);
+  });
+
+  it('STI goes on in the region while no interrupt waits', () => {
+    const { registers, translated } = both([0x50, 0x58, ...STI, ...STI, ...PUSHFQ_POP_RAX, ...CLI], { flags: 2n });
+    expect(registers.Rax).toBe(0x202n);
+    expect(translated).toBe(6);
+  });
+
+  it('STI is #GP for a user whose I/O privilege does not allow it, and nothing where it does', () => {
+    expect(both(STI, { user: true, flags: 2n }).what).toBe('#GP(0x0)');
+    const allowed = both([...STI, ...PUSHFQ_POP_RAX], { user: true, flags: 0x3002n });
+    expect(allowed.registers.Rax).toBe(0x3202n);
   });
 
   it('CLD and STD', () => {
