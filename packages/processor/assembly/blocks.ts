@@ -82,7 +82,19 @@ export function forgetCode(): void {
   dropLinks();
 }
 
+/**
+ * A region was dropped or put to rest: its slot may become another's, or it is to be woken. What holds it in the cache is not known (it may be
+ * entered at several addresses), so all entries go; a burst of such regions clears but once.
+ */
+function forgetRegionCache(): void {
+  if (load<u32>(vp, L.REGION_CACHE_USED) == 0) return;
+  memory.fill(vp + L.REGION_CACHE, 0, L.REGION_CACHE_ENTRIES * 16);
+  store<u32>(vp, 0, L.REGION_CACHE_USED);
+}
+
 function resetArena(): void {
+  store<u32>(vp, 1, L.REGION_CACHE_USED);
+  forgetRegionCache();
   memory.fill(vp + L.JUMP_CACHE, 0, L.JUMP_ENTRIES * 4);
   memory.fill(vp + L.JUMP_INTERPRET, 0, INTERPRET_ENTRIES * 4);
   store<u32>(vp + L.HOT_QUEUE, 0);
@@ -503,7 +515,9 @@ export function dropRegion(block: usize, gpa: f64, slot: u32): void {
 }
 /** Puts a region to rest: its next entry goes through the run loop, which wakes it. */
 export function restRegion(block: usize, gpa: f64, slot: u32): void {
-  if (isRegion(block, <u64>gpa, slot)) store<u16>(block + HEADER, <u16>L.LEAVE_RESTING);
+  if (!isRegion(block, <u64>gpa, slot)) return;
+  store<u16>(block + HEADER, <u16>L.LEAVE_RESTING);
+  forgetRegionCache();
 }
 export function regionUsed(block: usize, gpa: f64, slot: u32): bool {
   return isRegion(block, <u64>gpa, slot) && load<u16>(block + HEADER) == L.LEAVE_TRANSLATED;
@@ -566,6 +580,7 @@ export function blockAt(gpa: u64, key: u32): usize {
 function kill(block: usize): void {
   const count = load<u32>(block, L.BLOCK_OPERATIONS);
   if (holdsRegion(block)) {
+    forgetRegionCache();
     const freed = vp + L.FREED_SLOTS;
     const slots = load<u32>(freed);
     // Beyond the list's end a slot is lost until the arena is emptied.

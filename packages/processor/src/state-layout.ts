@@ -126,6 +126,8 @@ export const STATE = {
   HOT_THRESHOLD: 0xa58,
   /** i32: not zero when translated code waits to be taken; written by the translator's thread. */
   TRANSLATION_READY: 0xa5c,
+  /** u32: REGION_CACHE has had an entry since it was cleared. */
+  REGION_CACHE_USED: 0xa68,
   /** u32: polls since the last batch after which hot blocks are sent to the translator, however few they are. */
   BATCH_POLLS: 0xa64,
   /** Ring of the last 16 exceptions, 48 bytes each {u32 vector, u32 error, u64 rip, u64 address, u64 count, u64 cs, u64 cr3}; u32 count. */
@@ -196,8 +198,10 @@ export const STATE = {
   TRANSLATOR_CODE: 0x290000,
   /** What describeCode leaves, and what installRegion is told of a region's pages (assembly/code-windows.ts, blocks.ts). */
   CODE_DESCRIPTION: 0x2a0000,
+  /** Regions by RIP, for computed exits of regions: REGION_CACHE_ENTRIES x {u64 RIP, u32 generation, u32 table slot}. */
+  REGION_CACHE: 0x2a8000,
   /** Decoded code. */
-  ARENA: 0x2a8000,
+  ARENA: 0x2c8000,
   ARENA_END: 0x1600000,
   /** Operations by which translated regions leave; the translator's. */
   REGION_EXITS: 0x1600000,
@@ -256,6 +260,8 @@ export const REGION_PAGES = { LIST: 16, ENTRY_BYTES: 16, HOST: 0, DELTA: 4, FROM
 
 /** Entries of the jump cache. */
 export const JUMP_ENTRIES = 16384;
+/** Entries of the regions' cache. */
+export const REGION_CACHE_ENTRIES = 8192;
 
 /** Segment order within STATE.SEGMENTS, as ModRM encodes them, then LDTR and TR. */
 export const SEGMENT_BYTES = 32;

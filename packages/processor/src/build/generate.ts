@@ -17,6 +17,7 @@ import {
   CODE_WINDOW,
   JUMP_ENTRIES,
   PAGE_BLOCKS_OFFSET,
+  REGION_CACHE_ENTRIES,
   REGION_PAGES,
   SEGMENT,
   SEGMENT_BYTES,
@@ -64,6 +65,7 @@ export function generateAssembly(): ReadonlyMap<string, string> {
       HOST_WRITE_RING,
       PAGE_BLOCKS_OFFSET,
       JUMP_ENTRIES,
+      REGION_CACHE_ENTRIES,
     }),
     constants('LOCAL_', snakeKeys(LOCAL)),
     constants('XSAVE_', {

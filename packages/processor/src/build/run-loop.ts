@@ -99,23 +99,42 @@ const FOOTER = `
         // A region, and those that it leads to: they come back with the operation to go on with.
         // A poll that is forced meanwhile changes both words, and not what was executed.
         const before = load<i32>(s, L.GRANTED) - load<i32>(s, L.BUDGET);
+        let slot = load<u32>(u, 12);
         for (;;) {
-          u = call_indirect<u32>(load<u32>(u, 12), s);
+          u = call_indirect<u32>(slot, s);
           let target: u64 = 0;
           let link: usize = 0;
           if (load<u16>(u) == <u16>L.LEAVE_LINK) {
             target = load<u64>(s, L.RIP_BASE) + <u64>(<i64>load<i32>(u, 8));
             link = load<u32>(u, 12);
           } else if (load<u16>(u) == <u16>L.LEAVE_JUMP) {
+            // Half of all passes are returns and indirect calls: one entry tells all, where the jump cache leads to a block first.
             target = load<u64>(s, L.RIP);
-            link = load<u32>(s + L.JUMP_CACHE + ((<u32>(target ^ (target >> 12)) & (L.JUMP_ENTRIES - 1)) << 2));
+            const hash = <u32>(target ^ (target >> 12));
+            const cached = s + L.REGION_CACHE + ((hash & (L.REGION_CACHE_ENTRIES - 1)) << 4);
+            if (load<u64>(cached) == target && (load<i32>(s, L.BUDGET) | load<i32>(s, L.REQUEST)) >= 0) {
+              const generation = load<u32>(cached, 8);
+              if (generation == load<u32>(s, L.GENERATION) || generation == load<u32>(s, L.GLOBAL_GENERATION)) {
+                store<u64>(s, target, L.RIP_BASE);
+                slot = load<u32>(cached, 12);
+                continue;
+              }
+            }
+            link = load<u32>(s + L.JUMP_CACHE + ((hash & (L.JUMP_ENTRIES - 1)) << 2));
           } else break;
           if ((load<i32>(s, L.BUDGET) | load<i32>(s, L.REQUEST)) < 0 || link == 0 || load<u64>(link, L.BLOCK_RIP) != target) break;
           const generation = load<u32>(link, L.BLOCK_GENERATION);
           if (generation != load<u32>(s, L.GENERATION) && generation != load<u32>(s, L.GLOBAL_GENERATION)) break;
           if (load<u16>(link, L.BLOCK_FIRST_OPERATION) != <u16>L.LEAVE_TRANSLATED) break;
           store<u64>(s, target, L.RIP_BASE);
-          u = link + L.BLOCK_FIRST_OPERATION;
+          slot = load<u32>(link, L.BLOCK_FIRST_OPERATION + 12);
+          if (load<u16>(u) == <u16>L.LEAVE_JUMP) {
+            const cached = s + L.REGION_CACHE + ((<u32>(target ^ (target >> 12)) & (L.REGION_CACHE_ENTRIES - 1)) << 4);
+            store<u64>(cached, target);
+            store<u32>(cached, generation, 8);
+            store<u32>(cached, slot, 12);
+            store<u32>(s, 1, L.REGION_CACHE_USED);
+          }
         }
         const executed = load<i32>(s, L.GRANTED) - load<i32>(s, L.BUDGET) - before;
         store<u64>(s, load<u64>(s, L.TRANSLATED) + <u64>(<i64>executed), L.TRANSLATED);
