@@ -13,8 +13,14 @@ const WASM_TIERING_BUDGET = 100_000_000;
  * a boot sooner without; a hypercall and a VSP's answer are JavaScript too, and take half as long with it as with a million.
  */
 const INTERRUPT_BUDGET = 250_000;
+/**
+ * Bytes of a function's bytecode for which it has to use up that budget once more before V8 optimizes it, beyond three times; V8's own value is 150.
+ * Optimizing large functions, which the translator has most of, costs more of a boot than they are run in it; small ones still come soon.
+ */
+const BYTES_PER_BUDGET = 30;
 
 export function setCompilerFlags(): void {
   setFlagsFromString(`--wasm-tiering-budget=${WASM_TIERING_BUDGET}`);
   setFlagsFromString(`--interrupt-budget=${INTERRUPT_BUDGET}`);
+  setFlagsFromString(`--bytecode-size-allowance-per-tick=${BYTES_PER_BUDGET}`);
 }
