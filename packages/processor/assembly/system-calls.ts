@@ -1,7 +1,8 @@
 /**
  * SYSCALL, SYSENTER, their returns, and software interrupts.
  *
- * Segments of system calls come from model-specific registers and no table is read. SYSENTER does not exist in long mode, as with AMD.
+ * Segments of system calls come from model-specific registers and no table is read; sums of selectors are cut off at 16 bits. SYSENTER does
+ * not exist in long mode, as with AMD.
  * Answers to: AMD64 manual volume 2, chapter 6. Called by system.ts.
  */
 import * as L from './generated/layout';
@@ -28,7 +29,7 @@ export function systemCall(u: usize): usize {
     setRegister(R11, flags & ~FLAG_RF);
     const rip = is64 ? load<u64>(vp, L.LSTAR) : load<u64>(vp, L.CSTAR);
     putSegment(SEG_CS, selector, 0, 0xffffffff, 0xa09b);
-    putSegment(SEG_SS, selector + 8, 0, 0xffffffff, 0xc093);
+    putSegment(SEG_SS, (selector + 8) & 0xffff, 0, 0xffffffff, 0xc093);
     store<u32>(vp, 0, L.CPL);
     putFlags(flags & ~load<u64>(vp, L.SFMASK) & ~FLAG_RF);
     updateMode();
@@ -37,7 +38,7 @@ export function systemCall(u: usize): usize {
   }
   setRegister(RCX, nextRip(u));
   putSegment(SEG_CS, selector, 0, 0xffffffff, 0xc09b);
-  putSegment(SEG_SS, selector + 8, 0, 0xffffffff, 0xc093);
+  putSegment(SEG_SS, (selector + 8) & 0xffff, 0, 0xffffffff, 0xc093);
   store<u32>(vp, 0, L.CPL);
   putFlags(flags & ~(FLAG_IF | FLAG_RF | FLAG_VM));
   updateMode();
@@ -51,9 +52,9 @@ export function systemReturn(u: usize): usize {
   const selector = <u32>(load<u64>(vp, L.STAR) >> 48) & 0xfffc;
   const wide = sizeOf(u) == 3;
   const rip = wide ? getRegister(RCX) : getRegister(RCX) & 0xffffffff;
-  if (wide) putSegment(SEG_CS, (selector + 16) | 3, 0, 0xffffffff, 0xa0fb);
+  if (wide) putSegment(SEG_CS, ((selector + 16) | 3) & 0xffff, 0, 0xffffffff, 0xa0fb);
   else putSegment(SEG_CS, selector | 3, 0, 0xffffffff, 0xc0fb);
-  putSegment(SEG_SS, (selector + 8) | 3, 0, 0xffffffff, 0xc0f3);
+  putSegment(SEG_SS, ((selector + 8) | 3) & 0xffff, 0, 0xffffffff, 0xc0f3);
   store<u32>(vp, 3, L.CPL);
   if (longMode()) putFlags((getRegister(R11) & 0x3c7fd7 & ~(FLAG_RF | FLAG_VM)) | 2);
   else store<u64>(vp, load<u64>(vp, L.FLAGS) | FLAG_IF, L.FLAGS);
@@ -70,7 +71,7 @@ export function sysenter(u: usize): usize {
   if (!(load<u64>(vp, L.CR0) & CR0_PE) || selector == 0) return raiseAt(u, VECTOR_GP, 0);
   store<u64>(vp, load<u64>(vp, L.FLAGS) & ~(FLAG_IF | FLAG_VM), L.FLAGS);
   putSegment(SEG_CS, selector, 0, 0xffffffff, 0xc09b);
-  putSegment(SEG_SS, selector + 8, 0, 0xffffffff, 0xc093);
+  putSegment(SEG_SS, (selector + 8) & 0xffff, 0, 0xffffffff, 0xc093);
   store<u32>(vp, 0, L.CPL);
   setRegister(RSP, load<u64>(vp, L.SYSENTER_ESP) & 0xffffffff);
   updateMode();
@@ -80,8 +81,8 @@ export function sysexit(u: usize): usize {
   if (longMode()) return raiseAt(u, VECTOR_UD, 0);
   const selector = <u32>load<u64>(vp, L.SYSENTER_CS) & 0xfffc;
   if (!(load<u64>(vp, L.CR0) & CR0_PE) || selector == 0 || !privileged()) return raiseAt(u, VECTOR_GP, 0);
-  putSegment(SEG_CS, (selector + 16) | 3, 0, 0xffffffff, 0xc0fb);
-  putSegment(SEG_SS, (selector + 24) | 3, 0, 0xffffffff, 0xc0f3);
+  putSegment(SEG_CS, ((selector + 16) | 3) & 0xffff, 0, 0xffffffff, 0xc0fb);
+  putSegment(SEG_SS, ((selector + 24) | 3) & 0xffff, 0, 0xffffffff, 0xc0f3);
   store<u32>(vp, 3, L.CPL);
   setRegister(RSP, getRegister(RCX) & 0xffffffff);
   updateMode();

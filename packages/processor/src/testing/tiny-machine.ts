@@ -35,7 +35,7 @@ export const PLACE = {
   userStack: 0x92000,
 } as const;
 /** Where user mode finds its code and the end of its stack. */
-const USER = { code: 0x400000n, stack: 0x411000n } as const;
+export const USER = { code: 0x400000n, stack: 0x411000n } as const;
 const IDENTITY_PAGE = 0x1000;
 
 const CR0 = 0x8001_0033n;
