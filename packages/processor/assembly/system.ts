@@ -132,7 +132,8 @@ function invalidatePcid(u: usize): usize {
   if (p == 0) return fault(u);
   const pcid = load<u64>(p);
   const address = load<u64>(p, 8);
-  if (kind > 3 || (kind < 2 && pcid > 0xfff) || (kind < 2 && pcid != 0 && !(load<u64>(vp, L.CR4) & CR4_PCIDE))) return raiseAt(u, VECTOR_GP, 0);
+  // The reserved bits of the descriptor count for every type, also for those that do not look at its PCID.
+  if (kind > 3 || pcid > 0xfff || (kind < 2 && pcid != 0 && !(load<u64>(vp, L.CR4) & CR4_PCIDE))) return raiseAt(u, VECTOR_GP, 0);
   if (kind == 0) {
     if (!isCanonical(address)) return raiseAt(u, VECTOR_GP, 0);
     flushPage(address, true);

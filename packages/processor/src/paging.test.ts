@@ -331,6 +331,14 @@ describe('translations that were used', () => {
     expect(run(0, 0n, 1n << 47n)).toBe('#GP(0x0)');
     expect(run(2, 0n, 0n, true)).toBe('#GP(0x0)');
     expect(run(2, 0n, 0n)).toBe('done');
+    // Bits 63 to 12 are reserved whatever the type; the PCID below them and the address are only looked at by types that want them.
+    for (const type of [1, 2, 3]) {
+      expect(run(type, 0x1000n, 0n)).toBe('#GP(0x0)');
+      expect(run(type, 1n << 63n, 0n)).toBe('#GP(0x0)');
+    }
+    expect(run(1, 1n, 0n)).toBe('#GP(0x0)');
+    expect(run(2, 0xfffn, 1n << 47n)).toBe('done');
+    expect(run(3, 0xfffn, 1n << 47n)).toBe('done');
   });
 });
 

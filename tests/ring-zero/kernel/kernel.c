@@ -86,7 +86,10 @@ int trapped(struct frame *frame) {
     trap_count++;
     __asm__ volatile("mov %0, %%dr6" : : "r"(0));
     /* A fault of an instruction breakpoint would come again. */
-    if ((status & 0x4000) == 0) frame->eflags |= 0x10000;
+    u32 control;
+    __asm__ volatile("mov %%dr7, %0" : "=r"(control));
+    for (u32 index = 0; index < 4; index++)
+      if ((status >> index & 1) && ((control >> (16 + 4 * index)) & 3) == 0) frame->eflags |= 0x10000;
     return 0;
   }
   u32 cr2;

@@ -73,6 +73,8 @@ void test_protection_keys(void);
 void test_apic(void);
 void test_coprocessor(void);
 void test_changing_code(void);
+void test_registers(void);
+void test_priorities(void);
 
 static inline u32 read_cr0(void) {
   u32 value;

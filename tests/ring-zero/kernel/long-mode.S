@@ -285,6 +285,26 @@ user_in_compatibility:
     bts $32, %rax
     mov %rax, %cr0
     end_attempt
+    /* A null stack segment needs the level's selector; tables need canonical bases; CR3 and CR8 have reserved bits. */
+    attempt
+    mov $3, %eax
+    mov %eax, %ss
+    end_attempt
+    attempt
+    lgdt bad_table(%rip)
+    end_attempt
+    attempt
+    lidt bad_table(%rip)
+    end_attempt
+    attempt
+    mov $16, %eax
+    mov %rax, %cr8
+    end_attempt
+    attempt
+    mov %cr3, %rax
+    bts $62, %rax
+    mov %rax, %cr3
+    end_attempt
 3:  mov $0x40000000, %ebx
     /* [90] A page that is not executable, and a jump into it. */
     attempt
@@ -373,6 +393,10 @@ gate_target:
 bad_gate_target:
     .long 0
     .word 0x58
+    .align 8
+bad_table:
+    .word 0x1ff
+    .quad 0x800000000000
     .globl long_handlers
 /* Vector and handler of each gate. */
 long_handlers:

@@ -132,6 +132,11 @@ void test_long_mode(void) {
     ends("paging off in 64-bit code", 13, 0, 8);
     ends("PAE off in long mode", 13, 0, 7);
     ends("a high bit of CR0", 13, 0, 8);
+    ends("a null stack segment of another level", 13, 0, 5);
+    ends("LGDT of a base that is not canonical", 13, 0, 0);
+    ends("LIDT of a base that is not canonical", 13, 0, 0);
+    ends("MOV to CR8 of more than 15", 13, 0, 5);
+    ends("a reserved bit of CR3", 13, 0, 8);
   }
   expect("a fetch of data", 14);
   expect("is one by its error code", 0x11);

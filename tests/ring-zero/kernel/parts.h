@@ -12,3 +12,5 @@
     {"coprocessor", test_coprocessor},
     {"long-mode", test_long_mode},
     {"protection-keys", test_protection_keys},
+    {"registers", test_registers},
+    {"priorities", test_priorities},
