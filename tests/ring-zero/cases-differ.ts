@@ -15,6 +15,7 @@ export interface Difference {
 const LONG_MODES = ['c32', 'l64'];
 const TEST = 0x120;
 const OTHER_TEST = 0x130;
+const LAST_TEST = 0x138;
 
 const modeOf = ({ group }: CaseOutcome): string =>
   group.find((word) => /^(p16|p32|c16|c32|l64|real)$/.test(word)) ?? '';
@@ -26,6 +27,8 @@ function numberOf({ group }: CaseOutcome, word: string): number {
 /** Groups `INSTRUCTION MODE cplN rplN [flagsN]`: by the access byte of the descriptor at TEST. */
 const byType = ({ group }: CaseOutcome): boolean =>
   /^(p16|p32|c32|l64)$/.test(group[1] ?? '') && group[3]?.startsWith('rpl') === true;
+/** Groups `INSTRUCTION in the LDT MODE cplN`: by the access byte of the local table's last entry. */
+const inLocalTable = ({ group }: CaseOutcome): boolean => group.slice(1, 4).join(' ') === 'in the LDT';
 const faulted = ({ outcome }: CaseOutcome): boolean => outcome.some((part) => /^v[0-9a-f]+/.test(part));
 const landed = ({ outcome }: CaseOutcome): boolean => outcome.some((part) => part === 'l16' || part === 'l32');
 const replaced = ({ outcome }: CaseOutcome, from: string, to: string): readonly string[] | undefined =>
@@ -41,7 +44,7 @@ export const caseDifferences: readonly Difference[] = [
     section: 'SDM volume 2, LAR, table 3-53, and LSL: types 1, 3, 4 and 5 are not valid in IA-32e mode; TCG takes them',
     expected: (subject) =>
       /^(LAR|LSL)$/.test(subject.group[0] ?? '') &&
-      byType(subject) &&
+      (byType(subject) || (inLocalTable(subject) && (subject.key[0] ?? 0) < 0x100)) &&
       isLong(subject) &&
       [1, 3, 4, 5].includes((subject.key[0] ?? 0) & 0x1f)
         ? []
@@ -77,9 +80,12 @@ export const caseDifferences: readonly Difference[] = [
     expected(subject) {
       const { group, key, outcome } = subject;
       if (!landed(subject)) return undefined;
-      if (/^(JMP|CALL|RETF|IRET)/.test(group[0] ?? '') && byType(subject)) {
+      if (/^(JMP|CALL|RETF|IRET)/.test(group[0] ?? '') && (byType(subject) || inLocalTable(subject))) {
         const access = key[0] ?? 0;
-        return (access & 0x11) === 0x10 ? [...outcome, `g${hexadecimal(TEST)}=${hexadecimal(access | 1)}`] : undefined;
+        const selector = byType(subject) ? TEST : LAST_TEST;
+        return (access & 0x11) === 0x10
+          ? [...outcome, `g${hexadecimal(selector)}=${hexadecimal(access | 1)}`]
+          : undefined;
       }
       const target = key[1] ?? 0;
       if (group[1]?.startsWith('gate') === true && target >= 4 && target < 8) {

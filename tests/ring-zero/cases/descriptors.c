@@ -72,6 +72,35 @@ static void selectors(const char *name, const struct snippet *snippet, enum mode
   }
 }
 
+SNIPPET(jump_local, "ljmp *(%ebx)")
+SNIPPET(call_local, "lcall *(%ebx)")
+
+/* Selectors of a local table, whose four entries are those under test. */
+static void local_table(const char *name, const struct snippet *snippet, enum mode of, u32 at_level) {
+  group("%s in the LDT %s cpl%x", name, mode_names[of], at_level);
+  for (u32 access = 0; access < 0x120; access++) {
+    begin(of, at_level);
+    int system = !(access & 0x10);
+    int goes = snippet == &jump_local || snippet == &call_local;
+    /* Task state segments and gates would switch tasks. */
+    if (goes && system) continue;
+    gdt[LDT / 8] = descriptor((u32)&gdt[TEST / 8], 0x1f, 0x82, 0);
+    gdt[LDT / 8 + 1] = 0;
+    for (u32 entry = 0; entry < 4; entry++) gdt[TEST / 8 + entry] = 0;
+    /* The last entry, and beyond it. */
+    u32 selector = (access < 0x100 ? 0x1c : 0x24) + at_level;
+    gdt[TEST / 8 + 3] = of_type(access & 0x1f, (access >> 5) & 3, (access >> 7) & 1);
+    before.r.cx = selector;
+    before.r.dx = before.ss;
+    if (snippet == &lar) hidden_ax = 0xf0000;
+    put_data(0, LAND32);
+    put_data(4, selector);
+    __asm__ volatile("lldt %w0" : : "r"(LDT));
+    run(snippet, access, ~0u);
+    __asm__ volatile("lldt %w0" : : "r"(0));
+  }
+}
+
 /* Granularity, size and bits that only one of them shows. */
 static void shapes(const char *name, const struct snippet *snippet, enum mode of) {
   group("%s of shapes %s", name, mode_names[of]);
@@ -108,6 +137,15 @@ void descriptor_cases(void) {
           if (instructions[index].rpls >> rpl & 1) by_type(instructions[index].name, instructions[index].snippet, of, at_level, rpl);
         selectors(instructions[index].name, instructions[index].snippet, of, at_level);
       }
+    }
+    for (u32 at_level = 0; of != P16 && at_level < 4; at_level += 3) {
+      local_table("LAR", &lar, of, at_level);
+      local_table("LSL", &lsl, of, at_level);
+      local_table("VERW", &verw, of, at_level);
+      local_table("MOV-ES", &mov_es, of, at_level);
+      local_table("MOV-SS", &mov_ss, of, at_level);
+      local_table("JMP", &jump_local, of, at_level);
+      local_table("CALL", &call_local, of, at_level);
     }
     shapes("LAR", &lar, of);
     shapes("LSL", &lsl, of);
