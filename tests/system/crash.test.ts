@@ -46,8 +46,19 @@ function expectComplete(report: string): void {
   expect(report).toMatch(/^(64-bit|32-bit \w+|real|16-bit \w+) mode, ring \d, paging (on|off), interrupts (on|off)$/m);
   expect(report).toMatch(/^Code at RIP\n(0x[0-9a-f]+: ([0-9a-f]{2} )*<([0-9a-f]{2} ?)+>|not mapped to memory)$/m);
   expect(report).toMatch(/^Last exceptions, the newest last\n\S/m);
+  expect(report).toMatch(/^Last branches, the newest first .+\n\S/m);
   expect(report).toMatch(/^[1-9]\d* instructions executed$/m);
 }
+
+/** The lines of the last branches in a report, the newest first. */
+function branchesOf(report: string): string[] {
+  const lines = report.split('\n');
+  const first = lines.findIndex((line) => line.startsWith('Last branches')) + 1;
+  return lines.slice(first, lines.indexOf('', first));
+}
+
+/** How guest code is executed, by PLINTH_TRANSLATOR. */
+const TRANSLATORS = ['off', 'on', 'force'];
 
 describe('machine code that goes nowhere', () => {
   /** Runs a guest of a few bytes; its folder is its own. */
@@ -92,6 +103,41 @@ describe('machine code that goes nowhere', () => {
     expect(report).toMatch(/#PF +error 0x0 at RIP 0x7f0000000000 address 0x7f0000000000/);
   });
 
+  describe.each(TRANSLATORS)('who led to it is told with PLINTH_TRANSLATOR=%s:', (translator) => {
+    const environment = { PLINTH_HOME: join(folder, 'home'), PLINTH_TRANSLATOR: translator };
+    const runWith = (name: string, bytes: readonly number[]): Promise<Ended> =>
+      plinth(['run', '--kernel', writeTinyKernel(folder, `${name}-${translator}`, bytes), '--memory', '64M'], {
+        environment,
+      });
+    const wild = [0x48, 0xb8, 0, 0, 0, 0, 0, 0x7f, 0, 0];
+    const at = (offset: number): string => `0x${(entryPoint + offset).toString(16)}`;
+
+    it.each([
+      ['a jump', [...wild, 0xff, 0xe0], 10],
+      ['a call', [...wild, 0xff, 0xd0], 10],
+      // push %rax; ret
+      ['a return to a smashed stack', [...wild, 0x50, 0xc3], 11],
+    ])('%s to where nothing is', async (what, bytes, offset) => {
+      // The stack of a kernel that has just been entered is its own to make: lea 0x2000(%rip),%rsp
+      const stack = [0x48, 0x8d, 0x25, 0, 0x20, 0, 0];
+      const result = await runWith(what.replaceAll(' ', '-'), [...stack, ...bytes]);
+      expect(result.status).toBe(75);
+      expect(branchesOf(reportOf(result))).toEqual([`${at(stack.length + offset)} -> 0x7f0000000000`]);
+    });
+
+    it('such a jump out of code that ran often, and the loop before it', async () => {
+      // mov $500000,%ecx; dec %ecx; jnz; then the jump
+      const result = await runWith('hot', [0xb9, 0x20, 0xa1, 7, 0, 0xff, 0xc9, 0x75, 0xfc, ...wild, 0xff, 0xe0]);
+      expect(result.status).toBe(75);
+      const [jump, ...before] = branchesOf(reportOf(result));
+      expect(jump).toBe(`${at(19)} -> 0x7f0000000000`);
+      // Translated, the loop's rounds are recorded only where they leave it.
+      if (translator !== 'force') expect(before.length).toBeGreaterThan(0);
+      for (const line of before)
+        expect(line).toMatch(new RegExp(`^${at(7)} -> ${at(5)}( \\(translated\\))?(, \\d+ times)?$`));
+    });
+  });
+
   it('halting with interrupts off', async () => {
     const result = await run('halt', code.haltForever);
     expect(result.status).toBe(75);
@@ -120,12 +166,28 @@ describe('machine code that goes nowhere', () => {
       .toMatch(new RegExp(`0x0*${(entryPoint + 1).toString(16)}`));
     const code8 = await plinth(['inspect', 'vms/spinning/processors/0/code/after'], { environment });
     expect(code8.stdout).toMatch(/^"?eb fe /);
+    const branches = await plinth(['inspect', 'vms/spinning/processors/0/branches', '-o', 'json'], { environment });
+    const place = `0x${(entryPoint + 1).toString(16)}`;
+    expect(JSON.parse(branches.stdout)[0]).toMatchObject({ from: place, to: place, event: null });
     running.child.kill('SIGINT');
     expect((await running.ended).status).toBe(130);
   });
 });
 
 describe('Linux that panics', () => {
+  it.each(TRANSLATORS.slice(0, 2))('tells its last branches with PLINTH_TRANSLATOR=%s', async (translator) => {
+    const result = await plinth(['run', '--exec', 'echo c >/proc/sysrq-trigger; sleep 1000'], {
+      environment: { PLINTH_TRANSLATOR: translator },
+    });
+    expect(result.status).toBe(75);
+    const lines = branchesOf(reportOf(result));
+    expect(lines.length).toBeGreaterThanOrEqual(16);
+    for (const line of lines) {
+      expect(line).toMatch(/^0x[0-9a-f]+ -> 0x[0-9a-f]+(, (#[A-Z]+|vector \d+))?( \(translated\))?(, \d+ times)?$/);
+      if (translator === 'off') expect(line).not.toContain('translated');
+    }
+  });
+
   it('by the SysRq key: 75, its reason, and its log in the report', async () => {
     const result = await plinth(['run', '--exec', 'echo going; sleep 1; echo c >/proc/sysrq-trigger; sleep 1000']);
     expect(result).toMatchObject({ status: 75, stdout: 'going\n' });

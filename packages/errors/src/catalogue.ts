@@ -506,7 +506,7 @@ export const catalogue = {
   'PL-4002': {
     what: 'The guest crashed: triple fault at {address}',
     why: 'It could not handle an exception ({exceptions}), and a processor then shuts down; the report is {report}',
-    tryNext: 'the report: registers, the last exceptions, the code bytes',
+    tryNext: 'the report: registers, the last exceptions, the last branches, the code bytes',
     exitStatus: 75,
   },
   'PL-4003': {

@@ -45,6 +45,17 @@ export interface GuestFault {
   readonly rip: bigint;
 }
 
+/** A branch that was taken, or the entry of an exception's or interrupt's handler; addresses as RIP has them. */
+export interface GuestBranch {
+  /** Of the branch, or where the exception or interrupt came. */
+  readonly from: bigint;
+  readonly to: bigint;
+  /** Of the exception or interrupt. */
+  readonly vector?: number;
+  /** Of the code that was executed from there on, only the branch that left it is known. */
+  readonly translated: boolean;
+}
+
 /** Why `run` returned. */
 export type Exit =
   | { readonly kind: 'halt' }

@@ -15,6 +15,7 @@ export type {
   DebuggedProcessor,
   EnlightenedProcessor,
   Exit,
+  GuestBranch,
   GuestFault,
   InterceptHandlers,
   InterruptMessage,

@@ -16,6 +16,7 @@ import { fetchPointer, mayExecute } from './memory';
 import { walkedGlobal, walkedGpa } from './page-walk';
 import { readablePointer } from './physical-memory';
 import { protectCodePage, dropLinks, findFetch, fillFetch } from './tlb';
+import { settleBranches } from './branches';
 import { hasStopOffset, watchesMemory } from './stop-points';
 
 const HEADER: u32 = L.BLOCK_FIRST_OPERATION;
@@ -95,6 +96,7 @@ function forgetRegionCache(): void {
 function resetArena(): void {
   store<u32>(vp, 1, L.REGION_CACHE_USED);
   forgetRegionCache();
+  settleBranches();
   memory.fill(vp + L.JUMP_CACHE, 0, L.JUMP_ENTRIES * 4);
   memory.fill(vp + L.JUMP_INTERPRET, 0, INTERPRET_ENTRIES * 4);
   store<u32>(vp + L.HOT_QUEUE, 0);

@@ -19,6 +19,7 @@ import { beginStep, endStep, settle } from './run';
 import { decodeAt, decodeIn, describeCode, dropRegion, execute, isCurrentBlock, installRegion, rearm, regionUsed, restRegion, arenaFlushCount } from './translation';
 
 export { decodeAt, decodeIn, describeCode, dropRegion, execute, isCurrentBlock, installRegion, rearm, regionUsed, restRegion, arenaFlushCount };
+export { settleBranches } from './branches';
 export * from './code-writer';
 
 /** Makes this instance the processor whose block is at `address`. */

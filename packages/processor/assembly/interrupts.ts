@@ -16,6 +16,7 @@ import {
 } from './segments';
 import { beginCurrentStack, beginNewStack, beginWideStack, roomFor, pushValue, commitStack } from './stack-frames';
 import { forgetTraps, stepFromHere } from './debug';
+import { recordBranch } from './branches';
 import { EXIT_SHUTDOWN, EXIT_UNSUPPORTED, UNSUPPORTED_TASK_SWITCH } from './system';
 
 /** Sets RFLAGS as a whole; the caller has masked what may change. */
@@ -252,6 +253,11 @@ function remember(vector: u32, error: u32): void {
   store<u32>(vp, count + 1, L.EXCEPTION_COUNT);
 }
 
+/** The handler at RIP was entered from `rip`. */
+function recordEvent(rip: u64, vector: u32): void {
+  recordBranch(rip, load<u64>(vp, L.RIP), L.BRANCH_TAKEN | L.BRANCH_EVENT | (vector << L.BRANCH_VECTOR_SHIFT));
+}
+
 /**
  * Delivers the recorded exception; RIP is the address to push. @returns false when the run is over, with its reason in EXIT_REASON: a
  * triple fault, the chain's length in EXIT_DETAIL and its members at the end of the exception ring, or what this processor has not got.
@@ -259,6 +265,7 @@ function remember(vector: u32, error: u32): void {
 export function deliverFault(): bool {
   let previous = NO_VECTOR;
   let chain: u32 = 0;
+  const rip = load<u64>(vp, L.RIP);
   forgetTraps();
   while (true) {
     let vector = load<u32>(vp, L.FAULT_VECTOR);
@@ -286,14 +293,21 @@ export function deliverFault(): bool {
       }
     }
     store<u64>(vp, load<u64>(vp, L.COUNTERS) + 1, L.COUNTERS);
-    if (enterHandler(vector, hasErrorCode(vector), error, false, vector != VECTOR_DB)) return true;
+    if (enterHandler(vector, hasErrorCode(vector), error, false, vector != VECTOR_DB)) {
+      recordEvent(rip, vector);
+      return true;
+    }
     previous = vector;
   }
 }
 
 /** Delivers a hardware interrupt or NMI. @returns false when the run is over, as deliverFault. */
 export function deliverInterrupt(vector: u32): bool {
+  const rip = load<u64>(vp, L.RIP);
   store<u64>(vp, load<u64>(vp, L.COUNTERS + 8) + 1, L.COUNTERS + 8);
-  if (enterHandler(vector, false, 0, false, false)) return true;
+  if (enterHandler(vector, false, 0, false, false)) {
+    recordEvent(rip, vector);
+    return true;
+  }
   return deliverFault();
 }

@@ -10,6 +10,7 @@ import { vp, raise, MODE_64 } from './state';
 import { modifyPointer, commitIfPending, effectiveAddress } from './memory';
 import { FORM_R, FORM_RR, FORM_RI } from './decoder';
 import { leaveOperation, LEAVE_DELIVER, LEAVE_GO } from './blocks';
+import { recordBranch } from './branches';
 
 // @ts-ignore: decorator
 @inline
@@ -34,10 +35,15 @@ export function startRip(u: usize): u64 {
   return load<u64>(vp, L.RIP_BASE) + load<u8>(u - 9);
 }
 
-/** Continues at an address. */
+/** Continues at an address, behind the instruction or at it. */
 export function go(rip: u64): usize {
   store<u64>(vp, rip, L.RIP);
   return leaveOperation(LEAVE_GO);
+}
+/** Continues at an address: the instruction is a branch that was taken. */
+export function branch(u: usize, rip: u64): usize {
+  recordBranch(startRip(u), rip, L.BRANCH_TAKEN);
+  return go(rip);
 }
 
 export function loadSigned(p: usize, size: u32): i64 {

@@ -18,7 +18,8 @@ import {
   invalidateCode, arenaFlushes,
 } from './blocks';
 import { executeGeneral } from './general';
-import { raiseAt } from './operands';
+import { raiseAt, startRip } from './operands';
+import { recordBranch, recordLinkedBranch } from './branches';
 import { executeSystem, EXIT_HALT, EXIT_KICKED, EXIT_BUDGET, EXIT_STOP_POINT } from './system';
 import { beginInstruction, raiseBreakpoints, raiseTraps } from './debug';
 import { executeString } from './strings';
@@ -79,6 +80,7 @@ function enterNow(rip: u64): usize {
 /** Transfer by an operation that carries a link: looks its target up and links it. */
 export function enterLinked(u: usize, target: u64): usize {
   if (!isCanonical(target)) return raiseAt(u, VECTOR_GP, 0);
+  recordBranch(startRip(u), target, L.BRANCH_TAKEN);
   const flushes = arenaFlushes();
   const next = enter(target);
   if (next >= vp + L.ARENA && arenaFlushes() == flushes) store<u32>(u, <u32>next - L.BLOCK_FIRST_OPERATION, 12);
@@ -91,6 +93,7 @@ export function enterLinked(u: usize, target: u64): usize {
 export function enterExit(u: usize, address: u64): usize {
   // 32-bit addresses begin anew behind 4 GiB. No link is for an address beyond, so such exits always come here.
   const target = load<u32>(vp, L.MODE) & MODE_64 ? address : address & 0xffffffff;
+  recordLinkedBranch(u, target);
   if (!isCanonical(target)) {
     store<u64>(vp, target, L.RIP);
     raise(VECTOR_GP, 0);
@@ -120,7 +123,9 @@ export function enterCounted(rip: u64): usize {
 }
 /** Transfer to a computed target. */
 export function enterChecked(u: usize, target: u64): usize {
-  return isCanonical(target) ? enter(target) : raiseAt(u, VECTOR_GP, 0);
+  if (!isCanonical(target)) return raiseAt(u, VECTOR_GP, 0);
+  recordBranch(startRip(u), target, L.BRANCH_TAKEN);
+  return enter(target);
 }
 /**
  * Block of the instruction at RIP that is never translated: what translated code leaves to the interpreter. `one`: just that instruction,

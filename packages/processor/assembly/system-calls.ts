@@ -11,7 +11,7 @@ import {
   VECTOR_GP,
 } from './state';
 import { getFlags } from './flags';
-import { fault, raiseAt, nextRip, go, sizeOf } from './operands';
+import { fault, raiseAt, nextRip, branch, sizeOf } from './operands';
 import { putSegment, updateMode, longMode } from './segments';
 import { putFlags, enterHandler } from './interrupts';
 import { forgetStep, stepBySystemCall } from './debug';
@@ -34,7 +34,7 @@ export function systemCall(u: usize): usize {
     putFlags(flags & ~load<u64>(vp, L.SFMASK) & ~FLAG_RF);
     updateMode();
     stepBySystemCall();
-    return go(rip);
+    return branch(u, rip);
   }
   setRegister(RCX, nextRip(u));
   putSegment(SEG_CS, selector, 0, 0xffffffff, 0xc09b);
@@ -43,7 +43,7 @@ export function systemCall(u: usize): usize {
   putFlags(flags & ~(FLAG_IF | FLAG_RF | FLAG_VM));
   updateMode();
   stepBySystemCall();
-  return go(star & 0xffffffff);
+  return branch(u, star & 0xffffffff);
 }
 
 export function systemReturn(u: usize): usize {
@@ -61,7 +61,7 @@ export function systemReturn(u: usize): usize {
   updateMode();
   stepBySystemCall();
   if (load<u64>(vp, L.FLAGS) & FLAG_IF) interruptsEnabled();
-  return go(rip);
+  return branch(u, rip);
 }
 
 export function sysenter(u: usize): usize {
@@ -75,7 +75,7 @@ export function sysenter(u: usize): usize {
   store<u32>(vp, 0, L.CPL);
   setRegister(RSP, load<u64>(vp, L.SYSENTER_ESP) & 0xffffffff);
   updateMode();
-  return go(load<u64>(vp, L.SYSENTER_EIP) & 0xffffffff);
+  return branch(u, load<u64>(vp, L.SYSENTER_EIP) & 0xffffffff);
 }
 export function sysexit(u: usize): usize {
   if (longMode()) return raiseAt(u, VECTOR_UD, 0);
@@ -86,7 +86,7 @@ export function sysexit(u: usize): usize {
   store<u32>(vp, 3, L.CPL);
   setRegister(RSP, getRegister(RCX) & 0xffffffff);
   updateMode();
-  return go(getRegister(RDX) & 0xffffffff);
+  return branch(u, getRegister(RDX) & 0xffffffff);
 }
 
 export function softwareInterrupt(u: usize, vector: u32): usize {
@@ -94,7 +94,7 @@ export function softwareInterrupt(u: usize, vector: u32): usize {
   store<u64>(vp, nextRip(u), L.RIP);
   if (enterHandler(vector, false, 0, true, false)) {
     forgetStep();
-    return go(load<u64>(vp, L.RIP));
+    return branch(u, load<u64>(vp, L.RIP));
   }
   // Not delivered: what went wrong is reported at the instruction itself.
   store<u64>(vp, here, L.RIP);

@@ -15,7 +15,7 @@ import {
 import { getFlags, setExplicit, overflow } from './flags';
 import { readPointer, effectiveAddress, isCanonical } from './memory';
 import { flushAll, flushLocal, flushPage, flushPcid, selectContext, writePkru } from './tlb';
-import { fault, raiseAt, nextRip, startRip, go, sizeOf, putRegister, loadSigned } from './operands';
+import { branch, fault, raiseAt, nextRip, startRip, go, sizeOf, putRegister, loadSigned } from './operands';
 import { pushSized, stackLinear, setStack, stackFault } from './stack';
 import { leaveOperation, LEAVE_EXIT, LEAVE_DELIVER, LEAVE_POLL } from './blocks';
 import { interruptPending, interruptsEnabled } from './run';
@@ -177,14 +177,14 @@ export function executeSystem(u: usize, number: u32): usize {
       const flagsBefore = load<u64>(vp, L.FLAGS);
       if (!interruptReturn(1 << sizeOf(u))) return fault(u);
       if (load<u64>(vp, L.FLAGS) & ~flagsBefore & FLAG_IF) interruptsEnabled();
-      return go(load<u64>(vp, L.RIP));
+      return branch(u, load<u64>(vp, L.RIP));
     }
     case Operation.RETF:
-      return farReturn(1 << sizeOf(u), load<u32>(u, 12)) ? go(load<u64>(vp, L.RIP)) : fault(u);
+      return farReturn(1 << sizeOf(u), load<u32>(u, 12)) ? branch(u, load<u64>(vp, L.RIP)) : fault(u);
     case Operation.JMP_FAR_IMM:
-      return farTransfer(load<u32>(u, 8) & 0xffff, <u64>load<u32>(u, 12), false, 1 << sizeOf(u), 0) ? go(load<u64>(vp, L.RIP)) : fault(u);
+      return farTransfer(load<u32>(u, 8) & 0xffff, <u64>load<u32>(u, 12), false, 1 << sizeOf(u), 0) ? branch(u, load<u64>(vp, L.RIP)) : fault(u);
     case Operation.CALL_FAR_IMM:
-      return farTransfer(load<u32>(u, 8) & 0xffff, <u64>load<u32>(u, 12), true, 1 << sizeOf(u), nextRip(u)) ? go(load<u64>(vp, L.RIP)) : fault(u);
+      return farTransfer(load<u32>(u, 8) & 0xffff, <u64>load<u32>(u, 12), true, 1 << sizeOf(u), nextRip(u)) ? branch(u, load<u64>(vp, L.RIP)) : fault(u);
     case Operation.JMP_FAR_MEM:
     case Operation.CALL_FAR_MEM: {
       // This vendor reads a 32-bit offset even with REX.W.
@@ -194,7 +194,7 @@ export function executeSystem(u: usize, number: u32): usize {
       const offset = size == 1 ? <u64>load<u16>(p) : <u64>load<u32>(p);
       const selector = <u32>load<u16>(p + (1 << size));
       const isCall = operation == Operation.CALL_FAR_MEM;
-      return farTransfer(selector, offset, isCall, 1 << sizeOf(u), nextRip(u)) ? go(load<u64>(vp, L.RIP)) : fault(u);
+      return farTransfer(selector, offset, isCall, 1 << sizeOf(u), nextRip(u)) ? branch(u, load<u64>(vp, L.RIP)) : fault(u);
     }
     case Operation.SYSCALL:
       return systemCall(u);

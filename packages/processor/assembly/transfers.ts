@@ -10,7 +10,7 @@ import { vp, getRegister, setRegister, segment, MODE_64, VECTOR_GP, RCX, RSP, SE
 import { readPointer, writePointer, effectiveAddress, isCanonical } from './memory';
 import { zero } from './flags';
 import { FORM_M } from './decoder';
-import { sizeOf, fault, raiseAt, nextRip, go, loadUnsigned, putRegister } from './operands';
+import { sizeOf, fault, raiseAt, nextRip, branch, loadUnsigned, putRegister } from './operands';
 import { stackLinear, setStack, stackFault, pushSized, popped, popSized } from './stack';
 
 function target(u: usize, rip: u64): u64 {
@@ -25,7 +25,7 @@ function mayGo(rip: u64): bool {
 }
 
 export function nearTo(u: usize, rip: u64): usize {
-  return mayGo(rip) ? go(rip) : raiseAt(u, VECTOR_GP, 0);
+  return mayGo(rip) ? branch(u, rip) : raiseAt(u, VECTOR_GP, 0);
 }
 export function relative(u: usize): u64 {
   return target(u, load<u64>(vp, L.RIP_BASE) + <u64>(<i64>load<i32>(u, 8)));
@@ -39,7 +39,7 @@ export function call(u: usize, rip: u64): usize {
     return raiseAt(u, VECTOR_GP, 0);
   }
   const left = pushSized(u, <i64>nextRip(u), sizeOf(u));
-  return left != 0 ? left : go(rip);
+  return left != 0 ? left : branch(u, rip);
 }
 
 export function ret(u: usize): usize {
@@ -53,7 +53,7 @@ export function ret(u: usize): usize {
     return raiseAt(u, VECTOR_GP, 0);
   }
   setStack(getRegister(RSP) + <u64>load<u32>(u, 12));
-  return go(rip);
+  return branch(u, rip);
 }
 
 export function indirect(u: usize, form: u32, isCall: bool): usize {

@@ -9,6 +9,7 @@ import {
   type DebuggedProcessor,
   type Exit,
   GENERAL_REGISTERS,
+  type GuestBranch,
   type GuestFault,
   type InterceptHandlers,
   type InterruptMessage,
@@ -31,7 +32,7 @@ import type { OperationNames } from './build/operation-names.ts';
 import { isFpuRegister, readFpuRegister, writeFpuRegister } from './fpu-registers.ts';
 import { kickProcessor, requestInterrupt } from './interrupt-request.ts';
 import { PROCESSOR_FIELD_PLACES } from './saved-processor.ts';
-import { SEGMENT, SEGMENT_BYTES, STATE } from './state-layout.ts';
+import { BRANCH, SEGMENT, SEGMENT_BYTES, STATE } from './state-layout.ts';
 import { DEFAULT_TRANSLATE_AFTER, TRANSLATE_AT_ONCE } from './translate-after.ts';
 import type { TranslationFactory, TranslatorCore } from './translator/translation-messages.ts';
 import { type LeaveCounts, leaveCountsText, type TraceListener } from './translator/translation-trace.ts';
@@ -69,6 +70,7 @@ interface EngineExports extends TranslationExports, TranslatorCore {
   writeApic(offset: number, value: number): void;
   flushTlb(): void;
   translateLinear(address: bigint): bigint;
+  settleBranches(): void;
 }
 
 const EXIT = { halt: 1, shutdown: 2, kicked: 3, budget: 4, unsupported: 5, stopPoint: 6 } as const;
@@ -319,6 +321,26 @@ class SoftwareProcessor implements DebuggedProcessor, SaveableProcessor {
       });
     }
     return faults;
+  }
+
+  /** The last branches (at most 64), the newest first; none of a time before the processor was restored or reset. */
+  recentBranches(): GuestBranch[] {
+    this.#engine.settleBranches();
+    const next = this.#view.getUint32(STATE.BRANCH_NEXT, true);
+    const ring = BRANCH.BYTES * BRANCH.COUNT;
+    const branches: GuestBranch[] = [];
+    for (let back = BRANCH.BYTES; back <= ring; back += BRANCH.BYTES) {
+      const at = STATE.BRANCHES + ((next + ring - back) % ring);
+      const about = this.#view.getUint32(at + BRANCH.ABOUT, true);
+      if ((about & BRANCH.TAKEN) === 0) continue;
+      branches.push({
+        from: this.#view.getBigUint64(at + BRANCH.FROM, true),
+        to: this.#view.getBigUint64(at + BRANCH.TO, true),
+        translated: (about & BRANCH.TRANSLATED) !== 0,
+        ...((about & BRANCH.EVENT) === 0 ? {} : { vector: (about >> BRANCH.VECTOR_SHIFT) & 0xff }),
+      });
+    }
+    return branches;
   }
 
   readRegister(name: RegisterName): RegisterValue {

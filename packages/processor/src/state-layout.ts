@@ -19,6 +19,8 @@ export const STATE = {
   FLAGS: 152,
   /** Lazy arithmetic flags, see assembly/flags.ts: u32 kind, u64 result, u64 first operand, u64 second operand. */
   CC_KIND: 160,
+  /** u32: where among BRANCHES the next record goes. */
+  BRANCH_NEXT: 164,
   CC_RESULT: 168,
   CC_A: 176,
   CC_B: 184,
@@ -171,6 +173,10 @@ export const STATE = {
   WATCH_COUNT: 0x2800,
   WATCH_HIT: 0x2804,
   WATCH_RANGES: 0x2808,
+  /** u64: address of the branch by which a region's computed exit leaves. */
+  BRANCH_SOURCE: 0x2fc0,
+  /** Ring of the last branches: BRANCH.COUNT records, see BRANCH. */
+  BRANCHES: 0x3000,
   /** 4 KiB: where the images of x87 and vector state lie that cannot be written or read in the guest's page. */
   STATE_IMAGE: 0x4000,
   /** TLB sets: see assembly/tlb.ts. */
@@ -202,7 +208,9 @@ export const STATE = {
   REGION_CACHE: 0x2a8000,
   /** Decoded code. */
   ARENA: 0x2c8000,
-  ARENA_END: 0x1600000,
+  ARENA_END: 0x1590000,
+  /** For each of REGION_EXITS, i32: how far its branch is from its region's entry, or BRANCH.NONE. */
+  REGION_EXIT_SOURCES: 0x1590000,
   /** Operations by which translated regions leave; the translator's. */
   REGION_EXITS: 0x1600000,
   REGION_EXITS_END: 0x17c0000,
@@ -242,6 +250,27 @@ export const BLOCK = {
   FROM: 60,
   TO: 62,
   FIRST_OPERATION: 64,
+} as const;
+
+/**
+ * A record of the ring of last branches (assembly/branches.ts), a multiple of 2 of them: u64 where it led; u32 operation of the linked exit into
+ * a region that it was, else 0; then only u32 what is known of it, u64 address of the branch.
+ * What is known: TAKEN, else code just goes on there, or the record is not used; TRANSLATED, a region was entered; EVENT, it was the
+ * exception or interrupt with the vector VECTOR_SHIFT bits up.
+ */
+export const BRANCH = {
+  BYTES: 32,
+  COUNT: 64,
+  TO: 0,
+  EXIT: 8,
+  ABOUT: 12,
+  FROM: 16,
+  TAKEN: 1,
+  TRANSLATED: 2,
+  EVENT: 4,
+  VECTOR_SHIFT: 8,
+  /** In REGION_EXIT_SOURCES: there is no branch. */
+  NONE: 0x80000000,
 } as const;
 
 /**

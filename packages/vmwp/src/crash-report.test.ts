@@ -22,6 +22,11 @@ const report = (home: string): CrashReport => ({
     mode: '64-bit mode, ring 0, paging on, interrupts off',
     registers: { Rip: '0x0000000000001000' },
     exceptions: [{ vector: 14, errorCode: 2, rip: 0x1000n, address: 0xdead000n }],
+    branches: [
+      { from: 0x1000n, to: 0x5000n, vector: 14, translated: false },
+      { from: 0x2010n, to: 0x1000n, translated: true },
+      { from: 0x2010n, to: 0x1000n, translated: true },
+    ],
     code: { address: '0x1000', before: '90', after: '0f 0b' },
     codeBits: 64,
     stack: [],
@@ -45,6 +50,7 @@ describe('crash reports', () => {
       'Page walk of the code at RIP, 0x1000\nPTE    at GPA 0x8: 0x0\nnot present',
       '#PF  error 0x2 at RIP 0x1000 address 0xdead000',
       'not mapped to memory',
+      '0x1000 -> 0x5000, #PF\n0x2010 -> 0x1000 (translated), 2 times\n',
       'last line',
     ]) {
       expect(text).toContain(part);

@@ -7,10 +7,12 @@ import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { VirtualMachineConfiguration } from './configuration.ts';
-import { describeException, type ProcessorSnapshot } from './processor-snapshot.ts';
+import { describeBranches, describeException, type ProcessorSnapshot } from './processor-snapshot.ts';
 
 /** Reports that are kept. */
 const REPORT_LIMIT = 50;
+/** Lines about branches. */
+const BRANCH_LINES = 32;
 
 export interface CrashReport {
   /** One line: what happened. */
@@ -135,7 +137,7 @@ function describeConfiguration(configuration: VirtualMachineConfiguration): stri
 }
 
 function describeProcessor(snapshot: ProcessorSnapshot, disassembly: readonly string[]): string[][] {
-  const { registers, exceptions, code, stack } = snapshot;
+  const { registers, exceptions, branches, code, stack } = snapshot;
   return [
     [
       `Processor ${snapshot.index}`,
@@ -154,6 +156,10 @@ function describeProcessor(snapshot: ProcessorSnapshot, disassembly: readonly st
       'Last exceptions, the newest last',
       ...(exceptions.length === 0 ? ['none recorded'] : []),
       ...exceptions.map(describeException),
+    ],
+    [
+      'Last branches, the newest first (within translated code only the branch that leaves it is recorded)',
+      ...(branches.length === 0 ? ['none recorded'] : describeBranches(branches).slice(0, BRANCH_LINES)),
     ],
   ];
 }

@@ -5,6 +5,7 @@
 import {
   CONTROL_REGISTERS,
   GENERAL_REGISTERS,
+  type GuestBranch,
   type GuestFault,
   type GuestMemory,
   type InspectTree,
@@ -16,13 +17,19 @@ import {
 } from '@plinth/hypervisor';
 import { walkPages } from './page-walk.ts';
 
-export interface ProcessorSnapshot {
+/** What a processor has been through. */
+export interface ProcessorHistory {
+  /** The last exceptions, the newest last. */
+  readonly exceptions: readonly GuestFault[];
+  /** The last branches, the newest first. */
+  readonly branches: readonly GuestBranch[];
+}
+
+export interface ProcessorSnapshot extends ProcessorHistory {
   readonly index: number;
   /** Such as `64-bit, ring 0, paging on`. */
   readonly mode: string;
   readonly registers: Readonly<Record<string, string>>;
-  /** The last exceptions, the newest last. */
-  readonly exceptions: readonly GuestFault[];
   /** Bytes around RIP; undefined where nothing is mapped. */
   readonly code: { readonly address: string; readonly before: string; readonly after: string } | undefined;
   /** What the bytes of code are: 16-, 32- or 64-bit code. */
@@ -49,7 +56,7 @@ const PAGE_FAULT = 14;
 export function takeSnapshot(
   processor: VirtualProcessor,
   memory: GuestMemory,
-  exceptions: readonly GuestFault[],
+  { exceptions, branches }: ProcessorHistory,
 ): ProcessorSnapshot {
   const scalar = (name: RegisterName): bigint => {
     const value = processor.readRegister(name);
@@ -65,6 +72,7 @@ export function takeSnapshot(
     mode: describeMode(processor),
     registers: registersOf(processor),
     exceptions,
+    branches,
     code: codeAround(address, processor, memory),
     codeBits,
     stack: stackAt(processor, memory, codeBits),
@@ -77,10 +85,10 @@ export function takeSnapshot(
 export function inspectProcessor(
   processor: VirtualProcessor,
   memory: GuestMemory,
-  history: readonly GuestFault[],
+  history: ProcessorHistory,
   state: string,
 ): InspectTree {
-  const { mode, registers, exceptions, code, instructions } = takeSnapshot(processor, memory, history);
+  const { mode, registers, exceptions, branches, code, instructions } = takeSnapshot(processor, memory, history);
   return {
     state,
     mode,
@@ -94,6 +102,12 @@ export function inspectProcessor(
       rip: hexadecimal(rip),
       address: hexadecimal(address),
     })),
+    branches: branches.map(({ from, to, vector, translated }) => ({
+      from: hexadecimal(from),
+      to: hexadecimal(to),
+      event: vector === undefined ? null : exceptionName(vector),
+      translated,
+    })),
   };
 }
 
@@ -105,6 +119,19 @@ export const exceptionName = (vector: number): string => EXCEPTION_NAMES[vector]
 export function describeException({ vector, errorCode, rip, address }: GuestFault): string {
   const where = `${exceptionName(vector).padEnd(4)} error ${hexadecimal(errorCode)} at RIP ${hexadecimal(rip)}`;
   return vector === PAGE_FAULT ? `${where} address ${hexadecimal(address)}` : where;
+}
+
+/** One line for each branch, and one for all that are the same in a row: from where to where, by what, how often. */
+export function describeBranches(branches: readonly GuestBranch[]): string[] {
+  const lines: { readonly text: string; times: number }[] = [];
+  for (const { from, to, vector, translated } of branches) {
+    const event = vector === undefined ? '' : `, ${exceptionName(vector)}`;
+    const text = `${hexadecimal(from)} -> ${hexadecimal(to)}${event}${translated ? ' (translated)' : ''}`;
+    const last = lines.at(-1);
+    if (last?.text === text) last.times++;
+    else lines.push({ text, times: 1 });
+  }
+  return lines.map(({ text, times }) => (times === 1 ? text : `${text}, ${times} times`));
 }
 
 export const hexadecimal = (value: number | bigint): string => `0x${value.toString(16)}`;

@@ -11,7 +11,7 @@
  * Called by: processor-worker-main.ts.
  */
 import { PlinthError } from '@plinth/errors';
-import type { DebuggedProcessor, Exit, GuestFault, GuestMemory, InspectTree } from '@plinth/hypervisor';
+import type { DebuggedProcessor, Exit, GuestMemory, InspectTree } from '@plinth/hypervisor';
 import { ProcessorDebugger } from './processor-debugger.ts';
 import type {
   BootRegisters,
@@ -20,7 +20,7 @@ import type {
   ProcessorEvent,
   SavedThreadState,
 } from './processor-protocol.ts';
-import { inspectProcessor, takeSnapshot } from './processor-snapshot.ts';
+import { inspectProcessor, type ProcessorHistory, takeSnapshot } from './processor-snapshot.ts';
 import { type Counters, counterIndex } from './statistics.ts';
 
 /** The partition as the loop needs it. */
@@ -38,7 +38,7 @@ export interface ThreadPartition {
 
 export interface ThreadParts {
   readonly processor: DebuggedProcessor;
-  lastExceptions(): readonly GuestFault[];
+  history(): ProcessorHistory;
   readonly partition: ThreadPartition;
   readonly counters: Counters;
   /** The next command of the main thread; undefined when there is none. */
@@ -211,7 +211,7 @@ export class ProcessorThread {
               [processor.index]: inspectProcessor(
                 processor,
                 partition.guestMemory,
-                this.#parts.lastExceptions(),
+                this.#parts.history(),
                 this.#debugger.isStopped ? 'stopped by a debugger' : this.#state,
               ),
             },
@@ -288,7 +288,7 @@ export class ProcessorThread {
     this.#parts.post({
       kind: 'ended',
       outcome,
-      snapshot: takeSnapshot(processor, partition.guestMemory, this.#parts.lastExceptions()),
+      snapshot: takeSnapshot(processor, partition.guestMemory, this.#parts.history()),
     });
   }
 

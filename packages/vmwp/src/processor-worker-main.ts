@@ -11,6 +11,7 @@ import { PlinthError } from '@plinth/errors';
 import {
   type DebuggedProcessor,
   type Exit,
+  type GuestBranch,
   type GuestFault,
   type InterceptHandlers,
   type InterruptMessage,
@@ -23,7 +24,7 @@ import type { TraceTopic } from './configuration.ts';
 import { countingHandlers } from './counting-handlers.ts';
 import { monotonicNanoseconds } from './process-times.ts';
 import type { ProcessorCommand, ProcessorEvent, ProcessorSetup } from './processor-protocol.ts';
-import { describeException, hexadecimal, takeSnapshot } from './processor-snapshot.ts';
+import { describeException, hexadecimal, type ProcessorHistory, takeSnapshot } from './processor-snapshot.ts';
 import { ProcessorThread } from './processor-thread.ts';
 import { PageLoader } from './saved-state/page-loader.ts';
 import { Counters } from './statistics.ts';
@@ -35,6 +36,8 @@ export interface ThreadEngine {
   readonly processor: DebuggedProcessor & SaveableProcessor;
   /** The last exceptions that the processor raised, the newest last. */
   lastExceptions(): readonly GuestFault[];
+  /** The last branches that it took, the newest first. */
+  lastBranches(): readonly GuestBranch[];
   /** How many exceptions it has raised in all. */
   exceptionCount(): number;
   /** The kick word: non-zero while a kick is pending. */
@@ -148,9 +151,10 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
   });
   processor.setDeviceDeadline(partition.nextDeadline());
 
+  const history = (): ProcessorHistory => ({ exceptions: engine.lastExceptions(), branches: engine.lastBranches() });
   thread = new ProcessorThread({
     processor,
-    lastExceptions: () => engine.lastExceptions(),
+    history,
     partition,
     counters,
     takeCommand: () => receiveMessageOnPort(setup.commands)?.message as ProcessorCommand | undefined,
@@ -189,7 +193,7 @@ export function runProcessorWorker(setup: ProcessorSetup, createEngine: EngineFa
       kind: 'fault',
       message,
       stack,
-      snapshot: takeSnapshot(processor, partition.guestMemory, engine.lastExceptions()),
+      snapshot: takeSnapshot(processor, partition.guestMemory, history()),
     });
   }
 }

@@ -56,6 +56,7 @@ runProcessorWorker(setup, ({ memory, layout, guestMemory }, index, handlers, tra
     deliver: (message) => requestInterrupt(memory, layout, message),
     kick: (other) => kickProcessor(memory, layout, other),
     lastExceptions: () => processor.recentExceptions(),
+    lastBranches: () => processor.recentBranches(),
     exceptionCount: () => exceptions[0] ?? 0,
     translationSummary: () =>
       processor.describeLeaves(JSON.parse(built('operations.json').toString()) as OperationNames),

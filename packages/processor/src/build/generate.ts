@@ -14,6 +14,7 @@ import {
 } from '@plinth/hypervisor';
 import {
   BLOCK,
+  BRANCH,
   CODE_WINDOW,
   JUMP_ENTRIES,
   PAGE_BLOCKS_OFFSET,
@@ -51,6 +52,7 @@ export function generateAssembly(): ReadonlyMap<string, string> {
     constants('', STATE),
     constants('SEGMENT_', { ...SEGMENT, BYTES: SEGMENT_BYTES }),
     constants('BLOCK_', BLOCK),
+    constants('BRANCH_', BRANCH),
     constants('CODE_WINDOW_', CODE_WINDOW),
     constants('REGION_PAGES_', REGION_PAGES),
     constants('SHARED_', snakeKeys(SHARED)),

@@ -119,6 +119,7 @@ const linked = `const left = load<i32>(s, L.BUDGET) - <i32>(((u - first) >> 4) +
 store<i32>(s, left, L.BUDGET);
 const link: usize = load<u32>(u, 12);
 if ((left | load<i32>(s, L.REQUEST)) >= 0 && link != 0 && load<u64>(link, L.BLOCK_RIP) == target && (load<u32>(link, L.BLOCK_GENERATION) == load<u32>(s, L.GENERATION) || load<u32>(link, L.BLOCK_GENERATION) == load<u32>(s, L.GLOBAL_GENERATION))) {
+  recordBranch(load<u64>(s, L.RIP_BASE) + load<u8>(u - 9), target, L.BRANCH_TAKEN);
   const uses = load<u32>(link, L.BLOCK_USES) - 1; store<u32>(link, uses, L.BLOCK_USES); if (uses == 0) noteHot(link);
   store<u64>(s, target, L.RIP_BASE); u = link + L.BLOCK_FIRST_OPERATION;
 } else u = enterLinked(u, target);
@@ -127,6 +128,7 @@ const indirect = `const left = load<i32>(s, L.BUDGET) - <i32>(((u - first) >> 4)
 store<i32>(s, left, L.BUDGET);
 const link: usize = load<u32>(s + L.JUMP_CACHE + ((<u32>(target ^ (target >> 12)) & (L.JUMP_ENTRIES - 1)) << 2));
 if ((left | load<i32>(s, L.REQUEST)) >= 0 && link != 0 && load<u64>(link, L.BLOCK_RIP) == target && (load<u32>(link, L.BLOCK_GENERATION) == load<u32>(s, L.GENERATION) || load<u32>(link, L.BLOCK_GENERATION) == load<u32>(s, L.GLOBAL_GENERATION))) {
+  recordBranch(load<u64>(s, L.RIP_BASE) + load<u8>(u - 9), target, L.BRANCH_TAKEN);
   const uses = load<u32>(link, L.BLOCK_USES) - 1; store<u32>(link, uses, L.BLOCK_USES); if (uses == 0) noteHot(link);
   store<u64>(s, target, L.RIP_BASE); u = link + L.BLOCK_FIRST_OPERATION;
 } else u = enterChecked(u, target);

@@ -8,6 +8,7 @@ export const LEAVE_OPERATIONS = [
   'GO',
   'INTERPRET',
   'INTERPRET_ONE',
+  'COMPUTED',
   'JUMP',
   'LINK',
   'RESTING',

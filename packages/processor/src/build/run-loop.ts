@@ -16,6 +16,7 @@ import { fault, raiseAt } from '../operands';
 import { stackFault } from '../stack';
 import { multiplyHighSigned } from '../multiply';
 import { leaveOperation, LEAVE_EXIT, LEAVE_GO, LEAVE_POLL } from '../blocks';
+import { enterTranslated, recordBranch, recordComputedExit, recordExit, recordLinkedBranch } from '../branches';
 import { atStopPoint, begin, charge, deliver, enter, enterCounted, enterExit, enterInterpreted, enterLinked, enterChecked, noteHot, executeOther, narrowOffset, poll, resumeRip } from '../run';
 
 /** Runs until an exit. @returns the exit reason. */
@@ -60,6 +61,9 @@ const FOOTER = `
         u = enterInterpreted(load<u64>(s, L.RIP), true);
         first = u;
         continue;
+      case LEAVE_COMPUTED_NUMBER:
+        // A region's branch to L.RIP.
+        recordBranch(load<u64>(s, L.BRANCH_SOURCE), load<u64>(s, L.RIP), L.BRANCH_TAKEN);
       case LEAVE_JUMP_NUMBER: {
         const target = load<u64>(s, L.RIP);
         const link: usize = load<u32>(s + L.JUMP_CACHE + ((<u32>(target ^ (target >> 12)) & (L.JUMP_ENTRIES - 1)) << 2));
@@ -78,6 +82,7 @@ const FOOTER = `
         const target = load<u64>(s, L.RIP_BASE) + <u64>(<i64>load<i32>(u, 8));
         const link: usize = load<u32>(u, 12);
         if ((load<i32>(s, L.BUDGET) | load<i32>(s, L.REQUEST)) >= 0 && link != 0 && load<u64>(link, L.BLOCK_RIP) == target && (load<u32>(link, L.BLOCK_GENERATION) == load<u32>(s, L.GENERATION) || load<u32>(link, L.BLOCK_GENERATION) == load<u32>(s, L.GLOBAL_GENERATION))) {
+          recordLinkedBranch(u, target);
           const uses = load<u32>(link, L.BLOCK_USES) - 1;
           store<u32>(link, uses, L.BLOCK_USES);
           if (uses == 0) noteHot(link);
@@ -99,15 +104,17 @@ const FOOTER = `
         // A region, and those that it leads to: they come back with the operation to go on with.
         // A poll that is forced meanwhile changes both words, and not what was executed.
         const before = load<i32>(s, L.GRANTED) - load<i32>(s, L.BUDGET);
+        enterTranslated();
         let slot = load<u32>(u, 12);
         for (;;) {
           u = call_indirect<u32>(slot, s);
           let target: u64 = 0;
           let link: usize = 0;
-          if (load<u16>(u) == <u16>L.LEAVE_LINK) {
+          const exit = load<u16>(u);
+          if (exit == <u16>L.LEAVE_LINK) {
             target = load<u64>(s, L.RIP_BASE) + <u64>(<i64>load<i32>(u, 8));
             link = load<u32>(u, 12);
-          } else if (load<u16>(u) == <u16>L.LEAVE_JUMP) {
+          } else if (exit == <u16>L.LEAVE_COMPUTED || exit == <u16>L.LEAVE_JUMP) {
             // Half of all passes are returns and indirect calls: one entry tells all, where the jump cache leads to a block first.
             target = load<u64>(s, L.RIP);
             const hash = <u32>(target ^ (target >> 12));
@@ -115,6 +122,7 @@ const FOOTER = `
             if (load<u64>(cached) == target && (load<i32>(s, L.BUDGET) | load<i32>(s, L.REQUEST)) >= 0) {
               const generation = load<u32>(cached, 8);
               if (generation == load<u32>(s, L.GENERATION) || generation == load<u32>(s, L.GLOBAL_GENERATION)) {
+                recordComputedExit(exit == <u16>L.LEAVE_COMPUTED, target);
                 store<u64>(s, target, L.RIP_BASE);
                 slot = load<u32>(cached, 12);
                 continue;
@@ -126,9 +134,11 @@ const FOOTER = `
           const generation = load<u32>(link, L.BLOCK_GENERATION);
           if (generation != load<u32>(s, L.GENERATION) && generation != load<u32>(s, L.GLOBAL_GENERATION)) break;
           if (load<u16>(link, L.BLOCK_FIRST_OPERATION) != <u16>L.LEAVE_TRANSLATED) break;
+          if (exit == <u16>L.LEAVE_LINK) recordExit(u, target);
+          else recordComputedExit(exit == <u16>L.LEAVE_COMPUTED, target);
           store<u64>(s, target, L.RIP_BASE);
           slot = load<u32>(link, L.BLOCK_FIRST_OPERATION + 12);
-          if (load<u16>(u) == <u16>L.LEAVE_JUMP) {
+          if (exit != <u16>L.LEAVE_LINK) {
             const cached = s + L.REGION_CACHE + ((<u32>(target ^ (target >> 12)) & (L.REGION_CACHE_ENTRIES - 1)) << 4);
             store<u64>(cached, target);
             store<u32>(cached, generation, 8);

@@ -3,13 +3,14 @@
  *
  * A region that is left by an exit which the run loop has linked to a region of the same module tail-calls `chain (processor's block, operation to
  * go on with)` with its state stored. When that region may be entered under the current generation, the chain goes on there by a tail call;
- * otherwise the operation itself is the answer. All other exits, of which most lead to other modules, answer their operation at once, and the run
+ * otherwise the operation itself is the answer. What it goes on by is recorded as a branch, as the run loop does it (assembly/branches.ts,
+ * recordExit). All other exits, of which most lead to other modules, answer their operation at once, and the run
  * loop does what it says: a module's own copy of this function is seldom optimized.
  *
  * Invariant: nothing is entered with the budget used up or a request of another thread, so polls are never missed.
  * Answers to: the layout of blocks and exits in assembly/blocks.ts. Called by: translator.ts.
  */
-import { BLOCK, STATE } from '../state-layout.ts';
+import { BLOCK, BRANCH, STATE } from '../state-layout.ts';
 import { type FunctionWriter, I32, I64, OP, VOID } from './wasm-encoder.ts';
 
 /** Numbers and addresses of the run loop that the chain compares with. */
@@ -37,6 +38,7 @@ export function writeChain(code: FunctionWriter, host: ChainHost): void {
   const block = code.local(I32);
   const generation = code.local(I32);
   const target = code.local(I64);
+  const record = generation;
   code.op2(OP.block, VOID);
   code.get(processor);
   code.memory(OP.i32_load, STATE.BUDGET);
@@ -78,6 +80,25 @@ export function writeChain(code: FunctionWriter, host: ChainHost): void {
   code.i64((BigInt(host.module) << 32n) | BigInt(host.translated));
   code.op(OP.i64_ne);
   code.branch(OP.br_if, 0);
+  code.get(processor);
+  code.get(processor);
+  code.memory(OP.i32_load, STATE.BRANCH_NEXT);
+  code.op(OP.i32_add);
+  code.tee(record);
+  code.get(target);
+  code.memory(OP.i64_store, STATE.BRANCHES + BRANCH.TO);
+  code.get(record);
+  code.get(operation);
+  code.memory(OP.i32_store, STATE.BRANCHES + BRANCH.EXIT);
+  code.get(processor);
+  code.get(record);
+  code.get(processor);
+  code.op(OP.i32_sub);
+  code.i32(BRANCH.BYTES);
+  code.op(OP.i32_add);
+  code.i32(BRANCH.BYTES * BRANCH.COUNT - 1);
+  code.op(OP.i32_and);
+  code.memory(OP.i32_store, STATE.BRANCH_NEXT);
   code.get(processor);
   code.get(target);
   code.memory(OP.i64_store, STATE.RIP_BASE);

@@ -8,7 +8,7 @@
 import { PlinthError } from '@plinth/errors';
 import { LEAVE_OPERATIONS as LEAVES, type LeaveName } from '../build/leave-operations.ts';
 import type { OperationNames } from '../build/operation-names.ts';
-import { BLOCK, CODE_WINDOW, STATE } from '../state-layout.ts';
+import { BLOCK, BRANCH, CODE_WINDOW, STATE } from '../state-layout.ts';
 import { chainedLink, writeChain } from './chain.ts';
 import { WINDOWS_BYTES, WindowMap } from './code-windows.ts';
 import { translatable, untranslatedReason } from './emit-instructions.ts';
@@ -42,7 +42,7 @@ function leaveOffset(name: LeaveName): number {
 const LEAVES_OF_REGIONS = {
   leaveInterpret: leaveOffset('INTERPRET'),
   leaveInterpretOne: leaveOffset('INTERPRET_ONE'),
-  leaveJump: leaveOffset('JUMP'),
+  leaveComputed: leaveOffset('COMPUTED'),
 } as const;
 
 export class RegionCompiler {
@@ -64,8 +64,6 @@ export class RegionCompiler {
   readonly #module = new ModuleWriter(MAXIMUM_PAGES);
   /** The windows of the block that is being translated. */
   readonly #windows = new WindowMap();
-  /** Places of the exits of the region that is being emitted, by how far they jump. */
-  readonly #directExits = new Map<number, number>();
   #epoch = -1;
   #nextModule = 1;
   /** The module that is being made: its exits name it. */
@@ -107,7 +105,7 @@ export class RegionCompiler {
       ...LEAVES_OF_REGIONS,
       chainedLink: chainedLink(this.#leaveLink),
       operation: (instruction) => this.#operationFor(instruction),
-      directExit: (delta) => this.#directExit(delta),
+      directExit: (delta, source) => this.#directExit(delta, source),
     });
   }
 
@@ -244,7 +242,6 @@ export class RegionCompiler {
   }
 
   #emit(region: Region): FunctionWriter | undefined {
-    this.#directExits.clear();
     this.#full = false;
     const emitted = this.#emitter.emit(region);
     return this.#full || emitted.full ? undefined : emitted;
@@ -266,22 +263,20 @@ export class RegionCompiler {
     return at + 16 - this.#base;
   }
 
-  /** Makes a linked exit, one for each target; see RegionHost. */
-  #directExit(delta: number): number {
-    let at = this.#directExits.get(delta);
-    if (at === undefined) {
-      at = this.#exits.take();
-      if (at === 0) {
-        this.#full = true;
-        return 0;
-      }
-      this.#directExits.set(delta, at);
-      const word = at >> 2;
-      this.#words[word] = this.#leaveLink;
-      this.#words[word + 1] = this.#current;
-      this.#words[word + 2] = delta;
-      this.#words[word + 3] = 0;
+  /** Makes a linked exit, one for each branch; see RegionHost. */
+  #directExit(delta: number, source: number | undefined): number {
+    const at = this.#exits.take();
+    if (at === 0) {
+      this.#full = true;
+      return 0;
     }
+    const word = at >> 2;
+    this.#words[word] = this.#leaveLink;
+    this.#words[word + 1] = this.#current;
+    this.#words[word + 2] = delta;
+    this.#words[word + 3] = 0;
+    const area = this.#base + STATE.REGION_EXITS;
+    this.#words[(this.#base + STATE.REGION_EXIT_SOURCES + ((at - area) >> 2)) >> 2] = source ?? BRANCH.NONE;
     return at - this.#base;
   }
 

@@ -6,7 +6,8 @@
  * (Ramsey, "Beyond Relooper"): forward merges are blocks, back edges loops. A memory operand's TLB look-up is inline; a miss (fault, MMIO,
  * page crossing, code page) leaves at that very instruction, and the interpreter executes it. There are no calls.
  *
- * Exits: `side` (L.RIP is the instruction; LEAVE_INTERPRET), direct (a linked operation of the arena), computed (L.RIP; LEAVE_JUMP).
+ * Exits: `side` (L.RIP is the instruction; LEAVE_INTERPRET), direct (LEAVE_LINK: an operation for each branch that leaves so), computed (from
+ * L.BRANCH_SOURCE to L.RIP; LEAVE_COMPUTED).
  * The budget is charged per block and looked at on back edges, with the requests of other threads.
  *
  * Invariant: at every exit all six lazy-flag fields and all registers of the block equal what the interpreter would have left.
@@ -29,11 +30,14 @@ import { CHAIN, EXECUTE, type FunctionWriter, I32, I64, OP, VOID } from './wasm-
 export interface RegionHost {
   readonly leaveInterpret: number;
   readonly leaveInterpretOne: number;
-  readonly leaveJump: number;
+  readonly leaveComputed: number;
   /** First word of an exit that is linked to a region of its own module (chain.ts). */
   readonly chainedLink: number;
-  /** @returns address (relative to the processor's block) of an operation that jumps by `delta` from the entry's RIP */
-  directExit(delta: number): number;
+  /**
+   * @param source how far from the entry the branch is; undefined when there is none: code goes on there
+   * @returns address (relative to the processor's block) of an operation that jumps by `delta` from the entry's RIP
+   */
+  directExit(delta: number, source: number | undefined): number;
   /** @returns address (relative to the processor's block) of the instruction's operation, for the core to execute */
   operation(instruction: Instruction): number;
   /** Told of each instruction, and of each part of the frame around them, at the place where its code begins. */
@@ -320,15 +324,15 @@ export class RegionEmitter extends RegionOperands {
         this.#goTo(node, terminator.next);
         break;
       case 'jump':
-        this.#goTo(node, terminator.target);
+        this.#goTo(node, terminator.target, last?.offset);
         break;
       case 'branch':
-        this.#emitBranch(node, terminator.condition, terminator.target, terminator.next);
+        this.#emitBranch(node, terminator.condition, terminator.target, terminator.next, last?.offset);
         break;
       case 'call': {
         const back = last?.next ?? 0;
         this.push(() => this.pushRip(back));
-        this.#goTo(node, terminator.target);
+        this.#goTo(node, terminator.target, last?.offset);
         break;
       }
       case 'return':
@@ -355,7 +359,7 @@ export class RegionEmitter extends RegionOperands {
     this.#host.mark?.(this.code.length, instruction ?? (kind === 'fall' ? 'goes on' : 'the interpreter goes on'));
   }
 
-  #emitBranch(node: RegionNode, condition: number, target: number, next: number): void {
+  #emitBranch(node: RegionNode, condition: number, target: number, next: number, source: number | undefined): void {
     const { code } = this;
     const kind = this.kind;
     if (target === next) {
@@ -366,19 +370,22 @@ export class RegionEmitter extends RegionOperands {
     emitCondition(this, condition);
     code.op2(OP.if, VOID);
     this.labels.push(PLAIN_LABEL);
-    this.#goTo(node, target);
+    this.#goTo(node, target, source);
     this.labels.pop();
     code.op(OP.end);
     this.kind = kind;
     this.#goTo(node, next);
   }
 
-  /** Continues at an offset: by a branch, inline, or through an exit. */
-  #goTo(node: RegionNode, offset: number): void {
+  /**
+   * Continues at an offset: by a branch of WebAssembly, inline, or through an exit. `source`: the guest's instruction that branches there;
+   * undefined when none does. Code that is emitted inline may change all that the emitter knows of the current instruction.
+   */
+  #goTo(node: RegionNode, offset: number, source?: number): void {
     const { code } = this;
     const successor = successorAt(node, offset);
     if (successor === undefined) {
-      this.#directExit(offset);
+      this.#directExit(offset, source);
       return;
     }
     if (successor.order <= node.order) {
@@ -390,7 +397,7 @@ export class RegionEmitter extends RegionOperands {
       code.i32(0);
       code.op3(OP.i32_lt_s, OP.if, VOID);
       this.labels.push(PLAIN_LABEL);
-      this.#directExit(offset);
+      this.#directExit(offset, source);
       this.labels.pop();
       code.op(OP.end);
       this.#branchTo(LOOP_LABEL + successor.order);
@@ -410,23 +417,27 @@ export class RegionEmitter extends RegionOperands {
   // ---- exits ----
 
   /** Leaves through a linked jump to an offset relative to the page. */
-  #directExit(offset: number): void {
+  #directExit(offset: number, source: number | undefined): void {
     const { code } = this;
     code.get(0);
-    code.i32(this.#host.directExit(offset - this.start));
+    code.i32(this.#host.directExit(offset - this.start, source === undefined ? undefined : source - this.start));
     code.op(OP.i32_add);
     code.set(LOCAL.result);
     code.branch(OP.br, this.depthOf(0));
   }
 
-  /** Leaves to the target on top of the stack (i64). */
-  #computedExit(target: number): void {
+  /** Leaves to the target in a local (i64), by the branch at an offset. */
+  #computedExit(target: number, source: number): void {
     const { code } = this;
     code.get(0);
     code.get(target);
     code.memory(OP.i64_store, STATE.RIP);
     code.get(0);
-    code.i32(this.#host.leaveJump);
+    this.pushRip(source);
+    this.cutAddress();
+    code.memory(OP.i64_store, STATE.BRANCH_SOURCE);
+    code.get(0);
+    code.i32(this.#host.leaveComputed);
     code.op(OP.i32_add);
     code.set(LOCAL.result);
     code.branch(OP.br, this.depthOf(0));
@@ -454,7 +465,7 @@ export class RegionEmitter extends RegionOperands {
     code.set(target);
     this.#checkCanonical(target);
     if (instruction.operation === 'CALL_INDIRECT') this.push(() => this.pushRip(instruction.next));
-    this.#computedExit(target);
+    this.#computedExit(target, instruction.offset);
   }
 
   /** A return goes on behind one of the region's calls when it leads there. */
@@ -477,12 +488,12 @@ export class RegionEmitter extends RegionOperands {
       this.pushRip(place);
       code.op3(OP.i64_eq, OP.if, VOID);
       this.labels.push(PLAIN_LABEL);
-      this.#goTo(node, place);
+      this.#goTo(node, place, instruction.offset);
       this.labels.pop();
       code.op(OP.end);
       this.kind = kind;
     }
-    this.#computedExit(target);
+    this.#computedExit(target, instruction.offset);
   }
 
   /** Where the core goes on is in RIP, whatever it did. */

@@ -39,6 +39,8 @@ export interface TranslationExports {
   regionUsed(block: number, gpa: number, slot: number): number;
   rearm(block: number, gpa: number): void;
   arenaFlushCount(): number;
+  /** Makes what is recorded of branches independent of regions' exits, which may then be given back. */
+  settleBranches(): void;
   /** Executes an operation for a region (emit-called.ts). */
   execute(operation: number): number;
 }
@@ -182,7 +184,10 @@ export class Translator {
       this.#takeQueue();
       if (this.#service.atOnce) this.#goOn();
     }
-    if (this.#freed.length > 0) this.#service.send({ kind: 'free', epoch: this.#epoch, modules: this.#freed });
+    if (this.#freed.length > 0) {
+      this.#engine.settleBranches();
+      this.#service.send({ kind: 'free', epoch: this.#epoch, modules: this.#freed });
+    }
     this.#freed = [];
     this.#setPatience();
     const pause = (performance.now() - start) / 1000;
