@@ -10,6 +10,7 @@
 import { readFileSync } from 'node:fs';
 import { layoutMemory, Partition } from '../packages/hypervisor/dist/index.js';
 import { defaultCpuid, STATE } from '../packages/processor/dist/index.js';
+import { describeOneWindow } from '../packages/processor/dist/translator/code-windows.js';
 import { createRegionCompiler } from '../packages/processor/dist/translator-thread.js';
 import { setCompilerFlags } from '../packages/vmwp/dist/compiler-settings.js';
 
@@ -73,7 +74,6 @@ const state = new DataView(memory.buffer, base);
 
 /** Hot blocks of one batch: half of all offsets count as executed, by their number alone. */
 const executed = Uint8Array.from({ length: 1024 }, (_, index) => (Math.imul(index + 1, 0x9e3779b1) >>> 12) & 0xff);
-const regions = new Uint8Array(1024);
 const host = (offset) => codeAt + offset;
 const pageOf = (offset) => host(offset - (offset % page));
 
@@ -87,7 +87,7 @@ for (let at = 0; at < functions.length; at += batchSize) {
     block: 0,
     gpa: 2 ** 20 + offset,
     code32: false,
-    windows: [{ delta: 0, pages: [pageOf(offset), pageOf(offset) + page], executed, regions }],
+    description: describeOneWindow([pageOf(offset), pageOf(offset) + page], executed),
   }));
   const batch = compiler.handle({ kind: 'translate', epoch: 0, blocks });
   if (batch === undefined) continue;

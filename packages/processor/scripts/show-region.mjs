@@ -13,6 +13,7 @@ const usage = 'show-region.mjs [--at OFFSET] [--bits 32] BYTES | show-region.mjs
 const dist = new URL('../dist/', import.meta.url);
 const { Partition } = await import('@plinth/hypervisor');
 const { createRegionCompiler } = await import(new URL('translator-thread.js', dist).href);
+const { describeOneWindow } = await import(new URL('translator/code-windows.js', dist).href);
 const { listRegion } = await import(new URL('translator/region-listing.js', dist).href);
 
 const PAGE = 4096;
@@ -57,15 +58,12 @@ function show({ entry, pieces }) {
   });
   for (const [at, hex] of pieces) window.set(Buffer.from(hex, 'hex'), at);
   const everywhere = new Uint8Array(1024).fill(0xff);
-  const nowhere = new Uint8Array(1024);
   return listRegion(
     compiler.examine({
       block: 0,
       gpa: entry,
       code32: values.bits === '32',
-      windows: [
-        { delta: 0, pages: [layout.ramOffset, layout.ramOffset + PAGE], executed: everywhere, regions: nowhere },
-      ],
+      description: describeOneWindow([layout.ramOffset, layout.ramOffset + PAGE], everywhere),
     }),
   );
 }

@@ -32,6 +32,7 @@ import { FunctionWriter } from './wasm-encoder.ts';
 import { ModuleWriter } from './wasm-module.ts';
 
 const PAGE = 4096;
+const PAGES_OF_WINDOW = CODE_WINDOW.BYTES / PAGE;
 const MAXIMUM_PAGES = 65536;
 /** An operation's length when it is a block's first (assembly/decoder.ts). */
 const OPERATION_LENGTH = 7;
@@ -135,12 +136,14 @@ export class RegionCompiler {
     writer.begin(this.#code);
     for (const hot of blocks) {
       const covered = coveredBy[Number(hot.code32)] ?? new Set<number>();
+      this.#windows.set(hot.description);
+      this.#code32 = hot.code32;
       // What a region of this batch passes through is entered from elsewhere only if it gets hot once more.
-      if (covered.has((hot.windows[0]?.pages[0] ?? 0) + (hot.gpa & (PAGE - 1)))) {
+      if (covered.has(this.#windows.page(0) + (hot.gpa & (PAGE - 1)))) {
         left.push({ block: hot.block, gpa: hot.gpa });
         continue;
       }
-      this.#copyCode(hot);
+      this.#copyCode();
       const region = this.#build(hot);
       const emitted = this.#emit(region);
       if (emitted === undefined) {
@@ -180,7 +183,9 @@ export class RegionCompiler {
 
   /** The region that a block would become, for region-listing.ts. */
   examine(hot: HotBlock): ExaminedRegion {
-    this.#copyCode(hot);
+    this.#windows.set(hot.description);
+    this.#code32 = hot.code32;
+    this.#copyCode();
     const region = this.#build(hot);
     const marks: RegionMark[] = [];
     const emitter = new RegionEmitter(this.#code, {
@@ -201,18 +206,14 @@ export class RegionCompiler {
     };
   }
 
-  /** Copies the pages of a block's windows to where the decoder reads them. */
-  #copyCode({ windows, code32 }: HotBlock): void {
-    let code = this.#base + STATE.TRANSLATOR_CODE;
-    for (const {
-      pages: [first, second],
-    } of windows) {
-      this.#bytes.copyWithin(code, first, first + PAGE);
-      if (second !== 0) this.#bytes.copyWithin(code + PAGE, second, second + PAGE);
-      code += CODE_WINDOW.BYTES;
+  /** Copies the pages of the windows to where the decoder reads them. */
+  #copyCode(): void {
+    const windows = this.#windows;
+    const pages = windows.starts.length * PAGES_OF_WINDOW;
+    for (let number = 0, code = this.#base + STATE.TRANSLATOR_CODE; number < pages; number++, code += PAGE) {
+      const page = windows.page(number * PAGE);
+      if (page !== 0) this.#bytes.copyWithin(code, page, page + PAGE);
     }
-    this.#windows.set(windows);
-    this.#code32 = code32;
   }
 
   #build(hot: HotBlock): Region {

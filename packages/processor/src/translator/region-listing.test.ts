@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { operationNames } from '../build/operation-names.ts';
 import { STATE } from '../state-layout.ts';
 import { attachTranslatorCore, createRegionCompiler } from '../translator-thread.ts';
+import { describeOneWindow } from './code-windows.ts';
 import { listRegion } from './region-listing.ts';
 import { ATOMIC, FunctionWriter, I32, OP, VOID } from './wasm-encoder.ts';
 import { listCode } from './wasm-listing.ts';
@@ -41,7 +42,7 @@ function listing(code: readonly number[], at = 0): string {
       block: 0,
       gpa: at,
       code32: false,
-      windows: [{ delta: 0, pages: [layout.ramOffset, 0], executed: all, regions: new Uint8Array(1024) }],
+      description: describeOneWindow([layout.ramOffset, 0], all),
     }),
   );
 }

@@ -3,7 +3,6 @@
  * Called by: translator.ts (the processor's side) and region-compiler.ts (the translator's).
  */
 
-import type { CodeWindow } from './code-windows.ts';
 import type { CodeWriterExports } from './wasm-encoder.ts';
 
 /** Mode keys of the blocks that are translated: ordinary 64-bit code, and flat 32-bit code (assembly/blocks.ts). */
@@ -17,8 +16,8 @@ export interface HotBlock {
   readonly gpa: number;
   /** It is flat 32-bit code; else 64-bit code. */
   readonly code32: boolean;
-  /** Its own window first. */
-  readonly windows: readonly CodeWindow[];
+  /** Its windows (code-windows.ts), its own first. */
+  readonly description: Uint8Array;
 }
 
 export type TranslatorMessage =

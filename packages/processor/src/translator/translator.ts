@@ -15,7 +15,7 @@
  * Called by: software-processor.ts, on the processor's thread.
  */
 import { BLOCK, REGION_PAGES, STATE } from '../state-layout.ts';
-import { readWindows } from './code-windows.ts';
+import { copyDescription } from './code-windows.ts';
 import {
   type HotBlock,
   KEY_64,
@@ -324,7 +324,7 @@ export class Translator {
     const gpa = Number(this.#view.getBigUint64(block + BLOCK.GPA, true));
     // Meanwhile dropped, or replaced by a region.
     if (this.#engine.describeCode(block, gpa) === 0) return undefined;
-    return { block, gpa, code32: key === KEY_FLAT, windows: readWindows(this.#view, this.#bytes, this.#base) };
+    return { block, gpa, code32: key === KEY_FLAT, description: copyDescription(this.#view, this.#bytes, this.#base) };
   }
 
   *#install(batch: TranslatedBatch): Generator<void> {
