@@ -7,7 +7,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { root, StepFailure } from '../scripts/steps.mjs';
+import { root, run, StepFailure } from '../scripts/steps.mjs';
 
 /** Clock ticks a second in /proc; Linux has had 100 on every architecture for two decades. */
 const ticks = 100;
@@ -228,6 +228,29 @@ export function requireQemu() {
 
 /** What a run of Plinth with `--stats FILE` left, once it has ended. */
 export const readStatistics = (file) => JSON.parse(readFileSync(file, 'utf8'));
+
+/** Runs `plinth` with a command line. @throws StepFailure when it ends with another status */
+export async function runPlinth(command, expectedStatus = 0) {
+  const { status, output } = await run(join(root, 'plinth'), command, { capture: true });
+  if (status !== expectedStatus)
+    throw new StepFailure(`ended with status ${status} instead of ${expectedStatus}\n${output}`);
+}
+
+/**
+ * The result of a bench: seconds from the start of the process to the first instruction, the median of at least five runs.
+ * @param command of `plinth`, which is to end with `status`; the file for its statistics is added
+ */
+export async function timeToFirstInstruction(folder, { runs, say, command, status = 0 }) {
+  const statistics = join(folder, 'stats.json');
+  const whole = [...command, '--stats', statistics];
+  const measured = [];
+  for (let index = 0; index < Math.max(5, runs); index += 1) {
+    await runPlinth(whole, status);
+    measured.push(readStatistics(statistics).milestones.firstInstruction);
+  }
+  say(measured.map((seconds) => `${seconds.toFixed(3)} s`).join(', '));
+  return { plinth: median(measured), runs: measured, notes: { command: whole } };
+}
 
 /** Memory of Plinth beyond what the guest touched of its own, in MiB. */
 export const memoryBeyondGuest = ({ peakRssBytes, guestTouchedBytes }) => (peakRssBytes - guestTouchedBytes) / 2 ** 20;
