@@ -7,8 +7,8 @@ import { memoryLimits } from '@plinth/chipset';
 import { PlinthError } from '@plinth/errors';
 import type { RunHooks, VirtualMachineConfiguration } from './configuration.ts';
 import { type ConsoleSink, fileSink, nullSink, streamSink } from './console-pump.ts';
+import type { EngineParts } from './engine-parts.ts';
 import { fileReason } from './file-reason.ts';
-import type { EngineParts } from './run-virtual-machine.ts';
 import { missingFeature } from './saved-state/saved-configuration.ts';
 import type { SavedMachine } from './saved-state/saved-machine.ts';
 

@@ -17,7 +17,7 @@ import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Chipset, type Generation, type Uart16550, warmStartFlag } from '@plinth/chipset';
 import { PlinthError } from '@plinth/errors';
-import type { CpuidEntry, GuestCrash, InterruptMessage, Partition } from '@plinth/hypervisor';
+import type { GuestCrash, Partition } from '@plinth/hypervisor';
 import { AgentSessions } from './agent-sessions.ts';
 import { clearGuestMemory, loadGuest } from './boot-loader.ts';
 import { type ChildPartition, createChildPartition, deleteChildPartition } from './child-partition.ts';
@@ -32,6 +32,7 @@ import {
   treeAt,
 } from './control-socket.ts';
 import { ConsoleTail, writeCrashReport } from './crash-report.ts';
+import { disassembleAround, type EngineParts } from './engine-parts.ts';
 import { crashReason, isCrash, readErrorRecord } from './error-record.ts';
 import { ExecSession } from './exec-session.ts';
 import { GdbServer } from './gdb/gdb-server.ts';
@@ -47,8 +48,9 @@ import {
   endOfTime,
   type ReportedCrash,
 } from './machine-end.ts';
+import { inspectMachine, type MachineParts, runStatistics } from './machine-parts.ts';
 import { MarkWatcher } from './marks.ts';
-import { monotonicNanoseconds, peakResidentBytes, processTimes } from './process-times.ts';
+import { monotonicNanoseconds, processTimes } from './process-times.ts';
 import { ProcessorHost } from './processor-host.ts';
 import type { Outcome } from './processor-protocol.ts';
 import type { ProcessorSnapshot } from './processor-snapshot.ts';
@@ -59,7 +61,7 @@ import { SAVED_CONFIGURATION_VERSION, type SavedConfiguration } from './saved-st
 import type { WrittenFile } from './saved-state/saved-file.ts';
 import type { SavedMachine } from './saved-state/saved-machine.ts';
 import { ConsoleInput } from './serial-input.ts';
-import { Counters, type RunStatistics } from './statistics.ts';
+import { Counters } from './statistics.ts';
 import { writeStatistics } from './statistics-file.ts';
 import { SyntheticDevices } from './synthetic-devices.ts';
 import { VmbusHost } from './vmbus-host.ts';
@@ -76,30 +78,6 @@ const URGENT_MILLISECONDS = 1000;
 /** The most that a timer of Node takes, in milliseconds: 24 days. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-
-/** The processor engine, as the main thread needs it. */
-export interface EngineParts {
-  /** Module of a processor's thread; it calls `runProcessorWorker`. */
-  readonly processorModule: URL;
-  /** Module of the thread that translates for a processor; undefined when nothing is translated there. */
-  translationModule(): URL | undefined;
-  /** What CPUID tells the guest, but for what the configuration takes away. */
-  cpuid(configuration: VirtualMachineConfiguration): readonly CpuidEntry[];
-  /** Makes a processor's thread leave its run or its sleep; callable from any thread. */
-  kick(partition: Partition, index: number): void;
-  /** Takes an interrupt message to the local APICs; callable from any thread. */
-  deliver(partition: Partition, message: InterruptMessage): void;
-  /** Lines for the instructions around an address, for a crash report, when the processors' threads are over. */
-  disassemble?(
-    partition: Partition,
-    code: {
-      readonly before: Uint8Array;
-      readonly after: Uint8Array;
-      readonly address: bigint;
-      readonly bits: 16 | 32 | 64;
-    },
-  ): Promise<readonly string[]>;
-}
 
 /**
  * Runs a VM until it ends.
@@ -327,23 +305,6 @@ class MachineRun {
     this.#hooks.message?.(`The guest waits for a debugger: gdb -ex 'target remote :${this.#gdb.port}'`);
   }
 
-  /** The instructions around RIP; its threads are over. A report without them is better than none. */
-  async #disassemble(snapshot: ProcessorSnapshot | undefined): Promise<readonly string[]> {
-    if (snapshot?.code === undefined || this.#engine.disassemble === undefined) return [];
-    const bytesOf = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
-    const { address, before, after } = snapshot.code;
-    try {
-      return await this.#engine.disassemble(this.#partition, {
-        before: bytesOf(before),
-        after: bytesOf(after),
-        address: BigInt(address),
-        bits: snapshot.codeBits,
-      });
-    } catch (error) {
-      return [`not possible: ${error instanceof Error ? error.message : String(error)}`];
-    }
-  }
-
   /** Takes the machine apart in order: processor, output, statistics. */
   async finish(reached: End): Promise<RunResult> {
     let end = reached;
@@ -371,12 +332,12 @@ class MachineRun {
             configuration: { ...this.#configuration, commandLine: this.#commandLine },
             wallSeconds: processTimes.wallSeconds(),
             snapshot: end.snapshot ?? snapshot,
-            disassembly: await this.#disassemble(end.snapshot ?? snapshot),
+            disassembly: await disassembleAround(this.#engine, this.#partition, end.snapshot ?? snapshot),
             guestLog: end.report.guestLog,
             consoleTail: this.#tail.text(),
             stack: end.report.stack,
           });
-    const statistics = this.#statistics(end);
+    const statistics = runStatistics(this.#parts(), end);
     const result = {
       reason: end.reason,
       exitStatus: end.exitStatus,
@@ -649,7 +610,7 @@ class MachineRun {
       case 'identify':
         return { name: this.#configuration.name, id: this.#id, pid: process.pid };
       case 'inspect':
-        return treeAt(await this.#inspect(), request.path ?? '');
+        return treeAt(await inspectMachine(this.#parts()), request.path ?? '');
       case 'pause':
         this.#paused = true;
         this.#processor.send({ kind: 'pause' });
@@ -689,79 +650,24 @@ class MachineRun {
     return { state: 'stopping', by: 'power button' };
   }
 
-  async #inspect(): Promise<object> {
-    const { name, memoryBytes, processors, kernel, initrds, image } = this.#configuration;
+  /** What statistics and `plinth inspect` tell of the machine now. */
+  #parts(): MachineParts {
     return {
-      name,
       id: this.#id,
-      state: this.#paused ? 'paused' : 'running',
-      configuration: {
-        generation: this.#generation,
-        memoryBytes,
-        processors,
-        kernel,
-        initrds,
-        commandLine: this.#commandLine,
-        image: image ?? null,
-        engine: 'software',
-      },
-      uptimeSeconds: this.#partition.clock.now() / 1e9,
+      configuration: this.#configuration,
+      generation: this.#generation,
+      commandLine: this.#commandLine,
       kernelVersion: this.#kernelVersion,
+      isPaused: this.#paused,
       resets: this.#resets,
+      child: this.#child,
+      counters: this.#counters,
+      processor: this.#processor,
+      vmbus: this.#vmbus,
+      devices: this.#devices,
       console: { outputBytes: this.#console.bytes, inputBytes: this.#input?.bytes ?? 0 },
-      exits: this.#counters.exits(),
-      instructions: this.#instructions(),
-      translator: this.#translator(),
-      hypervisor: {
-        partitions: this.#child.root.inspect(),
-        guestInterface: this.#child.root.inspectInterface(this.#child.partitionId),
-      },
-      vmbus: this.#vmbus?.inspect() ?? null,
-      ...this.#devices?.inspect(),
-      ...((await this.#processor.inspect()) ?? { partition: 'the processor does not answer' }),
-    };
-  }
-
-  // ---- statistics -------------------------------------------------------------------------------------------------
-
-  #instructions(): { interpreted: number; translated: number } {
-    return { interpreted: this.#counters.get('interpreted'), translated: this.#counters.get('translated') };
-  }
-
-  #translator(): RunStatistics['translator'] {
-    return {
-      regions: this.#counters.get('regions'),
-      modules: this.#counters.get('modules'),
-      bytes: this.#counters.get('translatorBytes'),
-      evicted: this.#counters.get('evicted'),
-      longestPauseSeconds: this.#counters.get('longestPause'),
-    };
-  }
-
-  #statistics(end: End): RunStatistics {
-    // Both clocks are the monotonic one; performance.now() begins with the process.
-    const processStart = monotonicNanoseconds() - performance.now() * 1e6;
-    const milestone = (nanoseconds: number): number | null =>
-      nanoseconds === 0 ? null : (nanoseconds - processStart) / 1e9;
-    return {
-      engine: 'software',
-      cpus: this.#configuration.processors,
-      memoryBytes: this.#configuration.memoryBytes,
-      hostCpuSeconds: processTimes.hostCpuSeconds(),
-      wallSeconds: processTimes.wallSeconds(),
-      peakRssBytes: peakResidentBytes(),
-      guestTouchedBytes: this.#partition.guestMemory.guestTouchedBytes(),
-      milestones: {
-        firstInstruction: milestone(this.#counters.get('firstInstruction')),
-        kernelEntry: milestone(this.#counters.get('kernelEntry')),
-        agentReady: this.#exec?.readySeconds ?? null,
-      },
+      agentReadySeconds: this.#exec?.readySeconds ?? null,
       marks: this.#marks.records(),
-      instructions: this.#instructions(),
-      translator: this.#translator(),
-      exits: this.#counters.exits(),
-      vmbus: this.#vmbus?.status() ?? { version: null, channels: [] },
-      exit: { reason: end.reason, code: end.exitStatus },
     };
   }
 }

@@ -12,8 +12,9 @@ import {
 } from '@plinth/processor/host';
 import { setCompilerFlags } from './compiler-settings.ts';
 import type { RunHooks, RunResult, VirtualMachineConfiguration } from './configuration.ts';
+import type { EngineParts } from './engine-parts.ts';
 import { softwareProcessorModule } from './processor-worker.ts';
-import { type EngineParts, runMachine } from './run-virtual-machine.ts';
+import { runMachine } from './run-virtual-machine.ts';
 import type { SavedMachine } from './saved-state/saved-machine.ts';
 import { translateAfter } from './translator-setting.ts';
 
