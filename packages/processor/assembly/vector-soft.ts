@@ -266,13 +266,20 @@ function packHalf(negative: bool, exponent: i32, significand: u64): u64 {
     top++;
   }
   if (top < -14) {
+    // Unmasked, what counts is whether the number fits into the fraction with whatever exponent, as in `roundPack`.
+    if ((csr & UNDERFLOW_MASK) == 0) {
+      raised |= inexact ? UNDERFLOW | PRECISION : UNDERFLOW;
+      return 0;
+    }
     const denormal = shiftJam(significand, -14 - exponent);
-    const exact = (denormal & lost) == 0;
-    if ((csr & UNDERFLOW_MASK) == 0) raised |= exact ? UNDERFLOW : UNDERFLOW | PRECISION;
-    else if (!exact) raised |= UNDERFLOW | PRECISION;
+    if ((denormal & lost) != 0) raised |= UNDERFLOW | PRECISION;
     return roundOff(denormal, drop, negative);
   }
   if (top > 15) {
+    if ((csr & OVERFLOW_MASK) == 0) {
+      raised |= inexact ? OVERFLOW | PRECISION : OVERFLOW;
+      return 0;
+    }
     raised |= OVERFLOW | PRECISION;
     const mode = csr & ROUNDING;
     const infinite = mode == ROUND_NEAREST || (mode == ROUND_UP && !negative) || (mode == ROUND_DOWN && negative);

@@ -2,7 +2,8 @@
  * Exceptions of VEX instructions that differ from those of single steps: found by the differential harness beside an AMD processor.
  *
  * AMD64 manual volume 4, VDPPS: products and sums are steps of their own, and what a step raises unmasked ends the instruction; volume 3,
- * section 1.1: an instruction of more than 15 bytes is #GP, whatever else is wrong with it.
+ * section 1.1: an instruction of more than 15 bytes is #GP, whatever else is wrong with it. VCVTPS2PH raises OE, UE and PE as other
+ * instructions do that round.
  */
 import { describe, expect, it } from 'vitest';
 import { PLACE, TinyMachine } from './testing/tiny-machine.ts';
@@ -60,6 +61,43 @@ describe.each([
       mxcsr: MXCSR | DENORMAL | PRECISION,
     });
     expect(dot(ones, ones, true)).toEqual({ what: 'done', mxcsr: MXCSR });
+  });
+});
+
+describe.each([
+  ['interpreted', 0],
+  ['translated', TRANSLATE_AT_ONCE],
+])('VCVTPS2PH, %s', (_, translateAfter) => {
+  const OVERFLOW = 8;
+  /** Only one exception is not masked. */
+  const unmasked = (exception: number): number => 0x1f80 & ~(exception << 7);
+
+  function convert(value: number, control: number): { what: string; raised: number } {
+    const machine = new TinyMachine('long', { translateAfter });
+    machine.set('XCr0', 7n);
+    for (let element = 0; element < 4; element++)
+      machine.ram.setFloat32(DATA + 4 * element, element === 0 ? value : 1, true);
+    machine.ram.setUint32(DATA + 64, control, true);
+    // vldmxcsr [rbx+64]; vmovups xmm1, [rbx]; vcvtps2ph xmm0, xmm1, 4
+    const code = [0xc5, 0xf8, 0xae, 0x53, 0x40, 0xc5, 0xf8, 0x10, 0x0b, 0xc4, 0xe3, 0x79, 0x1d, 0xc8, 4];
+    const { what } = machine.run(code, { registers });
+    const state = machine.processor.readRegister('XmmControlStatus') as bigint;
+    return { what, raised: Number((state >> 64n) & 0x3fn) };
+  }
+
+  it('raises PE with an unmasked underflow or overflow only if the fraction is too long', () => {
+    // IEEE 754 (2008), 7.4 and 7.5: what such a trap is told of is rounded with whatever exponent. 1.5 fits, eleven ones and a last one do not.
+    const long = 1 + 2 ** -12;
+    expect(convert(1.5 * 2 ** -25, unmasked(UNDERFLOW))).toEqual({ what: '#19', raised: UNDERFLOW });
+    expect(convert(long * 2 ** -25, unmasked(UNDERFLOW))).toEqual({ what: '#19', raised: UNDERFLOW | PRECISION });
+    expect(convert(1.5 * 2 ** 16, unmasked(OVERFLOW))).toEqual({ what: '#19', raised: OVERFLOW });
+    expect(convert(long * 2 ** 16, unmasked(OVERFLOW))).toEqual({ what: '#19', raised: OVERFLOW | PRECISION });
+  });
+
+  it('raises PE with a masked one whenever the half differs', () => {
+    expect(convert(1.5 * 2 ** -25, 0x1f80)).toEqual({ what: 'done', raised: UNDERFLOW | PRECISION });
+    expect(convert(2 ** -24, 0x1f80)).toEqual({ what: 'done', raised: 0 });
+    expect(convert(1.5 * 2 ** 16, 0x1f80)).toEqual({ what: 'done', raised: OVERFLOW | PRECISION });
   });
 });
 
