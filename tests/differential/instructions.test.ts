@@ -5,7 +5,8 @@
  * every block translated before its first execution. PLINTH_DIFFERENTIAL_CASES, PLINTH_DIFFERENTIAL_TRANSLATED (numbers of cases)
  * and PLINTH_DIFFERENTIAL_SEED change how much is run; the report of the first lies in bench/results/differential.json. A failing
  * case is repeated with `node tests/differential/run.mjs --seed S --case N`, with `--translate` for translated code. Both run the built
- * tree on as many threads as there are processors.
+ * tree on as many threads as there are processors, PLINTH_DIFFERENTIAL_THREADS at most. Rows and modes that this host cannot be asked about are
+ * told of and need no cases (differential-host.ts).
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -15,13 +16,19 @@ import { compareOutcomes } from '../../packages/processor/src/testing/differenti
 import { formatCoverage } from '../../packages/processor/src/testing/differential-coverage.ts';
 import { casesForRows, generateCase } from '../../packages/processor/src/testing/differential-generator.ts';
 import {
+  formatObstacles,
+  LACKING_NOTHING,
+  lackingOf,
+  unfitness,
+} from '../../packages/processor/src/testing/differential-host.ts';
+import {
   decodeResultFile,
   encodeCaseFile,
   FXSAVE,
   type Outcome,
   RESULT,
 } from '../../packages/processor/src/testing/differential-layout.ts';
-import { generatorOptions, unfitHost } from '../../packages/processor/src/testing/differential-run.ts';
+import { generatorOptions } from '../../packages/processor/src/testing/differential-run.ts';
 import { isLong } from '../support/long.ts';
 import { buildRunner, missingOracle, runNative } from './oracle.mjs';
 import { runInPool } from './pool.mjs';
@@ -30,7 +37,9 @@ import { runInPool } from './pool.mjs';
 const CASES_PER_ROW = 500;
 const INSTRUCTIONS_WANTED = isLong ? 100_000_000 : 1_000_000;
 /** A case has two and a half instructions: most have one, every twelfth up to fifty. */
-const CASES = Number(process.env.PLINTH_DIFFERENTIAL_CASES ?? (isLong ? 41_000_000 : casesForRows(CASES_PER_ROW)));
+const CASES = Number(
+  process.env.PLINTH_DIFFERENTIAL_CASES ?? (isLong ? 41_000_000 : casesForRows(CASES_PER_ROW, LACKING_NOTHING)),
+);
 const TRANSLATED_CASES = Number(process.env.PLINTH_DIFFERENTIAL_TRANSLATED ?? (isLong ? 4_000_000 : 60_000));
 const SEED = Number(process.env.PLINTH_DIFFERENTIAL_SEED ?? 1);
 const TRANSLATED_SEED = SEED + 1000;
@@ -43,16 +52,17 @@ describe("instructions on the host's processor and on the engine", () => {
   it(`agree in ${CASES} cases of seed ${SEED}`, { timeout: TIMEOUT }, async (context) => {
     if (missing !== undefined) context.skip(missing);
     await buildRunner();
-    const unfit = await unfitHost(runNative);
+    const lacking = await lackingOf(runNative);
+    const unfit = unfitness(lacking);
     if (unfit !== undefined) context.skip(`not applicable: ${unfit}`);
-    const result = await runInPool({ seed: SEED, count: CASES });
-    const report = result.coverage.report(CASES_PER_ROW);
+    const result = await runInPool({ seed: SEED, count: CASES, lacking });
+    const report = result.coverage.report(CASES_PER_ROW, lacking);
     mkdirSync(dirname(reportFile), { recursive: true });
     writeFileSync(reportFile, `${JSON.stringify({ seed: SEED, ...report }, null, 1)}\n`);
     if (process.env.PLINTH_DIFFERENTIAL_TABLE !== undefined) process.stdout.write(`${formatCoverage(report)}\n`);
     process.stdout.write(
       `differential: seed ${SEED}, ${report.cases} cases, ${report.instructions} instructions, ${report.rows.length} rows compared, ` +
-        `${report.excluded.length} excluded\n`,
+        `${report.excluded.length} excluded\n${formatObstacles(report.incomparable)}`,
     );
     expect(result.endless).toEqual([]);
     expect(result.stories).toEqual([]);
@@ -65,9 +75,10 @@ describe("instructions on the host's processor and on the engine", () => {
   it(translatedTitle, { timeout: TIMEOUT }, async (context) => {
     if (missing !== undefined) context.skip(missing);
     await buildRunner();
-    const unfit = await unfitHost(runNative);
+    const lacking = await lackingOf(runNative);
+    const unfit = unfitness(lacking);
     if (unfit !== undefined) context.skip(`not applicable: ${unfit}`);
-    const result = await runInPool({ seed: TRANSLATED_SEED, count: TRANSLATED_CASES, translate: true });
+    const result = await runInPool({ seed: TRANSLATED_SEED, count: TRANSLATED_CASES, translate: true, lacking });
     expect(result.endless).toEqual([]);
     expect(result.stories).toEqual([]);
     expect(result.findingCount).toBe(0);
@@ -81,9 +92,10 @@ describe("instructions on the host's processor and on the engine", () => {
   it('would notice a wrong register, flag, vector, memory word or exception', async (context) => {
     if (missing !== undefined) context.skip(missing);
     await buildRunner();
-    const unfit = await unfitHost(runNative);
+    const lacking = await lackingOf(runNative);
+    const unfit = unfitness(lacking);
     if (unfit !== undefined) context.skip(`not applicable: ${unfit}`);
-    const generator = generatorOptions({ seed: SEED });
+    const generator = generatorOptions({ seed: SEED, lacking });
     const subject = generateCase(generator, 0);
     const run = async (): Promise<Outcome> => {
       const [outcome] = decodeResultFile(await runNative(encodeCaseFile(generator.template, [subject.state]))).outcomes;

@@ -17,6 +17,7 @@ const { BATCH_CASES } = await import(new URL('differential-layout.js', dist).hre
  * @property {boolean} [translate] translated before it is executed, or only interpreted
  * @property {ReadonlySet<string>} [only] rows of these names
  * @property {number} [blockEvery] one case in so many is a block
+ * @property {ReadonlySet<string>} [lacking] what the host lacks
  */
 /**
  * @typedef {object} PoolResult
@@ -29,6 +30,8 @@ const { BATCH_CASES } = await import(new URL('differential-layout.js', dist).hre
  * @property {Record<string, number>} times milliseconds of all threads together
  */
 
+const THREADS = Math.min(availableParallelism(), Number(process.env.PLINTH_DIFFERENTIAL_THREADS ?? 4));
+
 /** Findings that are told of. */
 const TOLD = 8;
 
@@ -36,7 +39,7 @@ const TOLD = 8;
  * @param {Subjects & { first?: number, count: number, threads?: number }} options
  * @returns {Promise<PoolResult>}
  */
-export async function runInPool({ first = 0, count, threads = Math.min(availableParallelism(), 4), ...subjects }) {
+export async function runInPool({ first = 0, count, threads = THREADS, ...subjects }) {
   const result = {
     coverage: new Coverage(),
     findingCount: 0,

@@ -16,13 +16,15 @@ const { encodeRecording, inBatches, recordedRows, recordingTemplate } = await im
 );
 const { compareOutcomes } = await import(new URL('differential-compare.js', dist).href);
 const { decodeResultFile, encodeCaseFile } = await import(new URL('differential-layout.js', dist).href);
-const { unfitHost } = await import(new URL('differential-run.js', dist).href);
+const { lackingOf } = await import(new URL('differential-host.js', dist).href);
 
 async function unfitness() {
   const missing = await missingOracle();
   if (missing !== undefined) return missing;
   await buildRunner();
-  return await unfitHost(runNative);
+  // A recording is of everything.
+  const lacking = [...(await lackingOf(runNative))];
+  return lacking.length === 0 ? undefined : `the host is without ${lacking.join(', ')}`;
 }
 
 const unfit = await unfitness();

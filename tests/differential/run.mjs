@@ -9,7 +9,7 @@ import { buildRunner, missingOracle, runNative } from './oracle.mjs';
 import { runInPool } from './pool.mjs';
 
 const dist = new URL('../../packages/processor/dist/testing/', import.meta.url);
-const { unfitHost } = await import(new URL('differential-run.js', dist).href);
+const { formatObstacles, lackingOf, unfitness } = await import(new URL('differential-host.js', dist).href);
 const { formatCoverage } = await import(new URL('differential-coverage.js', dist).href);
 
 const { values } = parseArgs({
@@ -34,7 +34,8 @@ if (missing !== undefined) {
   process.exit(69);
 }
 await buildRunner();
-const unfit = await unfitHost(runNative);
+const lacking = await lackingOf(runNative);
+const unfit = unfitness(lacking);
 if (unfit !== undefined) process.stderr.write(`warning: ${unfit}; some differences are theirs\n`);
 const one = values.case !== undefined;
 const began = performance.now();
@@ -43,12 +44,14 @@ const result = await runInPool({
   first: Number(one ? values.case : values.first),
   count: one ? 1 : Number(values.cases),
   translate: values.translate,
+  lacking,
   ...(values.only === undefined ? {} : { only: new Set(values.only.split(',')) }),
   ...(values['block-every'] === undefined ? {} : { blockEvery: Number(values['block-every']) }),
   ...(values.threads === undefined ? {} : { threads: Number(values.threads) }),
 });
 for (const story of result.stories) process.stdout.write(`${story}\n\n`);
-const report = result.coverage.report(0);
+const report = result.coverage.report(0, lacking);
+process.stdout.write(formatObstacles(report.incomparable));
 if (values.table) process.stdout.write(`${formatCoverage(report)}\n`);
 const parts = Object.entries(result.times).map(([name, time]) => `${name} ${(time / 1000).toFixed(1)} s`);
 process.stdout.write(

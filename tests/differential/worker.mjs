@@ -17,7 +17,7 @@ const { DifferentialPair, generatorOptions, runDifferential } = await import(
 const { describeCase, minimise } = await import(new URL('testing/differential-minimise.js', dist).href);
 
 /** @type {import('./pool.mjs').Subjects} */
-const { seed, translate, only, blockEvery } = workerData;
+const { seed, translate, only, blockEvery, lacking } = workerData;
 const module = new WebAssembly.Module(readFileSync(new URL('engine.wasm', dist)));
 const processor = ({ memory, layout, handlers }) =>
   createSoftwareProcessor(module, {
@@ -31,7 +31,7 @@ const processor = ({ memory, layout, handlers }) =>
 const { template } = generatorOptions({ seed, only, blockEvery });
 
 async function tell(subject) {
-  const smallest = await minimise(new DifferentialPair(runNative, processor, template), subject);
+  const smallest = await minimise(new DifferentialPair(runNative, processor, template, lacking), subject);
   const { state, addresses, items } = smallest.subject;
   const bytes = Uint8Array.from(items.flatMap((item) => item.bytes));
   const text = await disassemble(bytes, addresses[0] ?? 0n, state.mode);
@@ -41,7 +41,16 @@ async function tell(subject) {
 
 parentPort.on('message', async ({ first, count, told }) => {
   try {
-    const result = await runDifferential({ seed, first, count, only, blockEvery, native: runNative, processor });
+    const result = await runDifferential({
+      seed,
+      first,
+      count,
+      only,
+      blockEvery,
+      lacking,
+      native: runNative,
+      processor,
+    });
     const stories = [];
     for (const { subject } of result.findings.slice(0, told)) stories.push(await tell(subject));
     const { findingCount, endless, interpreted, translated, times } = result;

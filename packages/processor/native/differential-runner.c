@@ -82,8 +82,9 @@ static uint8_t *writable[WRITABLE_PAGES];
 static volatile int current = -1;
 static int ticks, tick_case = -2;
 static uint64_t host_fs_base, host_gs_base;
-static int has_fsgsbase, has_local_table;
+static int has_fsgsbase, local_table_taken;
 static const char *result_path;
+static uint8_t *entry;
 
 static void fail(const char *what) {
   fprintf(stderr, "differential-runner: %s: %s\n", what, strerror(errno));
@@ -122,18 +123,44 @@ static void write_all(int file, const void *from, size_t bytes) {
   }
 }
 
-static void finish_all(void) {
-  uint32_t words[4] = {0x52444c50, header.count, (uint32_t)change_total, 0};
-  unsigned a, b, c, d;
+/* Whether a program can see a segment: its descriptor is in a table of the kernel's, and its privilege is 3. */
+static unsigned has_segment(unsigned selector) {
+  unsigned access;
+  uint8_t seen;
+  __asm__("lar %2, %0\n setz %1" : "=r"(access), "=q"(seen) : "r"(selector) : "cc");
+  return seen;
+}
+
+/* Some kernels take a local table and give none to the processor. */
+static unsigned has_local_table(void) {
+  for (unsigned i = 0; i < sizeof header.local / sizeof *header.local; i++)
+    if (header.local[i] != 0 && !has_segment(i * 8 + 7)) return 0;
+  return local_table_taken;
+}
+
+/* HOST_FEATURES of src/testing/differential-layout.ts, bit by bit. */
+static uint32_t host_features(void) {
+  unsigned a, b, c, d, one, seven, state = 0;
   /* "Auth": AuthenticAMD. */
   __cpuid(0, a, b, c, d);
   unsigned amd = b == 0x68747541;
-  __cpuid(1, a, b, c, d);
-  words[3] = (c >> 23 & 1) | (c >> 13 & 1) << 1 | (c >> 27 & 1) << 2 | (unsigned)has_fsgsbase << 3 | amd << 4;
-  words[3] |= (c >> 12 & 1) << 5 | (c >> 22 & 1) << 6 | (c >> 25 & 1) << 7 | (c >> 29 & 1) << 8;
-  __cpuid_count(7, 0, a, b, c, d);
-  words[3] |= (b >> 3 & 1) << 9 | (b >> 5 & 1) << 10 | (b >> 8 & 1) << 11 | (b >> 19 & 1) << 12 | (b >> 29 & 1) << 13;
-  words[3] |= (unsigned)has_local_table << 14;
+  __cpuid(1, a, b, one, d);
+  __cpuid_count(7, 0, a, seven, c, d);
+  if (one >> 26 & 1) __cpuid_count(13, 1, state, b, c, d);
+  __cpuid(0x80000001, a, b, c, d);
+  const unsigned has[] = {
+    one >> 23, one >> 13, one >> 27, (unsigned)has_fsgsbase, amd, one >> 12, one >> 22, one >> 25, one >> 29,
+    seven >> 3, seven >> 5, seven >> 8, seven >> 19, seven >> 29, has_local_table(), has_segment(0x23),
+    c >> 5, one, one >> 9, one >> 19, one >> 20, one >> 1, one >> 28, seven >> 23, seven >> 24, state >> 1, state >> 3,
+  };
+  uint32_t bits = 0;
+  for (unsigned i = 0; i < sizeof has / sizeof *has; i++) bits |= (uint32_t)(has[i] & 1) << i;
+  return bits;
+}
+
+static void finish_all(void) {
+  uint32_t words[4] = {0x52444c50, header.count, (uint32_t)change_total, 0};
+  words[3] = host_features();
   int file = open(result_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (file < 0) fail(result_path);
   write_all(file, words, sizeof words);
@@ -172,6 +199,20 @@ static const int greg[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RB
 /* A case's AC, NT and ID stay set in a handler and across the return from it: the kernel touches others only. */
 static inline __attribute__((always_inline)) void clear_flags(void) {
   __asm__ volatile("lea -128(%%rsp), %%rsp\n pushq $0x202\n popfq\n lea 128(%%rsp), %%rsp" ::: "memory", "cc");
+}
+
+/*
+ * Enters a case whose stack pointer is no canonical address: some hypervisors make a #GP of the return to it. The instructions that load it
+ * change nothing else: mov $rsp, %rsp; jmp *0(%rip).
+ */
+static void enter_with_stack_pointer(greg_t *registers, const struct machine_case *next) {
+  static const uint8_t load[] = {0x48, 0xbc}, jump[] = {0xff, 0x25, 0, 0, 0, 0};
+  memcpy(entry, load, sizeof load);
+  memcpy(entry + 2, &next->registers[4], 8);
+  memcpy(entry + 10, jump, sizeof jump);
+  memcpy(entry + 16, &next->rip, 8);
+  registers[REG_RSP] = header.stack;
+  registers[REG_RIP] = (greg_t)entry;
 }
 
 static void handler(int signal, siginfo_t *information, void *context) {
@@ -233,6 +274,8 @@ static void handler(int signal, siginfo_t *information, void *context) {
   }
   for (int i = 0; i < 16; i++) registers[greg[i]] = next->registers[i];
   registers[REG_RIP] = next->rip;
+  if (!next->mode32 && (int64_t)(next->registers[4] << 16) >> 16 != (int64_t)next->registers[4])
+    enter_with_stack_pointer(registers, next);
   registers[REG_EFL] = next->flags;
   registers[REG_CSGSFS] = (next->mode32 ? 0x23 : 0x33) | 0x2bull << 48;
   /* UC_SIGCONTEXT_SS and UC_STRICT_RESTORE_SS: SS is taken from the context even when the signal came from 32-bit code. */
@@ -248,14 +291,15 @@ static void handler(int signal, siginfo_t *information, void *context) {
   uint16_t data_segment = 0x2b;
   __asm__ volatile("mov %0, %%ds\n mov %0, %%es" ::"r"(data_segment));
   __asm__ volatile("mov %0, %%fs\n mov %1, %%gs" ::"r"(next->fs), "r"(next->gs));
-  write_base('f', next->fs_base);
-  write_base('g', next->gs_base);
+  /* Without the instructions a base comes with a null selector; that of a segment is its own base already. */
+  if (has_fsgsbase || next->fs == 0) write_base('f', next->fs_base);
+  if (has_fsgsbase || next->gs == 0) write_base('g', next->gs_base);
   clear_flags();
 }
 
 /* The table's segments, which the kernel takes in a form of its own. */
 static void set_local_table(void) {
-  has_local_table = 1;
+  local_table_taken = 1;
   for (unsigned i = 0; i < sizeof header.local / sizeof *header.local; i++) {
     uint64_t descriptor = header.local[i];
     if (descriptor == 0) continue;
@@ -269,7 +313,7 @@ static void set_local_table(void) {
       .read_exec_only = !(type >> 1 & 1),
       .limit_in_pages = descriptor >> 55 & 1,
     };
-    if (syscall(SYS_modify_ldt, 0x11, &segment, sizeof segment) != 0) has_local_table = 0;
+    if (syscall(SYS_modify_ldt, 0x11, &segment, sizeof segment) != 0) local_table_taken = 0;
   }
 }
 
@@ -320,6 +364,8 @@ int main(int count, char **parameters) {
   memcpy((void *)(header.data + 2 * PAGE), template + WRITABLE_PAGES * PAGE, PAGE);
   mprotect((void *)(header.data + 2 * PAGE), PAGE, PROT_READ);
 
+  entry = mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (entry == MAP_FAILED) fail("no memory for entries");
   set_local_table();
   has_fsgsbase = (getauxval(AT_HWCAP2) & 2) != 0;
   host_fs_base = read_base('f');

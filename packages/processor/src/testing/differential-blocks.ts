@@ -15,6 +15,7 @@ import {
   RSP,
 } from './differential-builder.ts';
 import { type EncodingWishes, encodeInstruction } from './differential-encoder.ts';
+import { LACKING_NOTHING, type Lacking, rowObstacle } from './differential-host.ts';
 import { DATA_BASE, HIGH_BASE, SLOT_STRIDE, STACK_BASE } from './differential-layout.ts';
 
 const UNFIT_ATTRIBUTES = ['end', 'system', 'io', 'time', 'random', 'x87', 'approximate', 'rep', 'memory', 'system-ok'];
@@ -28,10 +29,23 @@ const POOL = INSTRUCTIONS.filter(
 const poolOf = (mode: 32 | 64): readonly InstructionRow[] =>
   POOL.filter((row) => row.mode === 'any' || row.mode === (mode === 64 ? 'only64' : 'not64'));
 const isVector = (row: InstructionRow): boolean => row.operands.some((operand) => 'VWU'.includes(operand.kind));
-const POOLS = {
-  64: { general: poolOf(64).filter((row) => !isVector(row)), vector: poolOf(64).filter(isVector) },
-  32: { general: poolOf(32).filter((row) => !isVector(row)), vector: poolOf(32).filter(isVector) },
-};
+interface Pools {
+  readonly general: readonly InstructionRow[];
+  readonly vector: readonly InstructionRow[];
+}
+const knownPools = new Map<Lacking, Readonly<Record<32 | 64, Pools>>>();
+/** The rows that blocks have, without those that the host cannot be asked about. */
+function poolsOf(lacking: Lacking): Readonly<Record<32 | 64, Pools>> {
+  const known = knownPools.get(lacking);
+  if (known !== undefined) return known;
+  const poolsIn = (mode: 32 | 64): Pools => {
+    const pool = poolOf(mode).filter((row) => rowObstacle(row, lacking) === undefined);
+    return { general: pool.filter((row) => !isVector(row)), vector: pool.filter(isVector) };
+  };
+  const pools = { 64: poolsIn(64), 32: poolsIn(32) };
+  knownPools.set(lacking, pools);
+  return pools;
+}
 const rowsOf = (pattern: RegExp): readonly InstructionRow[] =>
   INSTRUCTIONS.filter((row) => pattern.test(row.operation));
 const CONDITIONAL = rowsOf(/^JCC_/).filter((row) => row.operands[0]?.width === 'b');
@@ -91,9 +105,10 @@ function setLastByte(item: Item, value: number): void {
   (item.bytes as number[])[item.bytes.length - 1] = value & 0xff;
 }
 
-export function emitPlain(builder: CaseBuilder, stack: boolean): void {
+export function emitPlain(builder: CaseBuilder, stack: boolean, lacking: Lacking = LACKING_NOTHING): void {
   const { random, mode } = builder;
-  const pool = random.chance(builder.vectorShare) ? POOLS[mode].vector : POOLS[mode].general;
+  const pools = poolsOf(lacking)[mode];
+  const pool = random.chance(builder.vectorShare) ? pools.vector : pools.general;
   let row = random.pick(pool);
   while (!stack && /^(PUSH|POP)/.test(row.operation)) row = random.pick(pool);
   let wishes: EncodingWishes = {};
@@ -137,7 +152,7 @@ export function emitDivision(builder: CaseBuilder): void {
 }
 
 /** jcc over a few instructions. */
-function emitBranch(builder: CaseBuilder, stack: boolean): void {
+function emitBranch(builder: CaseBuilder, stack: boolean, lacking: Lacking): void {
   const { random } = builder;
   const jump = encodeInstruction(builder, random.pick(CONDITIONAL)).item;
   emit(builder, jump);
@@ -145,13 +160,13 @@ function emitBranch(builder: CaseBuilder, stack: boolean): void {
   const start = builder.codeBytes;
   // Either all or none of the skipped instructions run, so they must leave the stack as deep as it was or nobody returns.
   const count = random.between(1, 4);
-  for (let step = 0; step < count && !full(builder); step++) emitPlain(builder, stack);
+  for (let step = 0; step < count && !full(builder); step++) emitPlain(builder, stack, lacking);
   setLastByte(jump, builder.codeBytes - start);
   builder.undefinedFlags |= before;
 }
 
 /** mov counter, n; body; loop, or dec and jnz. */
-function emitLoop(builder: CaseBuilder): void {
+function emitLoop(builder: CaseBuilder, lacking: Lacking): void {
   const { random, mode } = builder;
   const byLoop = mode === 32 || random.chance(0.4);
   const free = [8, 9, 10, 11, 12, 13, 14, 15].filter((register) => !builder.frozen.has(register));
@@ -161,7 +176,7 @@ function emitLoop(builder: CaseBuilder): void {
   const start = builder.codeBytes;
   defineFlags(builder);
   const count = random.between(1, 4);
-  for (let step = 0; step < count && !full(builder); step++) emitPlain(builder, false);
+  for (let step = 0; step < count && !full(builder); step++) emitPlain(builder, false, lacking);
   if (byLoop) {
     const loop = encodeInstruction(builder, LOOP, { plain: true, defaultAddressSize: true }).item;
     builder.append(loop);
@@ -176,7 +191,7 @@ function emitLoop(builder: CaseBuilder): void {
 }
 
 /** call f; jmp over; f: body; ret; over. */
-function emitCall(builder: CaseBuilder): void {
+function emitCall(builder: CaseBuilder, lacking: Lacking): void {
   const { random } = builder;
   if (SHORT_JUMP === undefined || RET === undefined) return;
   const call = encodeInstruction(builder, CALL, { branch: () => 2n, plain: true }).item;
@@ -185,13 +200,13 @@ function emitCall(builder: CaseBuilder): void {
   builder.append(jump);
   const start = builder.codeBytes;
   const count = random.between(1, 3);
-  for (let step = 0; step < count && !full(builder); step++) emitPlain(builder, false);
+  for (let step = 0; step < count && !full(builder); step++) emitPlain(builder, false, lacking);
   emit(builder, encodeInstruction(builder, RET, { plain: true }).item);
   setLastByte(jump, builder.codeBytes - start);
 }
 
 /** A block of instructions as the module's header describes it. */
-export function generateBlock(builder: CaseBuilder): DifferentialCase {
+export function generateBlock(builder: CaseBuilder, lacking: Lacking): DifferentialCase {
   const { random, mode } = builder;
   builder.codeOffset = random.below(32);
   // Every fifth block is one of vectors, whose results are each other's operands.
@@ -215,11 +230,11 @@ export function generateBlock(builder: CaseBuilder): DifferentialCase {
   const count = random.between(2, 20);
   for (let step = 0; step < count && !full(builder); step++) {
     const roll = random.below(100);
-    if (roll < 76) emitPlain(builder, true);
-    else if (roll < 84) emitBranch(builder, true);
+    if (roll < 76) emitPlain(builder, true, lacking);
+    else if (roll < 84) emitBranch(builder, true, lacking);
     else if (roll < 88) emitString(builder);
-    else if (roll < 91) emitLoop(builder);
-    else if (roll < 94) emitCall(builder);
+    else if (roll < 91) emitLoop(builder, lacking);
+    else if (roll < 94) emitCall(builder, lacking);
     else if (roll < 96) emitDivision(builder);
     else if (roll < 98) emit(builder, encodeInstruction(builder, PUSHF).item);
     else {

@@ -4,7 +4,8 @@
 import { INSTRUCTIONS, type InstructionRow } from '../table/index.ts';
 import type { DifferentialCase, Form } from './differential-builder.ts';
 import { ranToEnd } from './differential-compare.ts';
-import { canFault, exclusionReason, modesOf } from './differential-generator.ts';
+import { canFault, comparedModesOf, exclusionReason, modesOf } from './differential-generator.ts';
+import { LACKING_NOTHING, type Lacking, modeObstacle, rowObstacle } from './differential-host.ts';
 import { type Mode, type Outcome, RESULT } from './differential-layout.ts';
 
 /** Cases of one kind, and how many of them ended in an exception. */
@@ -28,6 +29,8 @@ export interface CoverageReport {
   readonly instructions: number;
   readonly rows: readonly RowCoverage[];
   readonly excluded: readonly { readonly row: string; readonly encoding: string; readonly reason: string }[];
+  /** What this host could not be asked about: rows, or a row in a mode. */
+  readonly incomparable: readonly { readonly what: string; readonly reason: string }[];
   /** What makes the report a failure. */
   readonly shortcomings: readonly string[];
 }
@@ -135,18 +138,27 @@ export class Coverage {
    * What was run and what it lacks: a row needs its number of cases, an equal share of them in each mode that it has, both forms of its
    * operand there, and a fault there where it can fault.
    * @param minimum cases of its own that each row must have had
+   * @param lacking what the host lacks: what it cannot be asked about needs no cases
    */
-  report(minimum: number): CoverageReport {
+  report(minimum: number, lacking: Lacking = LACKING_NOTHING): CoverageReport {
     const shortcomings: string[] = [];
     const excluded: { row: string; encoding: string; reason: string }[] = [];
+    const incomparable: { what: string; reason: string }[] = [];
     for (const row of INSTRUCTIONS) {
       const reason = exclusionReason(row);
       if (reason !== undefined) {
         excluded.push({ row: row.name, encoding: row.text, reason });
         continue;
       }
+      const whole = rowObstacle(row, lacking);
+      if (whole !== undefined) incomparable.push({ what: row.name, reason: whole });
+      for (const mode of whole === undefined ? modesOf(row) : []) {
+        const part = modeObstacle(mode, lacking);
+        if (part !== undefined) incomparable.push({ what: modeName(mode), reason: part });
+      }
+      const modes = comparedModesOf(row, lacking);
+      if (modes.length === 0) continue;
       const entry = this.#of(row.id, row.name, row.text);
-      const modes = modesOf(row);
       for (const mode of modes) {
         const name = `${row.name} (${row.text}) in ${modeName(mode)}`;
         const { cases, faults } = sumOf(entry, (key) => key.startsWith(modeName(mode)));
@@ -160,7 +172,7 @@ export class Coverage {
       }
     }
     const rows = [...this.#rows.entries()].sort(([left], [right]) => left - right).map(([, entry]) => entry);
-    return { cases: this.#cases, instructions: this.#instructions, rows, excluded, shortcomings };
+    return { cases: this.#cases, instructions: this.#instructions, rows, excluded, incomparable, shortcomings };
   }
 }
 

@@ -8,6 +8,7 @@ import { INSTRUCTIONS, type InstructionRow } from '../table/index.ts';
 import { generateBlock } from './differential-blocks.ts';
 import { CaseBuilder, type DifferentialCase } from './differential-builder.ts';
 import { encodeInstruction, isString, itemFlags } from './differential-encoder.ts';
+import { LACKING_NOTHING, type Lacking, modeObstacle, rowObstacle } from './differential-host.ts';
 import { BATCH_CASES, type Mode } from './differential-layout.ts';
 import { prepare } from './differential-operations.ts';
 import { direct, patchable } from './differential-preparations.ts';
@@ -59,13 +60,28 @@ export function canFault(row: InstructionRow): boolean {
 export const modesOf = (row: InstructionRow): readonly Mode[] =>
   row.mode === 'only64' ? [64] : row.mode === 'not64' ? [32] : [64, 32];
 
-/** Every row in every mode that it has; a row of one mode twice, so that all rows have as many cases. */
-const SUBJECTS: readonly { readonly row: InstructionRow; readonly mode: Mode }[] = INSTRUCTIONS.filter(
-  (row) => exclusionReason(row) === undefined,
-).flatMap((row) => {
-  const modes = modesOf(row);
-  return [0, 1].map((turn) => ({ row, mode: modes[turn % modes.length] ?? 64 }));
-});
+/** Modes in which a row can be compared on a host that lacks something. */
+export const comparedModesOf = (row: InstructionRow, lacking: Lacking): readonly Mode[] =>
+  exclusionReason(row) !== undefined || rowObstacle(row, lacking) !== undefined
+    ? []
+    : modesOf(row).filter((mode) => modeObstacle(mode, lacking) === undefined);
+
+interface Subject {
+  readonly row: InstructionRow;
+  readonly mode: Mode;
+}
+const knownSubjects = new Map<Lacking, readonly Subject[]>();
+/** Every row in every mode that it can be compared in; a row of one mode twice, so that all rows have as many cases. */
+function subjectsOf(lacking: Lacking): readonly Subject[] {
+  const known = knownSubjects.get(lacking);
+  if (known !== undefined) return known;
+  const subjects = INSTRUCTIONS.flatMap((row): readonly Subject[] => {
+    const modes = comparedModesOf(row, lacking);
+    return modes.length === 0 ? [] : [0, 1].map((turn) => ({ row, mode: modes[turn % modes.length] ?? 64 }));
+  });
+  knownSubjects.set(lacking, subjects);
+  return subjects;
+}
 
 /** What an x87 instruction, or one that leaves the unit's registers changed, does to its pointers and tags. */
 const SHOWS_IN_ENVIRONMENT =
@@ -76,8 +92,8 @@ const FNSTENV = INSTRUCTIONS.find(({ operation }) => operation === 'FNSTENV');
 const BLOCK_EVERY = 12;
 
 /** How many cases give each row `minimum` cases of its own. */
-export const casesForRows = (minimum: number): number =>
-  Math.ceil((Math.ceil(minimum / 2) * SUBJECTS.length * BLOCK_EVERY) / (BLOCK_EVERY - 1)) + BLOCK_EVERY;
+export const casesForRows = (minimum: number, lacking: Lacking): number =>
+  Math.ceil((Math.ceil(minimum / 2) * subjectsOf(lacking).length * BLOCK_EVERY) / (BLOCK_EVERY - 1)) + BLOCK_EVERY;
 
 export interface GeneratorOptions {
   readonly seed: number;
@@ -86,6 +102,8 @@ export interface GeneratorOptions {
   readonly blockEvery?: number;
   /** Only rows of these names, singles only. */
   readonly only?: ReadonlySet<string>;
+  /** What the host lacks; nothing if absent. */
+  readonly lacking?: Lacking;
 }
 
 function generateSingle(builder: CaseBuilder, row: InstructionRow): DifferentialCase {
@@ -123,13 +141,14 @@ export const generateSingleOf = (
 
 /** The case of an index. */
 export function generateCase(options: GeneratorOptions, index: number): DifferentialCase {
-  const { seed, template, blockEvery = BLOCK_EVERY, only } = options;
+  const { seed, template, blockEvery = BLOCK_EVERY, only, lacking = LACKING_NOTHING } = options;
   const slot = index % BATCH_CASES;
   if (only === undefined && index % blockEvery === blockEvery - 1) {
-    const mode: Mode = Math.floor(index / blockEvery) % 3 === 0 ? 32 : 64;
-    return generateBlock(new CaseBuilder({ seed, index, slot, mode, kind: 'block', template }));
+    const mode: Mode = Math.floor(index / blockEvery) % 3 === 0 && modeObstacle(32, lacking) === undefined ? 32 : 64;
+    return generateBlock(new CaseBuilder({ seed, index, slot, mode, kind: 'block', template }), lacking);
   }
-  const subjects = only === undefined ? SUBJECTS : SUBJECTS.filter(({ row }) => only.has(row.name));
+  const subjects =
+    only === undefined ? subjectsOf(lacking) : subjectsOf(lacking).filter(({ row }) => only.has(row.name));
   const ordinal = only === undefined ? index - Math.floor(index / blockEvery) : index;
   const subject = subjects[ordinal % subjects.length];
   if (subject === undefined) throw new RangeError('no row has such a name');

@@ -9,6 +9,7 @@
  *
  * Called by: differential-machine.ts. Addresses of user mode come from differential-layout.ts.
  */
+import type { Lacking } from './differential-host.ts';
 import {
   CASE,
   CODE_BASE,
@@ -98,6 +99,7 @@ const DESCRIPTORS: readonly bigint[] = [
   0x00cf_f300_0000_ffffn,
   0x00af_fb00_0000_ffffn,
 ];
+const USER_CODE_32 = 4;
 
 class Assembler {
   readonly bytes: number[] = [];
@@ -217,14 +219,18 @@ class PageTables {
   }
 }
 
-/** Writes kernel and page tables into zeroed guest memory, where guest-physical address 0 is `ram`'s byte 0. */
-export function buildGuest(ram: DataView): void {
+/**
+ * Writes kernel and page tables into zeroed guest memory, where guest-physical address 0 is `ram`'s byte 0. Segments that the host's kernel
+ * lacks are not there.
+ */
+export function buildGuest(ram: DataView, lacking: Lacking): void {
   const bytes = new Uint8Array(ram.buffer, ram.byteOffset, ram.byteLength);
   const kernel = PHYSICAL.kernel;
   DESCRIPTORS.forEach((descriptor, index) => {
+    if (index === USER_CODE_32 && lacking.has('32-bit code')) return;
     ram.setBigUint64(kernel + KERNEL.gdt + 8 * index, descriptor, true);
   });
-  for (const { selector, descriptor } of LOCAL_SEGMENTS)
+  for (const { selector, descriptor } of lacking.has('a local descriptor table') ? [] : LOCAL_SEGMENTS)
     ram.setBigUint64(kernel + KERNEL.ldt + (selector & ~7), descriptor, true);
   const tss = KERNEL_BASE + BigInt(KERNEL.tss);
   const low = 0x67n | ((tss & 0xff_ffffn) << 16n) | (0x8bn << 40n) | (((tss >> 24n) & 0xffn) << 56n);

@@ -243,27 +243,40 @@ export interface Outcome {
 
 export interface NativeResults {
   readonly outcomes: readonly Outcome[];
-  readonly features: ReadonlySet<string>;
+  readonly features: ReadonlySet<HostFeature>;
 }
 
-/** What the runner tells about the host's processor, in the order of its bits. */
+/** What the runner tells about the host, in the order of its bits; instruction sets by the table's names for them. */
 export const HOST_FEATURES = [
-  'POPCNT',
-  'CX16',
-  'OSXSAVE',
-  'FSGSBASE',
+  'popcnt',
+  'cx16',
+  'xsave',
+  'fsgsbase',
   'AMD',
-  'FMA',
-  'MOVBE',
-  'AES',
-  'F16C',
-  'BMI1',
-  'AVX2',
-  'BMI2',
-  'ADX',
-  'SHA',
+  'fma',
+  'movbe',
+  'aes',
+  'f16c',
+  'bmi1',
+  'avx2',
+  'bmi2',
+  'adx',
+  'sha_ni',
   'a local descriptor table',
+  '32-bit code',
+  'abm',
+  'pni',
+  'ssse3',
+  'sse4_1',
+  'sse4_2',
+  'pclmulqdq',
+  'avx',
+  'clflushopt',
+  'clwb',
+  'xsavec',
+  'xsaves',
 ] as const;
+export type HostFeature = (typeof HOST_FEATURES)[number];
 
 /** @throws RangeError when the file is not complete */
 export function decodeResultFile(file: Uint8Array): NativeResults {
@@ -284,5 +297,5 @@ export function decodeResultFile(file: Uint8Array): NativeResults {
       changes: new Uint32Array(copy.buffer, first, 2 * record.getUint32(RESULT.changeCount, true)),
     };
   });
-  return { outcomes, features: new Set(HOST_FEATURES.filter((_, bit) => ((bits >> bit) & 1) === 1)) };
+  return { outcomes, features: new Set(HOST_FEATURES.filter((_, bit) => ((bits >>> bit) & 1) === 1)) };
 }

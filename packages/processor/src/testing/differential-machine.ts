@@ -16,6 +16,7 @@ import {
   type VirtualProcessor,
 } from '@plinth/hypervisor';
 import { buildGuest, CASE_PORT, EXCHANGE, GUEST_RAM_BYTES, PHYSICAL, physicalOf, START } from './differential-guest.ts';
+import { LACKING_NOTHING, type Lacking } from './differential-host.ts';
 import {
   encodeCase,
   HANG_VECTOR,
@@ -63,13 +64,15 @@ export class DifferentialMachine {
   readonly #create: ProcessorFactory;
   readonly #template: Uint8Array;
   readonly #templateWords: Int32Array;
+  readonly #lacking: Lacking;
   /** Instructions executed in all batches, the kernel's included. */
   interpreted = 0;
   translated = 0;
 
-  constructor(create: ProcessorFactory, template: Uint8Array) {
+  constructor(create: ProcessorFactory, template: Uint8Array, lacking: Lacking = LACKING_NOTHING) {
     this.#create = create;
     this.#template = template;
+    this.#lacking = lacking;
     this.#templateWords = new Int32Array(template.slice().buffer);
   }
 
@@ -84,7 +87,7 @@ export class DifferentialMachine {
     writeHeader(memory, layout);
     const ram = new DataView(memory.buffer, layout.ramOffset, GUEST_RAM_BYTES);
     const bytes = new Uint8Array(memory.buffer, layout.ramOffset, GUEST_RAM_BYTES);
-    buildGuest(ram);
+    buildGuest(ram, this.#lacking);
     bytes.fill(0xcc, PHYSICAL.code, PHYSICAL.code + 2 * 1024 * 1024);
     for (const { code, slot } of cases) bytes.set(code, PHYSICAL.code + slot * SLOT_STRIDE);
     bytes.set(this.#template, PHYSICAL.template);

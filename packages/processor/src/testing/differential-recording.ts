@@ -44,6 +44,7 @@ function checksum(bytes: Uint8Array, start = 0x811c9dc5): number {
 export interface RecordedRow {
   readonly name: string;
   readonly mode: Mode;
+  readonly row: InstructionRow;
   readonly subjects: readonly DifferentialCase[];
   /** Of all that the cases begin with. */
   readonly inputs: number;
@@ -67,7 +68,7 @@ function recordedRow(name: string, row: InstructionRow, mode: Mode, template: Ui
     const slot = mixSeed(own, index) % BATCH_CASES;
     return generateSingleOf(row, mode, { seed: own, index, slot, template });
   });
-  return { name, mode, subjects, inputs: inputsOf(subjects) };
+  return { name, mode, row, subjects, inputs: inputsOf(subjects) };
 }
 
 /** All rows that have cases, in the table's order. */

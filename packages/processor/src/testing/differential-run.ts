@@ -7,21 +7,18 @@ import type { DifferentialCase } from './differential-builder.ts';
 import { compareOutcomes, type Difference } from './differential-compare.ts';
 import { Coverage } from './differential-coverage.ts';
 import { type GeneratorOptions, generateCase } from './differential-generator.ts';
+import { LACKING_NOTHING, type Lacking, type NativeRunner } from './differential-host.ts';
 import {
   BATCH_CASES,
   decodeResultFile,
   encodeCaseFile,
   HANG_VECTOR,
-  HOST_FEATURES,
   type MachineState,
   type Outcome,
   RESULT,
 } from './differential-layout.ts';
 import { DifferentialMachine, type ProcessorFactory } from './differential-machine.ts';
 import { makeTemplate } from './differential-random.ts';
-
-/** Runs a case file on the host's processor and gives back the result file. */
-export type NativeRunner = (file: Uint8Array) => Promise<Uint8Array>;
 
 export interface Finding {
   readonly subject: DifferentialCase;
@@ -35,6 +32,8 @@ export interface DifferentialOptions {
   readonly count: number;
   readonly blockEvery?: number;
   readonly only?: ReadonlySet<string>;
+  /** What the host lacks; nothing if absent. */
+  readonly lacking?: Lacking;
   readonly native: NativeRunner;
   /** Absent: the host's processor is compared with itself. */
   readonly processor?: ProcessorFactory;
@@ -56,12 +55,13 @@ export interface DifferentialResult {
 }
 
 export const generatorOptions = (
-  options: Pick<DifferentialOptions, 'seed' | 'blockEvery' | 'only'>,
+  options: Pick<DifferentialOptions, 'seed' | 'blockEvery' | 'only' | 'lacking'>,
 ): GeneratorOptions => ({
   seed: options.seed,
   template: makeTemplate(options.seed),
   ...(options.blockEvery === undefined ? {} : { blockEvery: options.blockEvery }),
   ...(options.only === undefined ? {} : { only: options.only }),
+  ...(options.lacking === undefined ? {} : { lacking: options.lacking }),
 });
 
 /** Runs states on both sides. */
@@ -71,10 +71,15 @@ export class DifferentialPair {
   readonly machine: DifferentialMachine | undefined;
   readonly times = { generate: 0, native: 0, processor: 0, compare: 0 };
 
-  constructor(native: NativeRunner, processor: ProcessorFactory | undefined, template: Uint8Array) {
+  constructor(
+    native: NativeRunner,
+    processor: ProcessorFactory | undefined,
+    template: Uint8Array,
+    lacking: Lacking = LACKING_NOTHING,
+  ) {
     this.#native = native;
     this.#template = template;
-    this.machine = processor === undefined ? undefined : new DifferentialMachine(processor, template);
+    this.machine = processor === undefined ? undefined : new DifferentialMachine(processor, template, lacking);
   }
 
   async run(states: readonly MachineState[]): Promise<{ expected: readonly Outcome[]; found: readonly Outcome[] }> {
@@ -96,21 +101,10 @@ export class DifferentialPair {
   }
 }
 
-/**
- * Why the host's processor cannot be compared with: the instructions that it lacks, or that another vendor made it. What the engine does
- * where the manuals of the vendors differ (zero sources of bit scans, segment pushes, orders of faults) is AMD's.
- * @returns undefined when it can
- */
-export async function unfitHost(native: NativeRunner): Promise<string | undefined> {
-  const { features } = decodeResultFile(await native(encodeCaseFile(makeTemplate(0), [])));
-  const lacking = HOST_FEATURES.filter((feature) => !features.has(feature));
-  return lacking.length === 0 ? undefined : `the host's processor is without ${lacking.join(', ')}`;
-}
-
 /** Runs `count` cases from index `first` on. */
 export async function runDifferential(options: DifferentialOptions): Promise<DifferentialResult> {
   const generator = generatorOptions(options);
-  const pair = new DifferentialPair(options.native, options.processor, generator.template);
+  const pair = new DifferentialPair(options.native, options.processor, generator.template, options.lacking);
   const coverage = new Coverage();
   const findings: Finding[] = [];
   const endless: number[] = [];
