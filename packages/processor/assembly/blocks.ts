@@ -94,9 +94,19 @@ function forgetRegionCache(): void {
 }
 
 function resetArena(): void {
+  settleBranches();
+  // Without a block since the last time, or since power-on, all of it is zero: on a host where the first touch of a page is dear, pages that
+  // a processor does not use for long stay untouched.
+  const start = <u32>vp + L.ARENA + 64;
+  if (load<u32>(vp + L.ARENA) > start) clearArena();
+  store<u32>(vp + L.ARENA, start);
+  store<u32>(vp + L.ARENA, load<u32>(vp + L.ARENA, 4) + 1, 4);
+}
+
+/** Clears what refers to blocks. */
+function clearArena(): void {
   store<u32>(vp, 1, L.REGION_CACHE_USED);
   forgetRegionCache();
-  settleBranches();
   memory.fill(vp + L.JUMP_CACHE, 0, L.JUMP_ENTRIES * 4);
   memory.fill(vp + L.JUMP_INTERPRET, 0, INTERPRET_ENTRIES * 4);
   store<u32>(vp + L.HOT_QUEUE, 0);
@@ -113,8 +123,6 @@ function resetArena(): void {
       record += L.PAGE_RECORD_BYTES;
     }
   }
-  store<u32>(vp + L.ARENA, <u32>vp + L.ARENA + 64);
-  store<u32>(vp + L.ARENA, load<u32>(vp + L.ARENA, 4) + 1, 4);
 }
 
 function modeKey(): u32 {

@@ -26,9 +26,11 @@ const TLB_BYTES: u32 = TLB_ENTRIES * 16;
 const CONTEXT_BYTES: u32 = 2 * TLB_BYTES;
 const SET_BYTES: u32 = 3 * CONTEXT_BYTES;
 const SETS: u32 = 8;
+/** Instead of its PCID: the set is no address space's. */
+const NO_PCID: u32 = 0xffffffff;
 
 /**
- * Behind the tables: per set {u32 pcid or 0xffffffff, u32 last use, u32 x6 generations by mode (contextMode), u32 used}, 64 bytes each; then
+ * Behind the tables: per set {u32 pcid or NO_PCID, u32 last use, u32 x6 generations by mode (contextMode), u32 used}, 64 bytes each; then
  * the use counter and generation counter.
  */
 const SET_HEADERS: u32 = SETS * SET_BYTES;
@@ -108,8 +110,9 @@ function clearTables(set: u32): void {
   for (let p = start; p < start + SET_BYTES; p += 16) store<u64>(p, INVALID_TAG);
   store<u32>(used, 0);
 }
+/** A set that is no address space's keeps its tables, and the mark that they are used, until it becomes one's. */
 function clearSet(set: u32): void {
-  clearTables(set);
+  if (load<u32>(setHeader(set)) != NO_PCID || set == load<u32>(tlbBase() + CURRENT_SET)) clearTables(set);
   newGenerations(set);
 }
 
@@ -158,7 +161,7 @@ function kept(address: u64): bool {
 export function flushAll(): void {
   for (let set: u32 = 0; set < SETS; set++) {
     clearSet(set);
-    if (set != load<u32>(tlbBase() + CURRENT_SET)) store<u32>(setHeader(set), 0xffffffff);
+    if (set != load<u32>(tlbBase() + CURRENT_SET)) store<u32>(setHeader(set), NO_PCID);
   }
   newGlobalGenerations();
   selectContext();
@@ -181,7 +184,7 @@ export function dropLinks(): void {
 export function initializeTlb(): void {
   store<u32>(tlbBase() + KEYED_ENTRIES, 0);
   for (let set: u32 = 0; set < SETS; set++) {
-    store<u32>(setHeader(set), 0xffffffff);
+    store<u32>(setHeader(set), NO_PCID);
     store<u32>(setHeader(set) + SET_USED, 1);
   }
   store<u32>(tlbBase() + CURRENT_SET, 0);

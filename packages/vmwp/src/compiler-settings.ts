@@ -2,7 +2,7 @@
  * How eagerly V8 optimizes, in the whole process. Its defaults suit programs that run for long on few functions; a VM has thousands of
  * regions of which most run a little, and a translator whose JavaScript is done with a boot before its optimized form would pay.
  *
- * Measured on boots (bench boot): see docs/processor.md. Called by: software-engine.ts, before the first thread starts.
+ * Measured on boots (bench boot): see docs/processor.md. Called by: cli, before it loads anything, and software-engine.ts, before the first thread starts.
  */
 import { setFlagsFromString } from 'node:v8';
 

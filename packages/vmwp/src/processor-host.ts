@@ -9,6 +9,7 @@ import { PlinthError } from '@plinth/errors';
 import type { GuestCrash, InspectTree } from '@plinth/hypervisor';
 import type { DebugAnswer, DebugRequest, StopReason } from './debug-protocol.ts';
 import type {
+  BootRegisters,
   Outcome,
   ProcessorCommand,
   ProcessorEvent,
@@ -41,10 +42,11 @@ export interface ProcessorEvents {
 /** Modules of the threads that make up a processor. */
 export interface ProcessorModules {
   readonly processor: URL;
-  /** The thread that translates for it; absent when nothing is translated there. */
+  /**
+   * The thread that translates for it; absent when nothing is translated there. It starts with the guest: until then the host's
+   * processors are needed for something else.
+   */
   readonly translation?: URL | undefined;
-  /** That thread starts when the processor is released: what is restored needs the host's processors for something else until then. */
-  readonly translatesLater?: boolean;
 }
 
 /** Somebody who waits for an answer of the thread. */
@@ -55,8 +57,6 @@ interface Awaited {
 }
 
 export class ProcessorHost {
-  /** Settles when engine and devices stand on the thread; rejects never (faults are events). */
-  readonly ready: Promise<void>;
   readonly #worker: Worker;
   #translator: Worker | undefined;
   #startTranslation: () => void = () => {};
@@ -100,14 +100,8 @@ export class ProcessorHost {
         this.#startTranslation = () => {};
         this.#translator = this.#startTranslator(module, setup, translation.port2);
       };
-      if (modules.translatesLater !== true) this.#startTranslation();
     }
-    this.ready = new Promise((resolve) => {
-      this.#worker.on('message', (event: ProcessorEvent) => {
-        if (event.kind === 'ready') resolve();
-        else this.#receive(event);
-      });
-    });
+    this.#worker.on('message', (event: ProcessorEvent) => this.#receive(event));
     this.#worker.on('error', (error: Error) => this.#fault(error.message, error.stack ?? ''));
     this.#worker.on('exit', (code) => {
       this.#exited = true;
@@ -139,6 +133,7 @@ export class ProcessorHost {
     return translator;
   }
 
+  /** A command waits while engine and devices do not stand on the thread yet. */
   send(command: ProcessorCommand): void {
     if (this.#exited) return;
     this.#commands.postMessage(command);
@@ -179,9 +174,19 @@ export class ProcessorHost {
     await this.#ask({ kind: 'hold' }, 'held');
   }
 
+  /** Lets it run from its power-on state, or from a reset (`again`). */
+  boot(registers: BootRegisters, again: boolean): void {
+    this.send({ kind: 'boot', registers, again });
+    this.#translate();
+  }
+
   /** Lets it go on. */
   release(): void {
     this.send({ kind: 'release' });
+    this.#translate();
+  }
+
+  #translate(): void {
     if (!this.#over) this.#startTranslation();
   }
 

@@ -81,8 +81,6 @@ export interface SavedThreadState {
 }
 
 export type ProcessorEvent =
-  /** Engine and devices stand; the thread waits for `boot`. */
-  | { readonly kind: 'ready' }
   /** There is output in a serial port's ring. Sent once until the main thread has cleared the flag. */
   | { readonly kind: 'output' }
   /** The guest, or the host's reset button, wants a reset, and the devices had theirs: load memory again and send `boot`. */

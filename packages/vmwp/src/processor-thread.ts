@@ -98,7 +98,6 @@ export class ProcessorThread {
 
   /** Runs until the thread's end. */
   run(): void {
-    this.#parts.post({ kind: 'ready' });
     for (;;) {
       this.#takeCommands();
       if (this.#state === 'ended') return;

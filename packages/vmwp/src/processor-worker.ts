@@ -8,11 +8,13 @@
  * Imports nothing of the worker, so that it is loaded in a moment. Called by: cli (early), processor-host.ts.
  */
 import { type TransferListItem, Worker } from 'node:worker_threads';
-import { setCompilerFlags } from './compiler-settings.ts';
 import type { ProcessorSetup } from './processor-protocol.ts';
 
-/** Module of a software processor's thread. */
-export const softwareProcessorModule = new URL('./software-worker.js', import.meta.url);
+/** Module of a software processor's thread: one that translates itself where each block is to be translated before it is executed. */
+export const softwareProcessorModule =
+  process.env.PLINTH_TRANSLATOR === 'force'
+    ? new URL('./translating-worker.js', import.meta.url)
+    : new URL('./software-worker.js', import.meta.url);
 
 let early: Worker | undefined;
 
@@ -27,9 +29,8 @@ const create = (module: URL, name: string): Worker =>
     resourceLimits: { maxYoungGenerationSizeMb: 3 },
   });
 
-/** Sets up a thread that the next machine takes. A process that ends without one does not wait for it. */
+/** Sets up a thread that the next machine takes, after `setCompilerFlags`. A process that ends without one does not wait for it. */
 export function startProcessorEarly(): void {
-  setCompilerFlags();
   early ??= create(softwareProcessorModule, 'processor 0');
   early.unref();
 }

@@ -198,7 +198,6 @@ class MachineRun {
       {
         processor: engine.processorModule,
         translation: engine.translationModule(),
-        translatesLater: saved !== undefined,
       },
       {
         memory: this.#partition.memory,
@@ -258,18 +257,22 @@ class MachineRun {
       this.#timers.push(setTimeout(() => this.#handleTimeout(timeoutSeconds), milliseconds));
     }
     const registers = this.#saved === undefined ? this.#load() : undefined;
-    await Promise.race([this.#processor.ready, this.ended]);
-    if (this.#isOver) return;
-    if (this.#saved !== undefined) await this.#restore(this.#saved);
+    if (this.#saved !== undefined) {
+      await Promise.race([this.#restore(this.#saved), this.ended]).catch((error: unknown) => {
+        // What ended the machine meanwhile is the better reason.
+        if (!this.#isOver) throw error;
+      });
+    }
     // A machine whose name is taken never runs.
     await this.#control;
+    if (this.#isOver) return;
     if (configuration.console.kind === 'stdio' && this.#exec === undefined) {
       this.#input = new ConsoleInput(this.#chipset.uarts[0], this.#hooks.stdin ?? process.stdin);
       if (this.#saved !== undefined) this.#input.restore(this.#saved.agent.typed);
     }
     await this.#waitForDebugger();
     if (registers === undefined) this.#processor.release();
-    else this.#processor.send({ kind: 'boot', registers, again: false });
+    else this.#processor.boot(registers, false);
     // Not before: on a host that has other work it would keep the guest from its first instruction.
     this.#restored?.fill();
   }
@@ -280,6 +283,7 @@ class MachineRun {
     const { time, kernelVersion, loadedCommandLine, warmStartIsPanic } = configuration;
     this.#epoch = monotonicNanoseconds() - time;
     await this.#processor.restore({ time, processor, devices }, this.#epoch);
+    if (this.#isOver) return;
     // Behind the hypervisor's state: its ports are there then, and the guest can be signalled.
     if (vmbus !== null) this.#vmbus?.restore(vmbus);
     this.#kernelVersion = kernelVersion;
@@ -519,7 +523,7 @@ class MachineRun {
       this.#vmbus?.reset();
       this.#agent.reset();
       clearGuestMemory(this.#partition.guestMemory, this.#partition.memory.buffer, this.#partition.layout);
-      this.#processor.send({ kind: 'boot', registers: this.#load(), again: true });
+      this.#processor.boot(this.#load(), true);
     } catch (error) {
       this.#failed(error);
     }

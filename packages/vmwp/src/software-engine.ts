@@ -3,6 +3,7 @@
  * Called by: cli, through index.ts.
  */
 import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import {
   defaultCpuid,
   kickProcessor,
@@ -34,8 +35,8 @@ export const softwareEngine: EngineParts = {
   // Loaded for a report only.
   disassemble: async (partition, code) => {
     const { disassemble } = await import('@plinth/processor/disassembler');
-    const built = (name: string): Promise<Buffer> =>
-      readFile(new URL(name, import.meta.resolve('@plinth/processor/disassembler')));
+    const { resolve } = createRequire(import.meta.url);
+    const built = (name: string): Promise<Buffer> => readFile(resolve(`@plinth/processor/${name}`));
     const module = new WebAssembly.Module((await built('engine.wasm')) as BufferSource);
     return disassemble(module, JSON.parse((await built('operations.json')).toString()), partition, code);
   },

@@ -3,7 +3,7 @@
  * V8's first compiling stops the processor. Called by: processor-host.ts starts it as a worker.
  */
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { createRequire } from 'node:module';
 import { workerData } from 'node:worker_threads';
 import { translationReadyWord } from '@plinth/processor/host';
 import { createRegionCompiler, type OperationNames, type TranslatorMessage } from '@plinth/processor/translator';
@@ -11,7 +11,8 @@ import type { TranslationSetup } from './processor-protocol.ts';
 
 // The setup comes from ProcessorHost, which is of the same build.
 const { memory, layout, index, messages } = workerData as TranslationSetup;
-const built = (name: string): Buffer => readFileSync(fileURLToPath(import.meta.resolve(`@plinth/processor/${name}`)));
+const { resolve } = createRequire(import.meta.url);
+const built = (name: string): Buffer => readFileSync(resolve(`@plinth/processor/${name}`));
 const module = new WebAssembly.Module(built('engine.wasm') as BufferSource);
 const names = JSON.parse(built('operations.json').toString()) as OperationNames;
 const compiler = createRegionCompiler(module, names, memory, layout, index);
