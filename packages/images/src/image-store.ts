@@ -2,6 +2,7 @@
  * The images that are built, and building them. One folder per image below `$PLINTH_HOME/images`:
  *
  *     debian-tiny/ manifest.json | vmlinuz-RELEASE-XXXXXXXX | initrd-XXXXXXXX      (X: the start of the file's SHA-256)
+ *                  checked.json: of which files the checksums are known to be right (checked-files.ts)
  *
  * Called by the command line (`plinth image`, `plinth run`) through `index.ts`.
  *
@@ -13,6 +14,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PlinthError } from '@plinth/errors';
+import { areChecked, beforeCheck } from './checked-files.ts';
 import { lockFolder } from './folder-lock.ts';
 import { plinthHome } from './home.ts';
 import { type BuildProgress, buildInitramfs } from './initramfs.ts';
@@ -118,7 +120,7 @@ export async function listImages(options: ImageOptions = {}): Promise<ImageInfo[
 }
 
 /**
- * The files of a built image, each compared with its recorded checksum.
+ * The files of a built image, each compared with its recorded checksum, unless it was and has not been written since.
  *
  * @throws PL-2101 unknown name, PL-2102 not built, PL-2106 damaged
  */
@@ -127,7 +129,12 @@ export async function resolveImage(name: string, options: ImageOptions = {}): Pr
   const recipe = knownRecipe(name);
   const manifest = await readManifest(home, name);
   const folder = imageFolder(home, name);
-  await Promise.all([manifest.kernel, ...manifest.initrds].map((file) => checkFile(folder, file, name)));
+  const files = [manifest.kernel, ...manifest.initrds];
+  if (!areChecked(folder, files)) {
+    const noteChecked = beforeCheck(folder, files);
+    await Promise.all(files.map((file) => checkFile(folder, file, name)));
+    noteChecked();
+  }
   return resolved(home, manifest, recipe);
 }
 
