@@ -30,7 +30,12 @@ const child = spawn(process.execPath, [plinth, 'run', ...parameters], {
   stdio: 'inherit',
   cwd: process.env.INIT_CWD ?? process.cwd(),
   // As the launcher does it.
-  env: { MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '131072', ...process.env },
+  env: {
+    MALLOC_ARENA_MAX: '1',
+    MALLOC_MMAP_THRESHOLD_: '131072',
+    ...process.env,
+    NODE_EXTRA_CA_CERTS: undefined,
+  },
 });
 // The terminal sends Ctrl+C to both processes, and kill may send its signal to this one only: the run decides what it means.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));

@@ -5,7 +5,7 @@
  * Called by: bundle.mjs.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -36,7 +36,10 @@ export async function compileBundle(folder, modules) {
     setFlagsFromString('--no-lazy');
     const script = new Script(readFileSync(join(folder, name), 'latin1'), { filename: join(folder, name) });
     setFlagsFromString('--lazy');
-    writeFileSync(code[index], script.createCachedData());
+    // A start meanwhile sees all of it or nothing.
+    const fresh = `${code[index]}.fresh`;
+    writeFileSync(fresh, script.createCachedData());
+    renameSync(fresh, code[index]);
   }
   writeFileSync(stamp, wanted);
 }
