@@ -1,5 +1,5 @@
 /**
- * Masked moves (AMD64 manual volume 4, VPMASKMOV): the address of each element wraps by itself, as AMD's processors have it. Found by the
+ * Masked moves (AMD64 manual volume 4, VPMASKMOV): the address of each element wraps by itself, as some AMD processors have it. Found by the
  * differential harness.
  */
 import { describe, expect, it } from 'vitest';
