@@ -40,8 +40,9 @@ export async function buildRunner() {
 }
 
 /**
- * How often a case file is tried: a timer's interrupt in a state that the kernel cannot make a signal's frame of (a stack pointer that is not
- * canonical, under some hypervisors) ends the runner once in a few hundred thousand cases. A case that does so itself does so each time.
+ * How often a case file is tried: on a loaded host under a hypervisor a signal ended the runner once in eight minutes of cases. Presumably an
+ * interrupt came in a state that cannot be returned to, such as a stack pointer that is not canonical. What a case does itself it does
+ * each time.
  */
 const RUNS = 3;
 
