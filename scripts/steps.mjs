@@ -131,7 +131,7 @@ export function packageDescription(name) {
 
 /**
  * Builds what changed: TypeScript by project references, then each package's own build (the processor's makes AssemblyScript
- * from its instruction table, and WebAssembly from that; the command line's puts all into few files).
+ * from its instruction table, and WebAssembly from that; the command line's puts all into few files, and runs a machine).
  * @throws StepFailure with the compiler's messages
  */
 export async function build() {
@@ -139,7 +139,7 @@ export async function build() {
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const { status, output } = await run(process.execPath, [compiler, '-b', ...projects], { capture: true });
   if (status !== 0) throw new StepFailure(`${output.trimEnd()}\nThe build failed.`);
-  for (const name of packageFolders()) {
+  for (const name of packagesInOrder()) {
     const script = packageDescription(name)?.scripts?.build;
     if (script === undefined) continue;
     const own = await run(script, [], {
@@ -151,6 +151,21 @@ export async function build() {
     if (own.status !== 0)
       throw new StepFailure(`${own.output.trimEnd()}\nThe build of packages/${name} failed (${script}).`);
   }
+}
+
+/** The packages' folders, each behind those that it depends on: its build may run them. */
+function packagesInOrder() {
+  const folders = packageFolders();
+  const ordered = new Set();
+  const add = (name) => {
+    for (const dependency of Object.keys(packageDescription(name)?.dependencies ?? {})) {
+      const folder = dependency.replace('@plinth/', '');
+      if (dependency !== folder && folders.includes(folder) && !ordered.has(folder)) add(folder);
+    }
+    ordered.add(name);
+  };
+  for (const name of folders) add(name);
+  return ordered;
 }
 
 function withBinaries() {
