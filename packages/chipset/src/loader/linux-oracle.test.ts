@@ -87,19 +87,23 @@ async function runInQemu(plan: BootPlan, memoryMebibytes: number, text: string):
       writeFileSync(path, bytes);
       return ['-device', `loader,file=${path},addr=0x${gpa.toString(16)},force-raw=on`];
     });
-    const args = ['-accel', 'tcg', '-m', `${memoryMebibytes}`, '-display', 'none', '-serial', 'stdio', '-no-reboot'];
-    const machine = spawn('qemu-system-x86_64', [...args, '-bios', firmware(plan, folder), ...loaders], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+    // Into a file: what a reader does not take in time from a pipe, QEMU's serial port loses.
+    const log = join(folder, 'console');
+    const args = ['-accel', 'tcg', '-m', `${memoryMebibytes}`, '-display', 'none', '-serial', `file:${log}`];
+    const machine = spawn('qemu-system-x86_64', [...args, '-no-reboot', '-bios', firmware(plan, folder), ...loaders], {
+      stdio: ['ignore', 'ignore', 'inherit'],
     });
-    let output = '';
+    const ended = new Promise((resolve) => machine.on('close', resolve));
+    const read = (): string => (existsSync(log) ? readFileSync(log, 'latin1') : '');
     const limit = setTimeout(() => machine.kill('SIGKILL'), 50_000);
-    machine.stdout.on('data', (data: Buffer) => {
-      output += data.toString('latin1');
-      // The rest of its line follows in a moment.
-      if (output.includes(text)) setTimeout(() => machine.kill('SIGKILL'), 200);
-    });
-    await new Promise((resolve) => machine.on('close', resolve));
+    const look = setInterval(() => {
+      // With the rest of its line.
+      if (read().split(text)[1]?.includes('\n')) machine.kill('SIGKILL');
+    }, 100);
+    await ended;
     clearTimeout(limit);
+    clearInterval(look);
+    const output = read();
     return output;
   } finally {
     rmSync(folder, { recursive: true, force: true });
