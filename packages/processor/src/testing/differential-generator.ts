@@ -41,12 +41,6 @@ export function exclusionReason(row: InstructionRow): string | undefined {
 /** Operands of several words, which no manual says in which order they are accessed. */
 const SEVERAL_WORDS =
   /^(FX|XSAVE|XRSTOR|FLDENV|FNSTENV|FNSAVE|FRSTOR|(VEX_)?MASKMOVDQU|RETF|IRET|LOAD_FAR|(CALL|JMP)_FAR|PUSHA|POPA|BOUND|ENTER|LEAVE|CMPXCHG8B)/;
-/**
- * Masked moves of elements. With an address of 32 bits (67h in 64-bit code) the manual (AMD64, volume 1, section 2.2, on the address-size
- * prefix) cuts off the effective address of the operand, and is silent about elements behind its end: some AMD processors cut off
- * each element's address, Zen 5 goes on beyond 4 GiB. CR2 then is another by exactly that.
- */
-const MASKED_ELEMENTS = /^vp?maskmov(ps|pd|d|q)$/;
 /** They fault where CR4.FSGSBASE is clear, which no user program can arrange. */
 const OTHER_MODES = new Set(['RDFSBASE', 'RDGSBASE']);
 const NO_MEMORY_ACCESS = new Set(['LEA', 'NOP_MODRM']);
@@ -121,7 +115,6 @@ function generateSingle(builder: CaseBuilder, row: InstructionRow): Differential
   const count = row.operands.at(-1)?.width === 'CL' ? builder.fix(1, random.integer()) & 0xffn : undefined;
   const flags = count === undefined ? {} : itemFlags(row, encoded.size, count, encoded.repeat);
   if (SEVERAL_WORDS.test(row.operation)) builder.addressTolerance = 640n;
-  if (MASKED_ELEMENTS.test(row.name)) builder.addressTolerance = 1n;
   builder.partialOnFault = row.operation === 'POPA';
   builder.approximate = row.attributes.has('approximate');
   builder.append({ ...encoded.item, ...flags });
