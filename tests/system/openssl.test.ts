@@ -89,8 +89,12 @@ const vectors = async (guest: GuestConsole, mask: string): Promise<string[]> => 
 function speedsAreSane(output: string): void {
   const lines = output.split('\n').filter((line) => /^\+F\d*:/.test(line));
   expect(lines.length, output).toBeGreaterThan(0);
-  for (const line of lines)
-    for (const number of line.split(':').slice(3)) expect(Number(number), line).toBeGreaterThan(0);
+  for (const line of lines) {
+    // Edwards curves have a name before their speeds.
+    const numbers = line.split(':').slice(line.startsWith('+F6:') ? 4 : 3);
+    expect(numbers.length, line).toBeGreaterThan(0);
+    for (const number of numbers) expect(Number(number), line).toBeGreaterThan(0);
+  }
   expect(output).not.toMatch(/fail|error|-nan|inf/i);
 }
 
