@@ -4,7 +4,8 @@
  * output. Plinth and its peer are measured by the same code. Linux only.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root, run, StepFailure } from '../scripts/steps.mjs';
@@ -50,6 +51,24 @@ export function median(numbers) {
 }
 
 /**
+ * A pipe of the kernel's. Node's own pipes are sockets: one counts messages, and some 280 of one byte, as QEMU's serial port writes them,
+ * fill it. Linux waits 10 ms for a port that takes nothing, and goes on without the character. This one holds 64 KiB of any size.
+ * @returns {{reader: number, writer: number}} file descriptors
+ */
+function kernelPipe() {
+  const folder = mkdtempSync(join(tmpdir(), 'plinth-pipe-'));
+  try {
+    const path = join(folder, 'pipe');
+    if (spawnSync('mkfifo', [path]).status !== 0) throw new StepFailure(`no pipe could be made with: mkfifo ${path}`);
+    // Without O_NONBLOCK this would wait for a writer; the writer finds a reader.
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    return { reader, writer: openSync(path, constants.O_WRONLY) };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/**
  * @typedef {{wallSeconds: number, cpuSeconds: number, peakResidentBytes: number}} Measurement since the start of the process
  * @typedef {object} Watched
  * @property {import('node:child_process').ChildProcess} child
@@ -74,14 +93,18 @@ export function median(numbers) {
 export function watch(command, options) {
   const { onOutput, onComplaint, awaited, timeoutSeconds = 600, group = false, spawnOptions = {} } = options;
   const [program = '', ...parameters] = command;
+  const { reader, writer } = kernelPipe();
   return new Promise((resolve, reject) => {
     const began = performance.now();
     const child = spawn(program, parameters, {
       cwd: root,
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ['pipe', writer, 'pipe'],
       detached: group,
       ...spawnOptions,
     });
+    // The program has its own by now; with this one open there would be no end.
+    closeSync(writer);
+    const standardOutput = new Socket({ fd: reader, readable: true, writable: false });
     const watched = {
       child,
       measure: () => ({
@@ -115,7 +138,7 @@ export function watch(command, options) {
       pendingLine = lines.pop() ?? '';
       if (onComplaint !== undefined && result === undefined) for (const line of lines) onComplaint(line, watched);
     });
-    child.stdout.setEncoding('utf8').on('data', (chunk) => {
+    standardOutput.setEncoding('utf8').on('data', (chunk) => {
       output = (output + chunk).slice(-2000);
       if (result !== undefined || failure !== undefined) return;
       try {
@@ -130,7 +153,8 @@ export function watch(command, options) {
         fail(error.message);
       }
     });
-    child.on('close', () => {
+    const closed = [child, standardOutput].map((one) => new Promise((done) => one.on('close', done)));
+    Promise.all(closed).then(() => {
       clearTimeout(timer);
       if (failure === undefined && result === undefined)
         failure = `${awaited}: the program ended before\n${complaints}${output}`;

@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,8 +25,8 @@ interface Output {
 
 /** A machine of QEMU's that runs an image, its console and its agent. */
 class QemuGuest {
-  console = '';
   readonly #folder = mkdtempSync(join(tmpdir(), 'plinth-qemu-'));
+  readonly #log = join(this.#folder, 'console');
   readonly #process: ChildProcess;
   readonly #protocol = new AgentProtocol();
   readonly #listeners = new Map<number, (event: { kind: string; data?: Uint8Array; status?: number }) => void>();
@@ -40,12 +40,16 @@ class QemuGuest {
     const drives = ['-kernel', image.kernel, '-initrd', image.initrds[0] ?? '', '-append', image.commandLine];
     const agent = `unix:${join(this.#folder, 'agent')},server=on,wait=on`;
     const ports = ['-display', 'none', '-serial', 'stdio', '-serial', agent];
+    // Into a file: what a reader does not take in time from one of Node's pipes, QEMU's serial port loses.
+    const log = openSync(this.#log, 'w');
     this.#process = spawn('qemu-system-x86_64', ['-accel', 'tcg', '-m', '512', '-no-reboot', ...ports, ...drives], {
-      stdio: ['pipe', 'pipe', 'inherit'],
+      stdio: ['pipe', log, 'inherit'],
     });
-    this.#process.stdout?.on('data', (data: Buffer) => {
-      this.console += data.toString('latin1');
-    });
+    closeSync(log);
+  }
+
+  get console(): string {
+    return readFileSync(this.#log, 'latin1');
   }
 
   async start(): Promise<void> {
