@@ -1,7 +1,8 @@
 /**
  * Debian's 32-bit kernel and programs of bench/guest compiled for 32 bits, in Plinth and in v86 (npm), which is such a processor in
- * WebAssembly too: host CPU seconds from the start of the process to init, and of each program. A wrong value of a program fails the bench;
- * programs that v86 computes wrongly are not among them. `--programs=a,b` and `--scale=0.1` as with the bench `cpu`.
+ * WebAssembly too: host CPU seconds from the start of the process to init, and of each program. A wrong value of a program fails the bench:
+ * what is right the host's processor says, or QEMU where the host's kernel runs no 32-bit programs. Programs that v86 computes wrongly are
+ * not among them. `--programs=a,b` and `--scale=0.1` as with the bench `cpu`.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -37,7 +38,8 @@ export default {
     return withTemporaryFolder(async (folder) => {
       const image = { commandLine: `${panicWords} console=ttyS0` };
       const names = option('programs') ?? programs;
-      const { guest, expected } = await prepareGuestPrograms(folder, image, { names, scale, words: 32 });
+      const { guest, expected, source } = await prepareGuestPrograms(folder, image, { names, scale, words: 32 });
+      say(`values of ${expected.size} programs from: ${source}`);
       const statistics = join(folder, 'stats.json');
       const commands = {
         peer: v86Command(guest),
@@ -75,6 +77,7 @@ export default {
         ],
         notes: {
           scale: scale / 1000,
+          expectedFrom: source,
           programs: rows,
           instructions: readStatistics(statistics).instructions,
           command: commands.plinth,
