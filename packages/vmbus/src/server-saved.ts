@@ -1,6 +1,6 @@
 /**
  * Channels and GPADLs between run time and saved state (state.ts). What is being opened or closed cannot be saved: vmbus.ts refuses.
- * Called by: server.ts.
+ * Called by: server.ts, channel-table.ts.
  */
 import type { Gpadl } from './gpadl-table.ts';
 import { USER_DATA_BYTES } from './protocol.ts';

@@ -19,6 +19,7 @@
  */
 import { PlinthError } from '@plinth/errors';
 import type { InspectTree } from '@plinth/hypervisor';
+import { ChannelTable } from './channel-table.ts';
 import type { Extent } from './gpa-ranges.ts';
 import { GpadlTable } from './gpadl-table.ts';
 import { judgeContact, ringOf, type ServerOptions } from './judgement.ts';
@@ -37,14 +38,7 @@ import {
   VMBUS_SINT,
   versionText,
 } from './protocol.ts';
-import {
-  channelWithoutDevice,
-  restoreChannelState,
-  restoreGpadl,
-  saveChannelState,
-  saveGpadl,
-  unofferedLike,
-} from './server-saved.ts';
+import { restoreChannelState, restoreGpadl, saveChannelState, saveGpadl } from './server-saved.ts';
 import type {
   AfterClose,
   AfterDisconnect,
@@ -57,20 +51,13 @@ import type {
   ServerChannel,
   VmbusEvent,
 } from './server-types.ts';
-import type { SavedChannel, SavedServer } from './state.ts';
-
-const MONITORS = 128;
+import type { SavedServer } from './state.ts';
 
 export class ChannelServer {
   readonly #options: ServerOptions;
-  readonly #channels = new Map<number, ServerChannel>();
-  /** By channel id, while the guest knows it. */
-  readonly #byChannelId = new Map<number, ServerChannel>();
+  readonly #channels = new ChannelTable();
   readonly #gpadls: GpadlTable;
-  readonly #monitors: boolean[] = new Array<boolean>(MONITORS).fill(false);
   #connection: ConnectionState = { kind: 'disconnected' };
-  #nextOfferId = 1;
-  #nextChannelId = 1;
   #actions: ServerAction[] = [];
 
   constructor(options: ServerOptions) {
@@ -87,20 +74,20 @@ export class ChannelServer {
   }
 
   channelState(offerId: number): ChannelState | undefined {
-    return this.#channels.get(offerId)?.state;
+    return this.#channels.find(offerId)?.state;
   }
 
   offerOf(offerId: number): ChannelOffer | undefined {
-    return this.#channels.get(offerId)?.offer;
+    return this.#channels.find(offerId)?.offer;
   }
 
   /** The offer behind a channel id that the guest uses. */
   offerIdOf(channelId: number): number | undefined {
-    return this.#byChannelId.get(channelId)?.offerId;
+    return this.#channels.known(channelId)?.offerId;
   }
 
   gpadl(offerId: number, gpadlId: number): readonly (readonly Extent[])[] | undefined {
-    const state = this.#channels.get(offerId)?.state;
+    const state = this.#channels.find(offerId)?.state;
     return state === undefined || state.kind === 'unoffered' ? undefined : this.#gpadls.ready(state.channelId, gpadlId);
   }
 
@@ -108,14 +95,7 @@ export class ChannelServer {
 
   /** A new channel; the guest learns of it at once when it has asked for offers. */
   offer(offer: ChannelOffer): { readonly offerId: number; readonly actions: ServerAction[] } {
-    const channel: ServerChannel = {
-      offerId: this.#nextOfferId++,
-      offer,
-      gone: false,
-      monitorId: undefined,
-      state: { kind: 'unoffered' },
-    };
-    this.#channels.set(channel.offerId, channel);
+    const channel = this.#channels.add(offer);
     return { offerId: channel.offerId, actions: this.#run(() => this.#announce(channel)) };
   }
 
@@ -127,14 +107,14 @@ export class ChannelServer {
   /** The guest broke a rule of the ring: the channel is closed, and the guest may open it again after closing it. */
   breakChannel(offerId: number, problem: string): ServerAction[] {
     return this.#run(() => {
-      const channel = this.#channels.get(offerId);
+      const channel = this.#channels.find(offerId);
       if (channel?.state.kind === 'open') this.#break(channel, channel.state.channelId, problem);
     });
   }
 
   openCompleted(offerId: number, status: number): ServerAction[] {
     return this.#run(() => {
-      const channel = this.#channels.get(offerId);
+      const channel = this.#channels.find(offerId);
       if (channel?.state.kind !== 'opening') return;
       const { channelId, request } = channel.state;
       channel.state =
@@ -147,7 +127,7 @@ export class ChannelServer {
 
   closeCompleted(offerId: number): ServerAction[] {
     return this.#run(() => {
-      const channel = this.#channels.get(offerId);
+      const channel = this.#channels.find(offerId);
       if (channel?.state.kind !== 'closing') return;
       const { channelId, next } = channel.state;
       for (const gpadl of this.#gpadls.of(channelId)) {
@@ -176,7 +156,7 @@ export class ChannelServer {
 
   gpadlReleased(offerId: number, gpadlId: number): ServerAction[] {
     return this.#run(() => {
-      const state = this.#channels.get(offerId)?.state;
+      const state = this.#channels.find(offerId)?.state;
       if (state === undefined || state.kind === 'unoffered') return;
       const gpadl = this.#gpadls.find(state.channelId, gpadlId);
       if (gpadl?.state.kind !== 'tearing-down') return;
@@ -221,7 +201,7 @@ export class ChannelServer {
         return;
       }
     }
-    const channel = this.#byChannelId.get(message.channelId);
+    const channel = this.#channels.known(message.channelId);
     if (channel === undefined || channel.state.kind === 'unoffered') {
       // The answers that a driver would wait for; the number it named is all that is known of it.
       if (message.kind === 'gpadl-header')
@@ -270,7 +250,7 @@ export class ChannelServer {
     // First of all: nothing that is released below may be offered to the guest again.
     this.#connection = { kind: 'disconnecting', next };
     this.#gpadls.clear();
-    for (const channel of [...this.#channels.values()]) {
+    for (const channel of [...this.#channels.all()]) {
       const { state } = channel;
       if (state.kind === 'unoffered') continue;
       if (state.kind === 'open' || state.kind === 'opening' || state.kind === 'closing') {
@@ -284,7 +264,7 @@ export class ChannelServer {
   /** Goes on after a disconnection once no device is closing any more. */
   #settle(): void {
     if (this.#connection.kind !== 'disconnecting') return;
-    for (const { state } of this.#channels.values()) if (state.kind === 'closing') return;
+    for (const { state } of this.#channels.all()) if (state.kind === 'closing') return;
     const { next } = this.#connection;
     this.#connection = { kind: 'disconnected' };
     if (next.kind === 'contact') this.#connect(next.contact);
@@ -294,7 +274,7 @@ export class ChannelServer {
   #requestOffers(connection: Connected) {
     if (connection.offersSent) return this.#event(undefined, 'The guest asked for offers a second time');
     this.#connection = { ...connection, offersSent: true };
-    for (const channel of this.#channels.values()) this.#announce(channel);
+    for (const channel of this.#channels.all()) this.#announce(channel);
     this.#send(buildHostMessage('allOffersDelivered', {}));
   }
 
@@ -303,16 +283,9 @@ export class ChannelServer {
     if (this.#connection.kind !== 'connected' || !this.#connection.offersSent) return;
     if (channel.state.kind !== 'unoffered' || channel.gone) return;
     const { offer } = channel;
-    for (const other of this.#byChannelId.values()) {
-      if (other.offer.instanceId === offer.instanceId && other.offer.subchannelIndex === offer.subchannelIndex) return;
-    }
-    const channelId = this.#freeChannelId();
+    if (this.#channels.isNameKnown(offer)) return;
+    const channelId = this.#channels.makeKnown(channel);
     if (channelId === undefined) return this.#event(channel, `All ${CHANNEL_LIMIT} channel ids are in use`);
-    const monitorId = offer.monitorLatency > 0 ? this.#monitors.indexOf(false) : -1;
-    channel.monitorId = monitorId < 0 ? undefined : monitorId;
-    if (monitorId >= 0) this.#monitors[monitorId] = true;
-    channel.state = { kind: 'offered', channelId };
-    this.#byChannelId.set(channelId, channel);
     this.#send(
       buildHostMessage('offerChannel', {
         interfaceId: offer.interfaceId,
@@ -328,15 +301,6 @@ export class ChannelServer {
         connectionId: signalConnectionId(channelId),
       }),
     );
-  }
-
-  #freeChannelId(): number | undefined {
-    for (let tried = 0; tried < CHANNEL_LIMIT; tried++) {
-      const channelId = this.#nextChannelId;
-      this.#nextChannelId = (channelId % CHANNEL_LIMIT) + 1;
-      if (!this.#byChannelId.has(channelId)) return channelId;
-    }
-    return undefined;
   }
 
   #openChannel(channel: ServerChannel, state: ChannelState, request: OpenRequest) {
@@ -415,7 +379,7 @@ export class ChannelServer {
     if (progress.kind === 'ready') this.#gpadlCreated(progress.gpadl.channelId, gpadlId, STATUS.success);
     if (progress.kind === 'refused') {
       this.#gpadlCreated(progress.channelId, gpadlId, STATUS.invalidParameter);
-      this.#event(this.#byChannelId.get(progress.channelId), `GPADL ${gpadlId} was refused: ${progress.problem}`);
+      this.#event(this.#channels.known(progress.channelId), `GPADL ${gpadlId} was refused: ${progress.problem}`);
     }
   }
 
@@ -473,13 +437,13 @@ export class ChannelServer {
   // ---- shared ---------------------------------------------------------------------------------------------------------
 
   #rescind(offerId: number): void {
-    const channel = this.#channels.get(offerId);
+    const channel = this.#channels.find(offerId);
     if (channel === undefined || channel.gone) return;
     channel.gone = true;
     const { state } = channel;
     if (channel.offer.subchannelIndex === 0) this.#rescindSubchannels(channel);
     if (state.kind === 'unoffered') {
-      this.#channels.delete(offerId);
+      this.#channels.remove(channel);
       return;
     }
     const { channelId } = state;
@@ -491,22 +455,19 @@ export class ChannelServer {
   }
 
   #rescindSubchannels(primary: ServerChannel): void {
-    for (const { offerId, offer } of [...this.#channels.values()]) {
+    for (const { offerId, offer } of [...this.#channels.all()]) {
       if (offer.instanceId === primary.offer.instanceId && offer.subchannelIndex !== 0) this.#rescind(offerId);
     }
   }
 
   /** The guest knows the channel no more: its id is free. */
   #release(channel: ServerChannel, channelId: number): void {
-    this.#byChannelId.delete(channelId);
     for (const gpadl of this.#gpadls.of(channelId)) this.#gpadls.remove(gpadl);
-    if (channel.monitorId !== undefined) this.#monitors[channel.monitorId] = false;
-    channel.monitorId = undefined;
-    channel.state = { kind: 'unoffered' };
+    this.#channels.forget(channel, channelId);
     // Subchannels belong to one opening of their device.
-    if (channel.gone || channel.offer.subchannelIndex !== 0) this.#channels.delete(channel.offerId);
+    if (channel.gone || channel.offer.subchannelIndex !== 0) this.#channels.remove(channel);
     // An offer of the same instance may have waited for this.
-    for (const other of this.#channels.values()) {
+    for (const other of this.#channels.all()) {
       if (other !== channel && other.offer.instanceId === channel.offer.instanceId) this.#announce(other);
     }
   }
@@ -539,7 +500,7 @@ export class ChannelServer {
     state: ChannelState;
     monitorId: number | undefined;
   }> {
-    yield* this.#channels.values();
+    yield* this.#channels.all();
   }
 
   get gpadlCount(): number {
@@ -564,15 +525,15 @@ export class ChannelServer {
 
   /** Whether a device is still letting go of guest memory, which a saved state cannot express. */
   get isClosing(): boolean {
-    return [...this.#channels.values()].some(({ state }) => state.kind === 'closing' || state.kind === 'opening');
+    return [...this.#channels.all()].some(({ state }) => state.kind === 'closing' || state.kind === 'opening');
   }
 
   /** @param indexes where the rings of an open channel stand */
   save(indexes: (offerId: number) => { readonly readIndex: number; readonly writeIndex: number }): SavedServer {
     return {
       connection: this.#connection.kind === 'connected' ? this.#connection : null,
-      nextChannelId: this.#nextChannelId,
-      channels: [...this.#byChannelId].map(([channelId, { offerId, offer, state, monitorId, gone }]) => ({
+      nextChannelId: this.#channels.nextChannelId,
+      channels: [...this.#channels.allKnown()].map(([channelId, { offerId, offer, state, monitorId, gone }]) => ({
         interfaceId: offer.interfaceId,
         instanceId: offer.instanceId,
         subchannelIndex: offer.subchannelIndex,
@@ -592,20 +553,16 @@ export class ChannelServer {
   restore(saved: SavedServer): { readonly open: readonly RestoredChannel[]; readonly actions: ServerAction[] } {
     this.#connection =
       saved.connection === null ? { kind: 'disconnected' } : { kind: 'connected', ...saved.connection };
-    this.#nextChannelId = saved.nextChannelId;
+    this.#channels.restoreNextChannelId(saved.nextChannelId);
     for (const gpadl of saved.gpadls) this.#gpadls.restore(restoreGpadl(gpadl));
     const open: RestoredChannel[] = [];
     const lost: number[] = [];
     for (const one of saved.channels) {
-      const match = one.gone ? undefined : unofferedLike(this.#channels.values(), one);
-      const channel = match ?? this.#keepWithoutDevice(one);
+      const { channel, hasDevice } = this.#channels.restore(one);
       const { channelId, state } = one;
-      channel.monitorId = one.monitorId ?? undefined;
-      if (one.monitorId !== null) this.#monitors[one.monitorId] = true;
-      this.#byChannelId.set(channelId, channel);
       channel.state = restoreChannelState(channelId, state);
-      if (match === undefined && !one.gone) lost.push(channel.offerId);
-      if (match === undefined || channel.state.kind !== 'open' || state.kind !== 'open') continue;
+      if (!hasDevice && !one.gone) lost.push(channel.offerId);
+      if (!hasDevice || channel.state.kind !== 'open' || state.kind !== 'open') continue;
       const { request } = channel.state;
       const ring = this.#gpadls.ready(channelId, request.ringGpadlId)?.[0];
       if (ring === undefined) {
@@ -615,14 +572,8 @@ export class ChannelServer {
     }
     const actions = this.#run(() => {
       for (const offerId of lost) this.#rescind(offerId);
-      for (const channel of [...this.#channels.values()]) this.#announce(channel);
+      for (const channel of [...this.#channels.all()]) this.#announce(channel);
     });
     return { open, actions };
-  }
-
-  #keepWithoutDevice(saved: SavedChannel): ServerChannel {
-    const channel = channelWithoutDevice(this.#nextOfferId++, saved);
-    this.#channels.set(channel.offerId, channel);
-    return channel;
   }
 }
