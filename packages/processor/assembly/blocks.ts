@@ -19,7 +19,7 @@ import { protectCodePage, dropLinks, findFetch, fillFetch } from './tlb';
 import { settleBranches } from './branches';
 import { hasStopOffset, watchesMemory } from './stop-points';
 
-const HEADER: u32 = L.BLOCK_FIRST_OPERATION;
+export const HEADER: u32 = L.BLOCK_FIRST_OPERATION;
 const MAX_OPERATIONS: u32 = 64;
 /** A block's bytes stay below this, so offsets fit a byte. */
 const MAX_BYTES: u32 = 230;
@@ -31,11 +31,11 @@ const CODE_CHANGES: usize = 12;
 /** So many dropped regions make a page one that keeps changing: its code is left to the interpreter until the arena is emptied. */
 const CHANGING: u32 = 64;
 /** A region's further page, behind its operations (REGION_PAGES of src/state-layout.ts). */
-const MORE_PAGE_BYTES: u32 = 16;
-const MORE_NEXT: u32 = 4;
-const MORE_DELTA: u32 = 8;
-const MORE_FROM: u32 = 12;
-const MORE_TO: u32 = 14;
+export const MORE_PAGE_BYTES: u32 = 16;
+export const MORE_NEXT: u32 = 4;
+export const MORE_DELTA: u32 = 8;
+export const MORE_FROM: u32 = 12;
+export const MORE_TO: u32 = 14;
 /** L.HOT_THRESHOLD of a processor that translates before it executes. */
 export const TRANSLATE_AT_ONCE: u32 = 0xffffffff;
 
@@ -58,7 +58,7 @@ export function leaveOperation(which: u32): usize {
 }
 
 /** Arena state lies in its first 16 bytes: u32 next free address, u32 flushes. */
-function arenaNext(): u32 {
+export function arenaNext(): u32 {
   return load<u32>(vp + L.ARENA);
 }
 
@@ -87,7 +87,7 @@ export function forgetCode(): void {
  * A region was dropped or put to rest: its slot may become another's, or it is to be woken. What holds it in the cache is not known (it may be
  * entered at several addresses), so all entries go; a burst of such regions clears but once.
  */
-function forgetRegionCache(): void {
+export function forgetRegionCache(): void {
   if (load<u32>(vp, L.REGION_CACHE_USED) == 0) return;
   memory.fill(vp + L.REGION_CACHE, 0, L.REGION_CACHE_ENTRIES * 16);
   store<u32>(vp, 0, L.REGION_CACHE_USED);
@@ -137,7 +137,7 @@ function isTranslated(key: u32): bool {
 
 // @ts-ignore: decorator
 @inline
-function hashOf(gpa: u64): u32 {
+export function hashOf(gpa: u64): u32 {
   const x = <u32>(gpa ^ (gpa >> 16));
   return (x ^ (x << 3)) & (HASH_ENTRIES - 1);
 }
@@ -157,14 +157,14 @@ export function interpretSlot(rip: u64, kind: u32): usize {
   return vp + L.JUMP_INTERPRET + ((<u32>(rip ^ (rip >> 12) ^ (kind >> 3)) & (INTERPRET_ENTRIES - 1)) << 2);
 }
 
-function pageOf(host: usize): u32 {
+export function pageOf(host: usize): u32 {
   return <u32>(host - load<u32>(L.SHARED + L.SHARED_RAM_OFFSET)) >> 12;
 }
 function inRam(host: usize): bool {
   return host >= <usize>load<u32>(L.SHARED + L.SHARED_RAM_OFFSET);
 }
 
-function markLines(page: u32, from: u32, bytes: u32): void {
+export function markLines(page: u32, from: u32, bytes: u32): void {
   const record: usize = load<u32>(L.SHARED + L.SHARED_PAGES_OFFSET) + page * L.PAGE_RECORD_BYTES;
   const first = from >> 6;
   const last = (from + bytes - 1) >> 6;
@@ -313,7 +313,7 @@ function codeLeft(rip: u64): u32 {
 /** Description of a region's further page (REGION_PAGES of src/state-layout.ts). */
 // @ts-ignore: decorator
 @inline
-function morePage(block: usize, index: u32): usize {
+export function morePage(block: usize, index: u32): usize {
   return block + HEADER + 32 + index * MORE_PAGE_BYTES;
 }
 /** Linear address of a region's further page when the region is entered at `linear`. */
@@ -452,86 +452,6 @@ function unlinkFrom(page: u32, target: usize): void {
   }
 }
 
-/**
- * A block whose one operation is a translated region, in the place of the block `old`. A write to any byte of the hull of the region's bytes
- * in one of its pages drops it. The numbers are those of installRegion (translation.ts). @returns the new block, or 0 when the arena is full
- */
-export function installRegionBlock(old: usize, slot: u32, module: u32, index: u32): usize {
-  const description = vp + L.CODE_DESCRIPTION;
-  const pages = load<u32>(description);
-  const own = description + L.REGION_PAGES_LIST;
-  const from = <u32>load<u16>(own, L.REGION_PAGES_FROM);
-  const to = <u32>load<u16>(own, L.REGION_PAGES_TO);
-  // Its entry and what is looked at before share a cache line.
-  const block: usize = ((<usize>arenaNext() + 31) & ~63) + 32;
-  if (block + 128 + pages * MORE_PAGE_BYTES > <usize>vp + L.ARENA_END) return 0;
-  const gpa = load<u64>(old, L.BLOCK_GPA);
-  const page = load<u32>(old, L.BLOCK_PAGE);
-  const key = load<u32>(old, L.BLOCK_MODE_KEY);
-  const rip = load<u64>(old, L.BLOCK_RIP);
-  kill(old);
-  memory.fill(block, 0, HEADER);
-  store<u64>(block, rip, L.BLOCK_RIP);
-  store<u64>(block, gpa, L.BLOCK_GPA);
-  store<u32>(block, key, L.BLOCK_MODE_KEY);
-  store<u32>(block, 1, L.BLOCK_OPERATIONS);
-  store<u32>(block, page, L.BLOCK_PAGE);
-  store<u16>(block, <u16>from, L.BLOCK_FROM);
-  store<u16>(block, <u16>to, L.BLOCK_TO);
-  store<u16>(block + HEADER, <u16>L.LEAVE_TRANSLATED);
-  store<u32>(block + HEADER, module, 4);
-  store<u32>(block + HEADER, index, 8);
-  store<u32>(block + HEADER, slot, 12);
-  store<u16>(block + HEADER + 16, <u16>LEAVE_NEXT);
-  const hash = vp + L.BLOCK_HASH + hashOf(gpa) * 4;
-  store<u32>(block, load<u32>(hash), L.BLOCK_NEXT);
-  store<u32>(hash, <u32>block);
-  const head = vp + L.PAGE_BLOCKS_OFFSET + page * 4;
-  store<u32>(block, load<u32>(head), L.BLOCK_PAGE_NEXT);
-  store<u32>(head, <u32>block);
-  markLines(page, from, to - from);
-  store<u32>(block, to - (<u32>gpa & 0xfff), L.BLOCK_BYTES);
-  for (let number: u32 = 1; number < pages; number++) {
-    const told = own + number * L.REGION_PAGES_ENTRY_BYTES;
-    const more = morePage(block, number - 1);
-    const other = pageOf(load<u32>(told, L.REGION_PAGES_HOST));
-    const otherHead = vp + L.PAGE_BLOCKS_OFFSET + other * 4;
-    store<u32>(more, other);
-    store<u32>(more, load<u32>(otherHead), MORE_NEXT);
-    store<u32>(more, load<u32>(told, L.REGION_PAGES_DELTA), MORE_DELTA);
-    const first = <u32>load<u16>(told, L.REGION_PAGES_FROM);
-    const end = <u32>load<u16>(told, L.REGION_PAGES_TO);
-    store<u16>(more, <u16>first, MORE_FROM);
-    store<u16>(more, <u16>end, MORE_TO);
-    store<u32>(otherHead, <u32>block);
-    markLines(other, first, end - first);
-  }
-  store<u16>(block, <u16>(pages - 1), L.BLOCK_MORE_PAGES);
-  store<u32>(vp + L.ARENA, <u32>block + HEADER + 32 + (pages - 1) * MORE_PAGE_BYTES);
-  return block;
-}
-
-/** Whether the region of that slot is alive. */
-function isRegion(block: usize, gpa: u64, slot: u32): bool {
-  let other: usize = load<u32>(vp + L.BLOCK_HASH + hashOf(gpa) * 4);
-  while (other != 0 && other != block) other = load<u32>(other, L.BLOCK_NEXT);
-  if (other == 0) return false;
-  const operation = <u32>load<u16>(block + HEADER);
-  return (operation == L.LEAVE_TRANSLATED || operation == L.LEAVE_RESTING) && load<u32>(block + HEADER, 12) == slot;
-}
-/** Gives a region's place back to decoded code, if it is still alive. */
-export function dropRegion(block: usize, gpa: f64, slot: u32): void {
-  if (isRegion(block, <u64>gpa, slot)) kill(block);
-}
-/** Puts a region to rest: its next entry goes through the run loop, which wakes it. */
-export function restRegion(block: usize, gpa: f64, slot: u32): void {
-  if (!isRegion(block, <u64>gpa, slot)) return;
-  store<u16>(block + HEADER, <u16>L.LEAVE_RESTING);
-  forgetRegionCache();
-}
-export function regionUsed(block: usize, gpa: f64, slot: u32): bool {
-  return isRegion(block, <u64>gpa, slot) && load<u16>(block + HEADER) == L.LEAVE_TRANSLATED;
-}
 // @ts-ignore: decorator
 @inline
 export function holdsRegion(block: usize): bool {
@@ -587,7 +507,7 @@ export function blockAt(gpa: u64, key: u32): usize {
   return 0;
 }
 
-function kill(block: usize): void {
+export function kill(block: usize): void {
   const count = load<u32>(block, L.BLOCK_OPERATIONS);
   if (holdsRegion(block)) {
     forgetRegionCache();

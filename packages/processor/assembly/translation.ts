@@ -15,9 +15,9 @@ import { effectiveAddress, isWriteCached, takeAddressFault } from './memory';
 import { readablePointer } from './physical-memory';
 import { findWindows } from './code-windows';
 import {
-  LEAVE_DELIVER, LEAVE_GO, TRANSLATE_AT_ONCE, arenaFlushes, dropRegion, installRegionBlock, isBlock, keepsChanging, leaveOperation, rearm,
-  regionUsed, restRegion,
+  LEAVE_DELIVER, LEAVE_GO, TRANSLATE_AT_ONCE, arenaFlushes, isBlock, keepsChanging, leaveOperation, rearm,
 } from './blocks';
+import { dropRegion, installRegionBlock, regionUsed, restRegion } from './region-blocks';
 
 /**
  * Decodes one instruction of 64-bit or of flat 32-bit code, of which `room` bytes may be read, into the operation behind the LEAVE operations.

@@ -202,7 +202,7 @@ export const STATE = {
   SIDE_EXIT_COUNTS: 0x280000,
   /** The translator's copy of the code's windows. */
   TRANSLATOR_CODE: 0x290000,
-  /** What describeCode leaves, and what installRegion is told of a region's pages (assembly/code-windows.ts, blocks.ts). */
+  /** What describeCode leaves, and what installRegion is told of a region's pages (assembly/code-windows.ts, region-blocks.ts). */
   CODE_DESCRIPTION: 0x2a0000,
   /** Regions by RIP, for computed exits of regions: REGION_CACHE_ENTRIES x {u64 RIP, u32 generation, u32 table slot}. */
   REGION_CACHE: 0x2a8000,

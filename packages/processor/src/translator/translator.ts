@@ -4,8 +4,8 @@
  *
  * The run loop counts transfers to blocks of 64-bit code and of flat 32-bit code; a block that reaches the threshold is queued
  * (assembly/run.ts). The queue goes to the service as a batch; what comes back is one WebAssembly module per batch. A region is installed
- * only if its bytes are still what was translated: a block whose only operation calls the region replaces the hot one (assembly/blocks.ts,
- * which also drops regions whose bytes change).
+ * only if its bytes are still what was translated: a block whose only operation calls the region replaces the hot one
+ * (assembly/region-blocks.ts; blocks.ts drops regions whose bytes change).
  *
  * The processor stands still while this works, so it works in steps: a call does so much and goes on at the next poll. In between the guest
  * runs, so each region is compared with its code at the very step that puts it in its place.
