@@ -6,7 +6,7 @@
  * Called by: program-generator.ts.
  */
 
-import { defineFlags } from './differential-blocks.ts';
+import { defineFlags, emitPlain } from './differential-blocks.ts';
 import { ARITHMETIC_FLAGS, type CaseBuilder } from './differential-builder.ts';
 import { CODE_BASE } from './differential-layout.ts';
 import { ALIAS_BASE, type Piece } from './program-layout.ts';
@@ -115,6 +115,28 @@ export class Assembler {
     const draft = this.#push([...bytes], [...fixups], inner, builder.undefinedFlags, false, text);
     builder.undefinedFlags = (builder.undefinedFlags & ~defines) | leavesUndefined;
     return draft;
+  }
+
+  /** Plain instructions of the table. */
+  plain(count: number): void {
+    for (let step = 0; step < count; step++) emitPlain(this.builder, false);
+    this.drain();
+  }
+
+  get is64(): boolean {
+    return this.builder.mode === 64;
+  }
+  /** A REX prefix: there is none in 32-bit code. */
+  rex(prefix: number): number[] {
+    return this.is64 ? [prefix] : [];
+  }
+  /** A register that a program may write. @param wide whether R8 to R15 are among them */
+  pickRegister(wide = true): number {
+    const { random, frozen } = this.builder;
+    for (;;) {
+      const register = random.below(wide && this.is64 ? 16 : 8);
+      if (!frozen.has(register) && register !== 4) return register;
+    }
   }
 
   defineFlags(): void {

@@ -2,27 +2,16 @@
  * Whole random programs: the statements that functions are made of.
  *
  * Between plain instructions of the table (differential-blocks.ts) stand branches, loops, switches, calls of every kind, faults, stores
- * into code, and changes of page tables. What a store into code writes leaves an instruction of the same length, so that every
- * course through the program stays one that the generator has thought of. Loops are counted by registers that nothing writes.
+ * into code (program-stores.ts), and changes of page tables. Every course through the program is one that the generator has thought of:
+ * loops are counted by registers that nothing writes.
  * Called by: program-generator.ts.
  */
-import { emitDivision, emitPlain, emitString, moveImmediate } from './differential-blocks.ts';
+import { emitDivision, emitString, moveImmediate } from './differential-blocks.ts';
 import { ARITHMETIC_FLAGS, type CaseBuilder } from './differential-builder.ts';
 import { CODE_BASE, DATA_BASE } from './differential-layout.ts';
 import { Assembler, type Label, little32, little64, newLabel, sizeOf } from './program-assembler.ts';
 import { ADDRESS_TABLE, LOOP_COUNTER, type PagingChange } from './program-layout.ts';
-
-/** An instruction that stores into code may change: its immediate, or which operation it is. */
-interface Patchable {
-  readonly kind: 'arithmetic' | 'move32' | 'move64' | 'jump';
-  /** Of the immediate or displacement. */
-  readonly immediate: Label;
-  /** Of the ModRM byte whose middle bits say which operation it is. */
-  readonly operation?: Label;
-  /** Of a jump: where it goes, where else it may go, and its end. */
-  readonly targets?: readonly [Label, Label];
-  readonly end?: Label;
-}
+import { CodeStores, type Patchable } from './program-stores.ts';
 
 export interface Callee {
   readonly entry: Label;
@@ -58,7 +47,6 @@ const TABLE_ENTRIES = 60;
 export class Statements {
   readonly assembler: Assembler;
   readonly builder: CaseBuilder;
-  readonly patchables: Patchable[] = [];
   /** Contents of the address table. */
   readonly table: Label[] = [];
   readonly #user: boolean;
@@ -66,6 +54,7 @@ export class Statements {
   readonly #services: Services;
   readonly #selfModifying: boolean;
   readonly #faulting: boolean;
+  readonly #stores: CodeStores;
   #memoryCounters = 0;
 
   constructor(
@@ -80,11 +69,17 @@ export class Statements {
   ) {
     this.assembler = assembler;
     this.builder = assembler.builder;
+    this.#stores = new CodeStores(assembler);
     this.#user = options.user;
     this.#paging = options.paging;
     this.#services = options.services;
     this.#selfModifying = options.selfModifying;
     this.#faulting = options.faulting;
+  }
+
+  /** Instructions that stores into code may change. */
+  get patchables(): readonly Patchable[] {
+    return this.#stores.patchables;
   }
 
   /** Some statements in a row. */
@@ -96,17 +91,17 @@ export class Statements {
     const { random } = this.builder;
     const inner: Context = { ...context, depth: context.depth + 1 };
     const roll = random.below(100);
-    if (roll < 34) this.#plain(random.between(1, 4));
+    if (roll < 34) this.assembler.plain(random.between(1, 4));
     else if (roll < 44) this.#branch(inner);
     else if (roll < 52) this.#loop(inner);
     else if (roll < 55) this.#jumpTable(inner);
     else if (roll < 64) this.#call(context);
     else if (roll < 67) this.#stack(inner);
     else if (roll < 69) this.#returnToPushed();
-    else if (roll < 72) this.#patchable();
-    else if (roll < 84) this.#selfModifying ? this.#store() : this.#plain(1);
-    else if (roll < 87) this.#dataAmongCode();
-    else if (roll < 90) this.#faulting ? this.#fault() : this.#plain(1);
+    else if (roll < 72) this.#stores.patchable();
+    else if (roll < 84) this.#selfModifying ? this.#stores.store() : this.assembler.plain(1);
+    else if (roll < 87) this.#stores.dataAmongCode();
+    else if (roll < 90) this.#faulting ? this.#fault() : this.assembler.plain(1);
     else if (roll < 94) this.#changePaging();
     else if (roll < 96) this.#string(context);
     else if (roll < 98) this.#flags();
@@ -116,32 +111,10 @@ export class Statements {
     }
   }
 
-  #plain(count: number): void {
-    for (let step = 0; step < count; step++) emitPlain(this.builder, false);
-    this.assembler.drain();
-  }
-
-  get #is64(): boolean {
-    return this.builder.mode === 64;
-  }
-  /** A REX prefix: there is none in 32-bit code. */
-  #rex(prefix: number): number[] {
-    return this.#is64 ? [prefix] : [];
-  }
-
-  /** A register that statements may write. */
-  #register(wide = true): number {
-    const { random, frozen } = this.builder;
-    for (;;) {
-      const register = random.below(wide && this.#is64 ? 16 : 8);
-      if (!frozen.has(register) && register !== 4) return register;
-    }
-  }
-
   #string(context: Context): void {
     // A counter in RCX is the loop's.
     if (this.builder.frozen.has(1) || context.depth > 3) {
-      this.#plain(1);
+      this.assembler.plain(1);
       return;
     }
     emitString(this.builder);
@@ -178,7 +151,7 @@ export class Statements {
     const { random } = builder;
     const [counter, ...counters] = context.counters;
     if (counter === undefined || context.depth > 3) {
-      this.#plain(2);
+      assembler.plain(2);
       return;
     }
     const byLoop = random.chance(0.2) && !builder.frozen.has(1);
@@ -212,7 +185,7 @@ export class Statements {
       if (sizeOf(assembler.drafts.slice(first)) < 100) {
         assembler.emit([0xe2, 0], { fixups: [{ at: 1, kind: 'rel8', label: head }], text: 'loop' });
       } else {
-        assembler.emit([...this.#rex(0x48), 0xff, 0xc9], { defines: ALL & ~1, text: 'dec rcx' });
+        assembler.emit([...assembler.rex(0x48), 0xff, 0xc9], { defines: ALL & ~1, text: 'dec rcx' });
         assembler.branch(5, head);
       }
     } else {
@@ -232,7 +205,7 @@ export class Statements {
     const { assembler, builder } = this;
     const { random } = builder;
     if (this.#memoryCounters >= MEMORY_COUNTERS) {
-      this.#plain(2);
+      assembler.plain(2);
       return;
     }
     const counter = little32(Number(LOOP_COUNTER) + 8 + 4 * this.#memoryCounters++);
@@ -255,11 +228,11 @@ export class Statements {
     const { assembler, builder } = this;
     const { random } = builder;
     if (this.table.length + 4 > TABLE_ENTRIES || context.depth > 3) {
-      this.#plain(2);
+      assembler.plain(2);
       return;
     }
     const first = this.table.length;
-    const register = this.#register(false);
+    const register = assembler.pickRegister(false);
     assembler.emit([0x89, 0xc0 | (random.below(8) << 3) | register], { text: 'mov' });
     assembler.emit([0x83, 0xe0 | register, 3], { defines: ALL & ~AF, leavesUndefined: AF, text: 'and' });
     const address = Number(CODE_BASE) + ADDRESS_TABLE + 8 * first;
@@ -285,17 +258,17 @@ export class Statements {
     const { assembler, builder } = this;
     const { random } = builder;
     if (context.callees.length === 0) {
-      this.#plain(2);
+      assembler.plain(2);
       return;
     }
     const { entry, popBytes } = random.pick(context.callees);
     for (let pushed = 0; pushed < popBytes; pushed += builder.mode / 8)
       assembler.emit([0x6a, random.below(128)], { text: 'push' });
-    const register = this.#register();
+    const register = assembler.pickRegister();
     const rex = register >= 8 ? [0x41] : [];
     switch (random.below(popBytes === 0 ? 5 : 3)) {
       case 0:
-        if (this.#is64) {
+        if (assembler.is64) {
           assembler.emit([register >= 8 ? 0x49 : 0x48, 0xb8 | (register & 7), ...little64(0n)], {
             fixups: [{ at: 2, kind: 'abs64', label: entry }],
             text: 'mov',
@@ -312,7 +285,7 @@ export class Statements {
         // By an entry of the table, which may change between two functions.
         const others = context.callees.filter((other) => other.popBytes === 0);
         if (this.table.length + 1 > TABLE_ENTRIES) {
-          this.#plain(1);
+          assembler.plain(1);
           return;
         }
         const at = Number(CODE_BASE) + ADDRESS_TABLE + 8 * this.table.length;
@@ -337,14 +310,14 @@ export class Statements {
   /** push; statements; pop. Or pusha and popa, which only 32-bit code has. */
   #stack(context: Context): void {
     const { assembler } = this;
-    if (!this.#is64 && this.builder.random.chance(0.3)) {
+    if (!assembler.is64 && this.builder.random.chance(0.3)) {
       const narrow = this.builder.random.chance(0.2) ? [0x66] : [];
       assembler.emit([...narrow, 0x60], { text: 'pusha' });
       this.sequence(1, { ...context, counters: [] });
       assembler.emit([...narrow, 0x61], { text: 'popa' });
       return;
     }
-    const [from, to] = [this.#register(), this.#register()];
+    const [from, to] = [assembler.pickRegister(), assembler.pickRegister()];
     assembler.emit([...(from >= 8 ? [0x41] : []), 0x50 | (from & 7)], { text: 'push' });
     this.sequence(1, { ...context, counters: [] });
     assembler.emit([...(to >= 8 ? [0x41] : []), 0x58 | (to & 7)], { text: 'pop' });
@@ -360,208 +333,20 @@ export class Statements {
       assembler.label(next);
       assembler.emit([0x90], { text: 'nop' });
     } else {
-      const register = this.#register(false);
+      const register = assembler.pickRegister(false);
       assembler.emit([0xe8, 0, 0, 0, 0], { fixups: [{ at: 1, kind: 'rel32', label: next }], text: 'call next' });
       assembler.label(next);
       assembler.emit([0x58 | register], { text: 'pop' });
     }
   }
 
-  /** Decides on an instruction that stores may change, before it has its place. */
-  #plan(): Patchable {
-    const kind = this.builder.random.pick([
-      'move32',
-      this.#is64 ? 'move64' : 'move32',
-      'jump',
-      'arithmetic',
-      'arithmetic',
-    ] as const);
-    const immediate = newLabel();
-    if (kind === 'jump') return { kind, immediate, targets: [newLabel(), newLabel()], end: newLabel() };
-    return kind === 'arithmetic' ? { kind, immediate, operation: newLabel() } : { kind, immediate };
-  }
-
-  #patchable(plan: Patchable = this.#plan()): void {
-    const { assembler, builder } = this;
-    const { random } = builder;
-    const register = this.#register();
-    const { kind, immediate, operation, targets, end } = plan;
-    this.patchables.push(plan);
-    if (kind === 'move32') {
-      assembler.emit([...(register >= 8 ? [0x41] : []), 0xb8 | (register & 7), ...little32(random.word())], {
-        inner: [{ label: immediate, at: register >= 8 ? 2 : 1 }],
-        text: 'mov imm32',
-      });
-    } else if (kind === 'move64') {
-      assembler.emit([register >= 8 ? 0x49 : 0x48, 0xb8 | (register & 7), ...little64(random.bits64())], {
-        inner: [{ label: immediate, at: 2 }],
-        text: 'mov imm64',
-      });
-    } else if (targets !== undefined) {
-      const [here, there] = targets;
-      assembler.emit([0xe9, 0, 0, 0, 0], {
-        fixups: [{ at: 1, kind: 'rel32', label: here }],
-        inner: [{ label: immediate, at: 1 }],
-        text: 'jmp changeable',
-      });
-      assembler.label(end);
-      const before = builder.undefinedFlags;
-      assembler.label(here);
-      this.#plain(1);
-      assembler.label(there);
-      assembler.emit([0x90], { text: 'nop' });
-      builder.undefinedFlags |= before;
-    } else if (operation !== undefined) {
-      // add, or, adc, sbb, and, sub, xor or cmp with an immediate; adc and sbb read the carry.
-      const rex = this.#rex((register >= 8 ? 0x41 : 0x40) | (random.chance(0.5) ? 8 : 0));
-      const modrm = 0xc0 | (random.below(8) << 3) | (register & 7);
-      assembler.emit([...rex, 0x81, modrm, ...little32(random.word())], {
-        inner: [
-          { label: operation, at: rex.length + 1 },
-          { label: immediate, at: rex.length + 2 },
-        ],
-        reads: 1,
-        defines: ALL & ~AF,
-        leavesUndefined: AF,
-        text: 'arithmetic imm32',
-      });
-    }
-  }
-
-  /** A store into code: into something ahead, behind, in this loop, in another function; by the alias now and then. */
-  #store(): void {
-    const { random } = this.builder;
-    if (this.patchables.length > 0 && random.chance(0.7)) {
-      this.#storeInto(random.pick(this.patchables));
-      return;
-    }
-    // Directly before, or a little before, what it changes.
-    const plan = this.#plan();
-    this.#storeInto(plan);
-    if (random.chance(0.4)) this.#plain(1);
-    this.#patchable(plan);
-  }
-
-  #storeInto({ kind, immediate, operation, targets, end }: Patchable): void {
-    const { assembler, builder } = this;
-    const { random } = builder;
-    const alias = random.chance(0.2);
-    const logic = { defines: ALL & ~AF, leavesUndefined: AF };
-    if (kind === 'jump' && targets !== undefined && end !== undefined) {
-      assembler.emit([0x81, 0x34, 0x25, 0, 0, 0, 0, 0, 0, 0, 0], {
-        fixups: [
-          { at: 3, kind: 'abs32', label: immediate, alias },
-          { at: 7, kind: 'toggle', label: targets[0], other: targets[1], end },
-        ],
-        ...logic,
-        text: 'xor displacement of jmp',
-      });
-      return;
-    }
-    if (operation !== undefined && random.chance(0.4)) {
-      assembler.emit([0x80, 0x34, 0x25, 0, 0, 0, 0, random.below(8) << 3], {
-        fixups: [{ at: 3, kind: 'abs32', label: operation, alias }],
-        ...logic,
-        text: 'xor operation',
-      });
-      return;
-    }
-    const bytes = kind === 'move64' ? 8 : 4;
-    const register = this.#register();
-    const low = (register & 7) << 3;
-    const rex = this.#rex(register >= 8 ? 0x44 : 0x40);
-    const absolute = (at: number, plus = 0) => ({
-      fixups: [{ at, kind: 'abs32' as const, label: immediate, plus, alias }],
-    });
-    switch (random.below(bytes === 8 ? 9 : 8)) {
-      case 0:
-        assembler.emit([0xc7, 0x04, 0x25, 0, 0, 0, 0, ...little32(random.word())], {
-          ...absolute(3),
-          text: 'mov code, imm',
-        });
-        break;
-      case 1:
-        assembler.emit([0xfe, 0x04, 0x25, 0, 0, 0, 0], {
-          ...absolute(3, random.below(bytes)),
-          defines: ALL & ~1,
-          text: 'inc code',
-        });
-        break;
-      case 2:
-        assembler.emit([...rex, 0x89, 0x04 | low, 0x25, 0, 0, 0, 0], {
-          ...absolute(rex.length + 3),
-          text: 'mov code, register',
-        });
-        break;
-      case 3:
-        assembler.emit([0x66, ...rex, 0x01, 0x04 | low, 0x25, 0, 0, 0, 0], {
-          ...absolute(rex.length + 4, random.below(bytes - 1)),
-          defines: ALL,
-          text: 'add code, register',
-        });
-        break;
-      case 4:
-        assembler.emit([0xf0, ...rex, 0x0f, 0xc1, 0x04 | low, 0x25, 0, 0, 0, 0], {
-          ...absolute(rex.length + 5),
-          defines: ALL,
-          text: 'lock xadd code, register',
-        });
-        break;
-      case 5:
-        assembler.emit([0x66, ...rex, 0x0f, 0x7e, 0x04 | low, 0x25, 0, 0, 0, 0], {
-          ...absolute(rex.length + 5),
-          text: 'movd code, xmm',
-        });
-        break;
-      case 6:
-        // A relative operand; in 32-bit code an absolute one.
-        assembler.emit([...rex, 0x31, 0x05 | low, 0, 0, 0, 0], {
-          fixups: [{ at: rex.length + 2, kind: this.#is64 ? 'rel32' : 'abs32', label: immediate, alias }],
-          ...logic,
-          text: 'xor code, register',
-        });
-        break;
-      case 7:
-        if (builder.frozen.has(1)) {
-          this.#plain(1);
-          return;
-        }
-        assembler.emit([0xbf, 0, 0, 0, 0], { ...absolute(1), text: 'mov edi' });
-        assembler.emit([0xb9, bytes, 0, 0, 0], { text: 'mov ecx' });
-        assembler.emit([0xfc], { text: 'cld' });
-        assembler.emit([0xf3, 0xaa], { text: 'rep stosb code' });
-        break;
-      default:
-        assembler.emit([register >= 8 ? 0x4c : 0x48, 0x89, 0x04 | low, 0x25, 0, 0, 0, 0], {
-          ...absolute(4),
-          text: 'mov code, register64',
-        });
-    }
-  }
-
-  /** A counter between two instructions, changed in passing: the page is written though no instruction is. */
-  #dataAmongCode(): void {
-    const { assembler } = this;
-    const [data, over] = [newLabel(), newLabel()];
-    const jump = assembler.jump(over);
-    Assembler.shorten(jump);
-    // Never executed: an instruction only so that it takes its place in the text.
-    assembler.emit(little32(this.builder.random.word()), { inner: [{ label: data, at: 0 }], text: 'data' });
-    assembler.label(over);
-    assembler.emit([0xff, 0x04, 0x25, 0, 0, 0, 0], {
-      fixups: [{ at: 3, kind: 'abs32', label: data }],
-      defines: ALL & ~1,
-      text: 'inc data in code',
-    });
-  }
-
   /** An instruction that cannot succeed, or only with some values. */
   #fault(): void {
     const { assembler, builder } = this;
     const { random } = builder;
-    const register = this.#register();
+    const register = assembler.pickRegister();
     const low = (register & 7) << 3;
-    const rex = this.#rex(register >= 8 ? 0x4c : 0x48);
+    const rex = assembler.rex(register >= 8 ? 0x4c : 0x48);
     const at = (address: number): number[] => [0x04 | low, 0x25, ...little32(address)];
     const data = Number(DATA_BASE);
     switch (random.below(7)) {
@@ -581,13 +366,13 @@ export class Statements {
       case 4:
         // By a register that is anything, where nothing of the supervisor's can be reached.
         if (this.#user)
-          assembler.emit([...this.#rex(0x41), 0x8b, 0x40 | (this.#register(false) & 3), 0x7f], {
+          assembler.emit([...assembler.rex(0x41), 0x8b, 0x40 | (assembler.pickRegister(false) & 3), 0x7f], {
             text: 'mov by register',
           });
         break;
       case 5:
         assembler.emit([0x31, 0xd2], { defines: ALL & ~AF, leavesUndefined: AF, text: 'xor edx, edx' });
-        assembler.emit([0xf7, 0xf0 | this.#register(false)], { leavesUndefined: ALL, text: 'div' });
+        assembler.emit([0xf7, 0xf0 | assembler.pickRegister(false)], { leavesUndefined: ALL, text: 'div' });
         break;
       default:
         if (this.#user) assembler.emit([0xfa], { text: 'cli in user mode' });
@@ -618,12 +403,12 @@ export class Statements {
   #interruptFlag(): void {
     if (this.#user) {
       // RCX and R11 become where it came from and its flags.
-      if (this.builder.frozen.has(1)) this.#plain(1);
+      if (this.builder.frozen.has(1)) this.assembler.plain(1);
       else this.assembler.emit([0x0f, 0x05], { reads: ALL, text: 'syscall' });
       return;
     }
     this.assembler.emit([0xfa], { text: 'cli' });
-    this.#plain(this.builder.random.between(1, 3));
+    this.assembler.plain(this.builder.random.between(1, 3));
     this.assembler.emit([0xfb], { text: 'sti' });
   }
 
@@ -631,7 +416,7 @@ export class Statements {
   #flags(): void {
     const { assembler } = this;
     assembler.emit([0x9c], { reads: ALL, text: 'pushf' });
-    if (this.builder.random.chance(0.5)) assembler.emit([0x58 | this.#register(false)], { text: 'pop' });
+    if (this.builder.random.chance(0.5)) assembler.emit([0x58 | assembler.pickRegister(false)], { text: 'pop' });
     else assembler.emit([0x9d], { defines: ALL, text: 'popf' });
   }
 }
