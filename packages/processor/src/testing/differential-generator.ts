@@ -7,7 +7,8 @@
 import { INSTRUCTIONS, type InstructionRow } from '../table/index.ts';
 import { generateBlock } from './differential-blocks.ts';
 import { CaseBuilder, type DifferentialCase } from './differential-builder.ts';
-import { encodeInstruction, isString, itemFlags } from './differential-encoder.ts';
+import { encodeInstruction, itemFlags } from './differential-encoder.ts';
+import { isString } from './differential-facts.ts';
 import { LACKING_NOTHING, type Lacking, modeObstacle, rowObstacle } from './differential-host.ts';
 import { BATCH_CASES, type Mode } from './differential-layout.ts';
 import { prepare } from './differential-operations.ts';

@@ -5,7 +5,7 @@
  */
 import type { InstructionRow } from '../table/index.ts';
 import { type CaseBuilder, RSP } from './differential-builder.ts';
-import { isString } from './differential-encoder.ts';
+import { isString } from './differential-facts.ts';
 import { foreignMxcsr, fxsaveImage, randomX87, words } from './differential-images.ts';
 import { DATA_BASE, FXSAVE } from './differential-layout.ts';
 import {
