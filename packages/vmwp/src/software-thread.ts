@@ -15,6 +15,7 @@ import {
   type TranslationFactory,
 } from '@plinth/processor';
 import type { OperationNames } from '@plinth/processor/translator';
+import { instantiateRegions } from './compiler-settings.ts';
 import type { ProcessorSetup } from './processor-protocol.ts';
 import { runProcessorWorker } from './processor-worker-main.ts';
 import { translateAfter } from './translator-setting.ts';
@@ -28,6 +29,7 @@ function translatorAt(messages: MessagePort): TranslationFactory {
   return () => ({
     send: (message) => messages.postMessage(message),
     receive: () => receiveMessageOnPort(messages)?.message as TranslatedBatch | undefined,
+    instantiate: instantiateRegions,
   });
 }
 

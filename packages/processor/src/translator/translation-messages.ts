@@ -74,6 +74,8 @@ export interface TranslationService {
   send(message: TranslatorMessage): void;
   /** The next batch that is ready; L.TRANSLATION_READY tells when there may be one. */
   receive(): TranslatedBatch | undefined;
+  /** An instance of a batch's module, where it takes more than `new WebAssembly.Instance`. */
+  instantiate?(module: WebAssembly.Module, imports: WebAssembly.Imports): WebAssembly.Instance;
   /**
    * Where each block is translated before it is executed: a block is about to be interpreted, though no side exit led to it.
    * @throws PlinthError PL-4006 when its first instruction has a translation

@@ -342,9 +342,7 @@ export class Translator {
     this.#spend(WORK.module);
     for (const region of batch.regions) {
       if (this.#unchanged(region)) {
-        instance ??= new WebAssembly.Instance(batch.module, {
-          env: { memory: this.#memory, execute: this.#engine.execute },
-        });
+        instance ??= this.#instantiate(batch.module);
         this.#place(region, module, instance);
       }
       if (this.#spend(1)) yield;
@@ -360,6 +358,11 @@ export class Translator {
     this.statistics.bytes += batch.bytes;
     this.#tell?.(moduleText(module.id, module.alive, module.bytes));
     if (module.alive === 0) this.#forget(module);
+  }
+
+  #instantiate(module: WebAssembly.Module): WebAssembly.Instance {
+    const imports = { env: { memory: this.#memory, execute: this.#engine.execute } };
+    return this.#service.instantiate?.(module, imports) ?? new WebAssembly.Instance(module, imports);
   }
 
   /** Puts a region in the place of its hot block. */
