@@ -2,7 +2,7 @@
  * Hyper-V's integration services over VMBus: shutdown, time synchronization, heartbeat, key-value pairs, backup, file copy.
  *
  *     const services = new IntegrationServices({ bus, clock, hostItems: { VirtualMachineName: 'web' } });
- *     setInterval(() => services.tick(), 1000);
+ *     setInterval(() => services.tick(), 2000);
  *     await services.shutdown.shutDown('power-off');
  *     services.heartbeat.heartbeat; services.kvp.addresses; services.status()
  *

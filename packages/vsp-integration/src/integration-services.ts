@@ -76,7 +76,7 @@ export class IntegrationServices {
     else this.#bus.rescind(name);
   }
 
-  /** To be called about once a second. */
+  /** To be called every second or two: as often as the guest is to be asked for a sign of life. */
   tick(): void {
     for (const name of SERVICE_NAMES) this.#service(name).tick();
   }

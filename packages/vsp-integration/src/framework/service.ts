@@ -7,7 +7,7 @@
  * still lies in its ring, so nothing further is sent until it answers that one or opens the channel anew. After restoring a VM
  * the versions are negotiated again, as Hyper-V does.
  *
- * Time comes in through `tick`, about once a second. Invariant: whatever the guest sends, a caller's promise is settled: with an
+ * Time comes in through `tick`, every second or two. Invariant: whatever the guest sends, a caller's promise is settled: with an
  * answer, or with a PlinthError that says what to do. Called by: VmBus (as a device), the services, IntegrationServices.
  */
 import { PlinthError } from '@plinth/errors';
@@ -150,7 +150,7 @@ export abstract class IntegrationService implements VmbusDevice {
   /** The service can be used from now on. */
   protected onReady(): void {}
 
-  /** About once a second, while the service is ready. */
+  /** At each tick, while the service is ready. */
   protected onTick(_now: number): void {}
 
   /** The guest has closed the channel, or broken it. */

@@ -8,6 +8,8 @@ import { IntegrationService, type ServiceClock } from '../framework/service.ts';
 import { APPLICATION_STATE, HEARTBEAT_MESSAGE, HEARTBEAT_VERSIONS } from './protocol.ts';
 
 const PERIOD = 2_000;
+/** Ticks of that period come a little early or late. */
+const TOLERANCE = 200;
 /** After so many beats without an answer the guest has lost contact. */
 const PATIENCE = 5 * PERIOD;
 
@@ -50,7 +52,7 @@ export class HeartbeatService extends IntegrationService {
   }
 
   protected override onTick(now: number): void {
-    if (now - this.#lastSent >= PERIOD) this.#beat(now);
+    if (now - this.#lastSent >= PERIOD - TOLERANCE) this.#beat(now);
   }
 
   protected override onClosed(): void {
