@@ -20,6 +20,7 @@ import { decodeAt, decodeIn, describeCode, dropRegion, execute, isCurrentBlock, 
 
 export { decodeAt, decodeIn, describeCode, dropRegion, execute, isCurrentBlock, installRegion, rearm, regionUsed, restRegion, arenaFlushCount };
 export { settleBranches } from './branches';
+export { fuseDouble, fuseSingle } from './fused-native';
 export * from './code-writer';
 
 /** Makes this instance the processor whose block is at `address`. */

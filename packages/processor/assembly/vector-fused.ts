@@ -1,9 +1,10 @@
 /**
  * FMA and F16C, and AVX's comparisons with 32 predicates. AMD64 Architecture Programmer's Manual volume 4. Called by vector-extended.ts.
  *
- * A fused product and sum is exact in 128 bits and rounded once. The three operands keep the order in which the instruction names them
+ * A fused product and sum is exact in 128 bits and rounded once; where nothing but PE can come of it, which is set, fused-native.ts is faster. The three operands keep the order in which the instruction names them
  * for the choice among NaNs.
  */
+import { fuseDouble, fuseSingle } from './fused-native';
 import { Operation } from './generated/operations';
 import {
   begin,
@@ -16,8 +17,10 @@ import {
   isNaN64,
   isSignalling,
   magnitude,
+  native,
   noteDenormals,
   operand,
+  precisionKnown,
   quietBit,
   raised,
   repack,
@@ -33,6 +36,9 @@ import {
 function merge(): u32 {
   return raised != 0 ? finish() : 0;
 }
+
+/** A NaN in both formats. */
+const NOT_NATIVE: u64 = 0xffffffffffffffff;
 
 let high: u64 = 0;
 let low: u64 = 0;
@@ -145,6 +151,18 @@ function fused(x: u64, y: u64, z: u64, negateProduct: bool, negateSum: bool, dou
   return roundPack(resultSign != 0, exponent, high | (low != 0 ? 1 : 0), double);
 }
 
+/** The same where nothing but PE can come of it; NaN for all else. */
+function fusedNative(x: u64, y: u64, z: u64, negateProduct: bool, negateSum: bool, double: bool): u64 {
+  if (double) {
+    const a = reinterpret<f64>(x);
+    const c = reinterpret<f64>(z);
+    return reinterpret<u64>(fuseDouble(negateProduct ? -a : a, reinterpret<f64>(y), negateSum ? -c : c));
+  }
+  const a = reinterpret<f32>(<u32>x);
+  const c = reinterpret<f32>(<u32>z);
+  return <u64>reinterpret<u32>(fuseSingle(negateProduct ? -a : a, reinterpret<f32>(<u32>y), negateSum ? -c : c));
+}
+
 /** The result of operands of which one is a NaN: the first that is one, in the instruction's order, quiet. */
 function fusedNaN(first: u64, second: u64, third: u64, double: bool): u64 {
   if (isSignalling(first, double) || isSignalling(second, double) || isSignalling(third, double)) signal(INVALID);
@@ -192,8 +210,10 @@ export function fusedOperation(operation: u32, d: usize, h: usize, s: usize): u3
       y = third;
       z = first;
     }
-    let value: u64;
-    if (isNaN64(first, double) || isNaN64(second, double) || isNaN64(third, double)) value = fusedNaN(x, y, z, double);
+    let value: u64 = native && precisionKnown() ? fusedNative(x, y, z, negateProduct, negateSum, double) : NOT_NATIVE;
+    if (!isNaN64(value, double)) {
+      // All is done.
+    } else if (isNaN64(first, double) || isNaN64(second, double) || isNaN64(third, double)) value = fusedNaN(x, y, z, double);
     else value = fused(x, y, z, negateProduct, negateSum, double);
     if (double) result = at == 0 ? i64x2.replace_lane(result, 0, <i64>value) : i64x2.replace_lane(result, 1, <i64>value);
     else if (at == 0) result = i32x4.replace_lane(result, 0, <i32>value);

@@ -3,11 +3,13 @@
  *
  * With 128 bits they are the SSE instruction's translation with a first operand of its own, and clear the upper half of what they write.
  * With 256 bits they are that translation twice; the source in memory is read before, with one look-up, and where the second half may
- * leave the region the first one's result is held back. What works across lanes is in emit-vex-across.ts.
+ * leave the region the first one's result is held back. What works across lanes is in emit-vex-across.ts, FMA in
+ * emit-fused.ts.
  * That the state is enabled (CR4.OSXSAVE, XCR0) is checked once at a region's entry, see region-emitter.ts.
  * Answers to: AMD64 manual volume 4; assembly/extended.ts. Called by: emit-instructions.ts, operation-facts.ts.
  */
 import { testHalves } from './emit-bits.ts';
+import { emitFused } from './emit-fused.ts';
 import type { Emit } from './emit-operands.ts';
 import { emitVector } from './emit-vector.ts';
 import { vectorPointer } from './emit-vector-operands.ts';
@@ -166,8 +168,8 @@ const byHalves =
   };
 
 function make(operation: string): Emit | undefined {
-  const across = emitAcross(operation);
-  if (across !== undefined) return across;
+  const whole = emitAcross(operation) ?? emitFused(operation);
+  if (whole !== undefined) return whole;
   const emit = emitVector(namesakeOf(operation));
   return emit === undefined ? undefined : byHalves(emit);
 }

@@ -53,6 +53,19 @@ const INEXACT_CONVERSIONS = new Set([
   'CVTSD2SS',
   'CVTPD2PS',
 ]);
+/** Operations of FMA: whether the product's sign is changed, what is done with it, the operands' order, packed or not, and the format. */
+const FUSED = /^VF(N?)M(ADD|SUB|ADDSUB|SUBADD)(132|213|231)([PS])([SD])$/;
+/** The parts of such an operation's name; undefined where it is none. */
+export function partsOfFused(operation: string) {
+  const match = FUSED.exec(operation);
+  if (match === null) return undefined;
+  const [, sign, kind = '', order = '', elements, format] = match;
+  return { negated: sign === 'N', kind, order, packed: elements === 'P', single: format === 'S' };
+}
+/** The elements that an operation of FMA works on; undefined where it is none. */
+function fusedElement(operation: string): number | undefined {
+  return partsOfFused(operation) && elements[operation.slice(-2) as keyof typeof elements];
+}
 const COMPARISONS = ['COMISS', 'COMISD', 'UCOMISS', 'UCOMISD'];
 const MAY_RAISE = new Set([
   ...ARITHMETIC.keys(),
@@ -72,7 +85,7 @@ const NOT_EXACT = new Set([
 /** What MXCSR has to allow for an instruction, of ALLOWED; a conversion of a 32-bit integer to a double is always exact. */
 export function needsOfMxcsr({ operation, immediate }: Instruction): number {
   if (operation === 'CVTSI2SD') return (immediate & 0x40000000) === 0 ? 0 : ALLOWED.exact;
-  if (NOT_EXACT.has(operation)) return ALLOWED.exact | ALLOWED.inexact;
+  if (NOT_EXACT.has(operation) || FUSED.test(operation)) return ALLOWED.exact | ALLOWED.inexact;
   return ARITHMETIC.has(operation) || INEXACT_CONVERSIONS.has(operation) ? ALLOWED.exact : 0;
 }
 /** Whether MXCSR is known to allow what a bit of ALLOWED says. */
@@ -81,7 +94,7 @@ export function isAllowed(facts: Facts, allowed: number): boolean {
 }
 /** Whether the operation may leave the region for its operands' sake, without one in memory. */
 export function mayRaise(operation: string): boolean {
-  return MAY_RAISE.has(operation);
+  return MAY_RAISE.has(operation) || FUSED.test(operation);
 }
 
 type Transfer = (destination: number, source: number) => number;
@@ -172,6 +185,12 @@ function applyEach(facts: Facts, instruction: Instruction): void {
   if (arithmetic !== undefined) {
     if (form === 'RR') facts[from] = s | arithmetic;
     facts[to] = arithmetic | keptBy(arithmetic, d);
+    return;
+  }
+  const fused = fusedElement(operation);
+  if (fused !== undefined) {
+    // The destination is an operand; what is above the lowest element stays.
+    facts[to] = fused | keptBy(fused, facts[to] ?? 0);
     return;
   }
   if (NO_RESULT.has(operation) || !form.startsWith('R')) return;

@@ -43,6 +43,9 @@ export interface TranslationExports {
   settleBranches(): void;
   /** Executes an operation for a region (emit-called.ts). */
   execute(operation: number): number;
+  /** A product and a sum of ordinary numbers, rounded once (emit-fused.ts). */
+  fuseDouble(a: number, b: number, c: number): number;
+  fuseSingle(a: number, b: number, c: number): number;
 }
 
 /** Counts of the translator's work; `evicted` are regions whose place was given back. */
@@ -361,7 +364,8 @@ export class Translator {
   }
 
   #instantiate(module: WebAssembly.Module): WebAssembly.Instance {
-    const imports = { env: { memory: this.#memory, execute: this.#engine.execute } };
+    const { execute, fuseDouble, fuseSingle } = this.#engine;
+    const imports = { env: { memory: this.#memory, execute, fuseDouble, fuseSingle } };
     return this.#service.instantiate?.(module, imports) ?? new WebAssembly.Instance(module, imports);
   }
 

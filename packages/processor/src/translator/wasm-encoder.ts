@@ -113,6 +113,7 @@ export const OP = {
   i64_rotl: 0x89,
   i64_rotr: 0x8a,
   f32_abs: 0x8b,
+  f32_neg: 0x8c,
   f32_trunc: 0x8f,
   f32_nearest: 0x90,
   f32_sqrt: 0x91,
@@ -121,6 +122,7 @@ export const OP = {
   f32_mul: 0x94,
   f32_div: 0x95,
   f64_abs: 0x99,
+  f64_neg: 0x9a,
   f64_trunc: 0x9d,
   f64_nearest: 0x9e,
   f64_sqrt: 0x9f,
@@ -455,6 +457,8 @@ function endOfRun(types: readonly number[], from: number): number {
 
 /** Type of a region's function in a module. */
 export const REGION_TYPE = 0;
-/** Numbers of the functions that each module has before its regions: the core's `execute`, which is imported, and the chain. */
+/** Numbers of the functions that each module has before its regions: the core's, which are imported (wasm-module.ts), and the chain. */
 export const EXECUTE = 0;
-export const CHAIN = 1;
+export const FUSE_DOUBLE = 1;
+export const FUSE_SINGLE = 2;
+export const CHAIN = 3;

@@ -1,18 +1,28 @@
 /**
  * A WebAssembly module of regions over one imported shared memory, put together function by function.
  *
- * It has the shared memory `env.memory`; function 0 is `env.execute` (i32) -> i32, 1 is `chain` (i32, i32) -> i32, then come regions
- * (i32) -> i32, which are exported by their number from 0 on and stand in the module's own table at that number.
+ * It has the shared memory `env.memory`; first are the functions of FUNCTIONS, then `chain` (i32, i32) -> i32, then regions (i32) -> i32, which are exported by their number from 0 on and stand in the module's own table at that number.
  * Answers to: WebAssembly core specification 2.0, section 5.5. Called by: region-compiler.ts.
  */
-import { ByteWriter, type FunctionWriter, I32, OP, REGION_TYPE } from './wasm-encoder.ts';
+import { ByteWriter, CHAIN, F32, F64, type FunctionWriter, I32, OP, REGION_TYPE } from './wasm-encoder.ts';
 
 const CHAIN_TYPE = 1;
-const FIRST_REGION = 2;
+const FIRST_REGION = CHAIN + 1;
 const FUNCREF = 0x70;
 
 const HEADER = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
-const TYPES = [2, 0x60, 1, I32, 1, I32, 0x60, 2, I32, I32, 1, I32];
+const TYPES: readonly (readonly [parameters: readonly number[], result: number])[] = [
+  [[I32], I32],
+  [[I32, I32], I32],
+  [[F64, F64, F64], F64],
+  [[F32, F32, F32], F32],
+];
+/** What a module imports of the core: names in `env`, and their types, in the order of their numbers (wasm-encoder.ts). */
+const FUNCTIONS = [
+  ['execute', REGION_TYPE],
+  ['fuseDouble', 2],
+  ['fuseSingle', 3],
+] as const;
 const SECTION = { types: 1, imports: 2, functions: 3, table: 4, exports: 7, elements: 9, code: 10 } as const;
 
 export class ModuleWriter {
@@ -53,20 +63,24 @@ export class ModuleWriter {
     out.reserve(this.#code.length + regions * 16 + 1024);
     for (const byte of HEADER) out.byte(byte);
     this.#add(SECTION.types, (section) => {
-      for (const byte of TYPES) section.byte(byte);
+      section.unsigned(TYPES.length);
+      for (const [parameters, result] of TYPES)
+        for (const byte of [0x60, parameters.length, ...parameters, 1, result]) section.byte(byte);
     });
     this.#add(SECTION.imports, (section) => {
-      section.unsigned(2);
+      section.unsigned(1 + FUNCTIONS.length);
       section.text('env');
       section.text('memory');
       section.byte(2);
       section.byte(3);
       section.unsigned(1);
       section.unsigned(this.#maximumPages);
-      section.text('env');
-      section.text('execute');
-      section.byte(0);
-      section.unsigned(REGION_TYPE);
+      for (const [name, type] of FUNCTIONS) {
+        section.text('env');
+        section.text(name);
+        section.byte(0);
+        section.unsigned(type);
+      }
     });
     this.#add(SECTION.functions, (section) => {
       section.unsigned(regions + 1);
