@@ -136,8 +136,11 @@ describe('a product and a sum of ordinary numbers', () => {
     for (const [a, b, c] of others) expect([a, b, c, fuse(a, b, c)]).toEqual([a, b, c, NaN]);
   });
 
-  it.each([['doubles', fuseDouble] as const, ['singles', fuseSingle] as const])('has the sign of a zero: %s', (_, fuse) => {
-    const found = [fuse(0, 5, 0), fuse(-0, 5, -0), fuse(-0, 5, 0), fuse(0, -5, -0), fuse(3, 4, -12), fuse(0, 5, 7)];
-    expect(found).toEqual([0, -0, 0, -0, 0, 7]);
-  });
+  it.each([['doubles', fuseDouble] as const, ['singles', fuseSingle] as const])(
+    'has the sign of a zero: %s',
+    (_, fuse) => {
+      const found = [fuse(0, 5, 0), fuse(-0, 5, -0), fuse(-0, 5, 0), fuse(0, -5, -0), fuse(3, 4, -12), fuse(0, 5, 7)];
+      expect(found).toEqual([0, -0, 0, -0, 0, 7]);
+    },
+  );
 });
