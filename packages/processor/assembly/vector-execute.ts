@@ -100,14 +100,15 @@ export function executeVector(u: usize, number: u32): usize {
 
 /**
  * Copies between the guest and a contiguous buffer: what is left in a page at once where a TLB entry covers it, else eight bytes at a time
- * where the area is aligned so.
+ * where the area is aligned so, else two, and never beyond its end.
  */
 const BUFFER: u32 = L.STATE_IMAGE;
 
 function copyFromGuest(address: u64, start: u32, end: u32): bool {
   const step: u32 = ((<u32>address | start | end) & 7) == 0 ? 8 : 2;
   for (let i = start; i < end; ) {
-    const p = readPointer(address + i, step);
+    const some = min(step, end - i);
+    const p = readPointer(address + i, some);
     if (p == 0) return false;
     const piece = min(end - i, 0x1000 - (<u32>(address + i) & 0xfff));
     const whole = contiguous(address + i, piece, false);
@@ -116,9 +117,10 @@ function copyFromGuest(address: u64, start: u32, end: u32): bool {
       i += piece;
       continue;
     }
-    if (step == 8) store<u64>(vp + BUFFER + i, load<u64>(p));
-    else store<u16>(vp + BUFFER + i, load<u16>(p));
-    i += step;
+    if (some == 8) store<u64>(vp + BUFFER + i, load<u64>(p));
+    else if (some == 2) store<u16>(vp + BUFFER + i, load<u16>(p));
+    else store<u8>(vp + BUFFER + i, load<u8>(p));
+    i += some;
   }
   return true;
 }
@@ -129,7 +131,8 @@ function writable(address: u64, bytes: u32): bool {
 function copyToGuest(address: u64, start: u32, end: u32): void {
   const step: u32 = ((<u32>address | start | end) & 7) == 0 ? 8 : 2;
   for (let i = start; i < end; ) {
-    const p = writePointer(address + i, step);
+    const some = min(step, end - i);
+    const p = writePointer(address + i, some);
     const piece = min(end - i, 0x1000 - (<u32>(address + i) & 0xfff));
     const whole = contiguous(address + i, piece, true);
     if (whole != 0) {
@@ -137,10 +140,11 @@ function copyToGuest(address: u64, start: u32, end: u32): void {
       i += piece;
       continue;
     }
-    if (step == 8) store<u64>(p, load<u64>(vp + BUFFER + i));
-    else store<u16>(p, load<u16>(vp + BUFFER + i));
-    commitIfPending(p, step);
-    i += step;
+    if (some == 8) store<u64>(p, load<u64>(vp + BUFFER + i));
+    else if (some == 2) store<u16>(p, load<u16>(vp + BUFFER + i));
+    else store<u8>(p, load<u8>(vp + BUFFER + i));
+    commitIfPending(p, some);
+    i += some;
   }
 }
 
