@@ -4,7 +4,7 @@
  *
  * A note is nothing but time saved: without one, or with one that cannot be read, files are compared. Called by: image-store.ts.
  */
-import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** A file in the image's folder, as its manifest has it. */
@@ -56,6 +56,7 @@ export function beforeCheck(folder: string, files: readonly RecordedFile[]): () 
       renameSync(fresh, path);
     } catch {
       // Another's folder, or a full disk: the next start compares them again.
+      rmSync(fresh, { force: true });
     }
   };
 }

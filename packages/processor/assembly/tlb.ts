@@ -38,6 +38,8 @@ const SET_HEADER_BYTES: u32 = 64;
 const MODES: u32 = 6;
 /** u32 in a set's header: whether the set has had an entry. */
 const SET_USED: u32 = 8 + MODES * 4;
+/** What stands there until a set is cleared for the first time: its tables hold zeros, and nobody has looked at them. */
+const NEVER_CLEARED: u32 = 2;
 const CURRENT_SET: u32 = SET_HEADERS + SETS * SET_HEADER_BYTES;
 const USE_COUNTER: u32 = CURRENT_SET + 4;
 const NEXT_GENERATION: u32 = CURRENT_SET + 8;
@@ -185,7 +187,7 @@ export function initializeTlb(): void {
   store<u32>(tlbBase() + KEYED_ENTRIES, 0);
   for (let set: u32 = 0; set < SETS; set++) {
     store<u32>(setHeader(set), NO_PCID);
-    store<u32>(setHeader(set) + SET_USED, 1);
+    store<u32>(setHeader(set) + SET_USED, NEVER_CLEARED);
   }
   store<u32>(tlbBase() + CURRENT_SET, 0);
   flushAll();
@@ -286,7 +288,7 @@ export function protectCodePage(page: u32): void {
   atomic.and<u32>(record + 8, ~PAGE_FLAG_WRITE_CACHED);
   const host: u32 = ram + (page << 12);
   for (let set: u32 = 0; set < SETS; set++) {
-    if (load<u32>(setHeader(set) + SET_USED) == 0) continue;
+    if (load<u32>(setHeader(set) + SET_USED) != 1) continue;
     for (let context: u32 = 0; context < 3; context++) {
       let entry = tlbBase() + set * SET_BYTES + context * CONTEXT_BYTES + TLB_BYTES;
       for (let i: u32 = 0; i < TLB_ENTRIES; i++) {

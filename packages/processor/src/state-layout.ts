@@ -253,7 +253,7 @@ export const BLOCK = {
 } as const;
 
 /**
- * A record of the ring of last branches (assembly/branches.ts), a multiple of 2 of them: u64 where it led; u32 operation of the linked exit into
+ * A record of the ring of last branches (assembly/branches.ts), a power of two of them: u64 where it led; u32 operation of the linked exit into
  * a region that it was, else 0; then only u32 what is known of it, u64 address of the branch.
  * What is known: TAKEN, else code just goes on there, or the record is not used; TRANSLATED, a region was entered; EVENT, it was the
  * exception or interrupt with the vector VECTOR_SHIFT bits up.

@@ -24,6 +24,26 @@ describe('selectors of system calls', () => {
     expect(machine.register('Rcx')).toBe(0xbn);
   });
 
+  it('SYSRET to compatibility mode loads SS from the sum with 8', () => {
+    const machine = new TinyMachine();
+    // Where USER.code would be is beyond 4 GiB for it.
+    machine.map(BigInt(PLACE.userCode), PLACE.userCode, 7n);
+    machine.put(PLACE.userCode, [...READ_SELECTORS, 0x0f, 0x0b]);
+    const registers = { Star: HIGHEST << 48n, Rcx: BigInt(PLACE.userCode), R11: 2n };
+    expect(machine.run([0x0f, 0x07], { registers }).what).toBe('#UD');
+    expect(machine.register('Rax')).toBe(3n);
+    expect(machine.register('Rcx')).toBe(HIGHEST + 3n);
+  });
+
+  it('SYSEXIT loads CS and SS from sums with 16 and 24', () => {
+    const machine = new TinyMachine('flat');
+    machine.put(PLACE.userCode, [...READ_SELECTORS, 0x0f, 0x0b]);
+    const registers = { SysenterCs: HIGHEST, Rdx: BigInt(PLACE.userCode), Rcx: BigInt(PLACE.userStack) };
+    expect(machine.run([0x0f, 0x35], { registers }).what).toBe('#UD');
+    expect(machine.register('Rax')).toBe(0x13n);
+    expect(machine.register('Rcx')).toBe(0xbn);
+  });
+
   it('SYSENTER loads SS from the sum of its register and 8', () => {
     const machine = new TinyMachine('flat');
     const registers = {

@@ -224,6 +224,8 @@ export class ProcessorHost {
   #loseAnswers(): void {
     for (const { lost } of this.#awaited.values()) lost();
     this.#awaited.clear();
+    for (const resolve of this.#debugRequests.values()) resolve({ what: 'done', done: false });
+    this.#debugRequests.clear();
   }
 
   /**
@@ -282,8 +284,6 @@ export class ProcessorHost {
       case 'ended':
         this.#loseAnswers();
         this.#snapshot = event.snapshot;
-        for (const resolve of this.#debugRequests.values()) resolve({ what: 'done', done: false });
-        this.#debugRequests.clear();
         this.#finished();
         if (!this.#over) {
           this.#over = true;

@@ -2,7 +2,7 @@
  * What every processor's thread does, whatever its engine: attaches to the partition, puts the devices on this thread, connects
  * them to the engine, and runs the loop to its end.
  *
- * Called by: the engine's worker module (software-worker.ts), as the first and last thing on its thread.
+ * Called by: the engine's worker module (software-thread.ts), as the first and last thing on its thread.
  */
 import { writeSync } from 'node:fs';
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';

@@ -271,6 +271,7 @@ class MachineRun {
       if (this.#saved !== undefined) this.#input.restore(this.#saved.agent.typed);
     }
     await this.#waitForDebugger();
+    if (this.#isOver) return;
     if (registers === undefined) this.#processor.release();
     else this.#processor.boot(registers, false);
     // Not before: on a host that has other work it would keep the guest from its first instruction.
@@ -306,6 +307,7 @@ class MachineRun {
       turnOff: () => this.#leave(),
     });
     await this.#processor.debug({ what: 'stop' });
+    if (this.#isOver) return;
     this.#hooks.message?.(`The guest waits for a debugger: gdb -ex 'target remote :${this.#gdb.port}'`);
   }
 

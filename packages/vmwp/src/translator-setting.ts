@@ -1,6 +1,6 @@
 /**
  * PLINTH_TRANSLATOR: how the software engine treats hot guest code, for people who look for a fault or measure.
- * Called by: software-engine.ts, before anything starts, and software-worker.ts.
+ * Called by: software-engine.ts, before anything starts, and software-thread.ts.
  */
 import { PlinthError } from '@plinth/errors';
 import { TRANSLATE_AT_ONCE } from '@plinth/processor/host';
