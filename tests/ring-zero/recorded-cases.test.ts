@@ -40,7 +40,9 @@ describe('recorded cases of system instructions', () => {
   for (const translator of ['on', 'force'] as const) {
     it(`come out the same on Plinth (translator ${translator})`, async () => {
       const words = ['run', '--kernel', kernel, '--memory', '64M', '--debug-exit', '0xf4'];
-      const { stdout } = await plinth(words, { environment: { PLINTH_TRANSLATOR: translator } });
+      const { stdout, stderr, status } = await plinth(words, { environment: { PLINTH_TRANSLATOR: translator } });
+      // A debug exit with 0.
+      expect({ status, stderr }).toEqual({ status: 1, stderr: '' });
       const found = parseOutcomes(stdout);
       const wrong: string[] = [];
       for (const [name, subject] of recorded) {

@@ -11,7 +11,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
-import { compileBundle } from './compile-bundle.mjs';
+import { compileBundle, STAMP } from './compile-bundle.mjs';
 
 const packages = fileURLToPath(new URL('../../', import.meta.url));
 const target = join(packages, 'cli', 'bundle');
@@ -27,11 +27,11 @@ const entries = {
 const wanted = new Map([['package.json', '{ "type": "commonjs" }\n']]);
 const modules = [];
 /**
- * What Node puts around a CommonJS module, on the first line, so that lines keep their numbers; and ASCII, which needs no decoding: outside
+ * What Node puts around a CommonJS module, and what ES modules are without saying it, on the first line, so that lines keep their numbers; and ASCII, which needs no decoding: outside
  * of comments, other characters stand in texts only, where their escapes mean the same.
  */
 const wrapped = (code) =>
-  `(function (exports, require, module, __filename, __dirname) { ${code.replaceAll(
+  `(function (exports, require, module, __filename, __dirname) { 'use strict'; ${code.replaceAll(
     /[^\0-\x7f]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )}\n})`;
@@ -46,6 +46,8 @@ for (const [entry, input] of Object.entries(entries)) {
   });
   await bundle.close();
   for (const { fileName, code, isEntry } of output) {
+    // Loaded as load.cjs does, a module cannot import: what it names so is another chunk, by require.
+    if (/\bimport\s*\(/.test(code)) throw new Error(`${fileName} imports something that the bundle cannot load`);
     wanted.set(fileName, wrapped(code));
     modules.push(fileName);
     if (isEntry) wanted.set(`${entry}.js`, `#!/usr/bin/env node\nrequire('./load.cjs').load('${fileName}');\n`);
@@ -61,7 +63,7 @@ for (const [name, text] of wanted) {
 }
 for (const name of readdirSync(target)) {
   const text = name.endsWith('.code') ? name.slice(0, -'.code'.length) : name;
-  if (!wanted.has(text)) rmSync(join(target, name), { recursive: true });
+  if (name !== STAMP && !wanted.has(text)) rmSync(join(target, name), { recursive: true });
 }
 await compileBundle(target, modules);
 

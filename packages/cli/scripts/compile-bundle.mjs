@@ -5,6 +5,7 @@
  * Called by: bundle.mjs.
  */
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +16,10 @@ import { setCompilerFlags } from '../../vmwp/dist/compiler-settings.js';
 import { print, tinyKernel } from '../../vmwp/dist/testing/tiny-kernel.js';
 
 const recorder = fileURLToPath(new URL('record-compiled.cjs', import.meta.url));
+/** Beside the modules: what their compiled code was made with. */
+export const STAMP = 'compiled.json';
+/** Milliseconds for a machine from its start to its end. */
+const LONGEST_RUN = 120_000;
 /** How long a machine runs on when it has said something: long enough for its loop to be translated, in milliseconds. */
 const RUN_MILLISECONDS = 700;
 /** mov $0x100000,%ecx; 1: dec %ecx; jnz 1b; then a point for the console. */
@@ -25,8 +30,14 @@ const rounds = [...round, 0xeb, 0x100 - (round.length + 2)];
 /** @param modules of the bundle in `folder`, by their names */
 export async function compileBundle(folder, modules) {
   setCompilerFlags();
-  const stamp = join(folder, 'compiled.json');
-  const wanted = JSON.stringify({ v8: cachedDataVersionTag(), modules });
+  const stamp = join(folder, STAMP);
+  const texts = modules.map((name) => [
+    name,
+    createHash('sha256')
+      .update(readFileSync(join(folder, name)))
+      .digest('hex'),
+  ]);
+  const wanted = JSON.stringify({ v8: cachedDataVersionTag(), modules: Object.fromEntries(texts) });
   const code = modules.map((name) => join(folder, `${name}.code`));
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted && code.every(existsSync)) return;
   for (const path of [stamp, ...code]) rmSync(path, { force: true });
@@ -51,7 +62,10 @@ async function recordRuns(program) {
     const kernel = join(home, 'kernel');
     writeFileSync(kernel, tinyKernel(rounds));
     const saved = join(home, 'saved');
-    const plinth = (status, ...words) => runPlinth(program, words, { ...process.env, PLINTH_HOME: home }, status);
+    // The settings of whoever builds are not those that it is built for.
+    const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('PLINTH_'));
+    const environment = { ...Object.fromEntries(inherited), PLINTH_HOME: home };
+    const plinth = (status, ...words) => runPlinth(program, words, environment, status);
     await plinth(0, 'run', '--memory', '64M', '--kernel', kernel, '--save-to', saved);
     await plinth(143, 'run', '--restore', saved);
   } finally {
@@ -68,6 +82,10 @@ function runPlinth(program, words, env, expected) {
     });
     let output = '';
     let timer;
+    const longest = setTimeout(() => {
+      output += `It had not ended after ${LONGEST_RUN / 1000} s.`;
+      child.kill('SIGKILL');
+    }, LONGEST_RUN);
     const take = (chunk) => {
       output += chunk;
       timer ??= setTimeout(() => child.kill('SIGTERM'), RUN_MILLISECONDS);
@@ -79,6 +97,7 @@ function runPlinth(program, words, env, expected) {
     child.on('error', reject);
     child.on('close', (status) => {
       clearTimeout(timer);
+      clearTimeout(longest);
       if (status === expected) resolve();
       else reject(new Error(`plinth ${words.join(' ')} ended with ${status}:\n${output}`));
     });
