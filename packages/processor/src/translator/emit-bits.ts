@@ -1,12 +1,12 @@
 /**
- * Bit tests, bit scans, POPCNT and BSWAP as WebAssembly.
+ * Bit tests, bit scans, POPCNT, BSWAP, and additions that know one flag only, as WebAssembly.
  *
  * Flags that the manual leaves undefined come out as the interpreter's. Answers to: AMD64 manual volume 3.
  * The conventions of locals are those of emit-operands.ts. Called by: emit-instructions.ts.
  */
 import { alignedPointer } from './emit-atomics.ts';
-import { emitFlags } from './emit-conditions.ts';
-import { bitsOf, type Emit, readDestination, writeDestination } from './emit-operands.ts';
+import { emitCondition, emitFlags } from './emit-conditions.ts';
+import { bitsOf, type Emit, pushSource, readDestination, writeDestination } from './emit-operands.ts';
 import { pushVector } from './emit-vector-operands.ts';
 import { ALL_FLAGS, FLAG, KIND } from './flag-analysis.ts';
 import type { Instruction } from './instruction.ts';
@@ -284,4 +284,45 @@ export function swapBytes({ code }: RegionEmitter, value: number, size: number):
     code.i64(32);
     code.op(OP.i64_rotl);
   }
+}
+
+/** ADCX and ADOX: an addition with carry whose carry is one flag, and which leaves all others alone. */
+export function addWithFlag(flag: typeof FLAG.carry | typeof FLAG.overflow): Emit {
+  return (emitter, instruction) => {
+    const { code, wide } = emitter;
+    const [a, b, carry, kept] = wide;
+    const { size } = instruction;
+    keepFlags(emitter, flag, kept);
+    pushSource(emitter, instruction, false);
+    code.set(b);
+    emitter.readRegister(instruction.destination, size, false);
+    code.set(a);
+    // Condition 0 is OF, condition 2 CF.
+    emitCondition(emitter, flag === FLAG.carry ? 2 : 0);
+    code.op(OP.i64_extend_u);
+    code.set(carry);
+    code.binary(a, b, OP.i64_add);
+    code.set(b);
+    // 64 bits run over at either addition, 32 leave their carry above.
+    if (size === 3) code.binary(b, a, OP.i64_lt_u);
+    code.binary(b, carry, OP.i64_add);
+    code.set(a);
+    if (size === 3) {
+      code.binary(a, b, OP.i64_lt_u);
+      code.op2(OP.i32_or, OP.i64_extend_u);
+    } else {
+      code.get(a);
+      code.i64(32);
+      code.op(OP.i64_shr_u);
+    }
+    code.set(carry);
+    writeDestination(emitter, instruction, a);
+    if (!emitter.flagsNeeded) return;
+    code.get(carry);
+    if (flag === FLAG.overflow) {
+      code.i64(11);
+      code.op(OP.i64_shl);
+    }
+    setFlagsBesides(emitter, flag, kept);
+  };
 }

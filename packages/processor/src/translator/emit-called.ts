@@ -83,7 +83,7 @@ export function calledRegisters(operation: string): number {
 }
 
 /** Operations of extensions on general registers; all others are those of vectors. */
-const INTEGER = new Set(['PDEP', 'PEXT', 'ADCX', 'ADOX', 'CRC32', 'CRC32_8', 'RDSEED', 'RDPID']);
+const INTEGER = new Set(['PDEP', 'PEXT', 'CRC32', 'CRC32_8', 'RDSEED', 'RDPID']);
 const WITHOUT_FLAGS = new Set(['PDEP', 'PEXT', 'CRC32', 'CRC32_8', 'RDPID']);
 /** Vector operations of extensions that make flags. */
 const VECTOR_FLAGS = /^(VEX_)?(PTEST|VTEST|U?COMIS|PCMP[EI]STR)/;

@@ -15,7 +15,7 @@ import {
   lockedStep,
 } from './emit-atomics.ts';
 import { BIT_MANIPULATION } from './emit-bit-manipulation.ts';
-import { bitScan, bitTest, bitTestLocked, byteSwap, countZeros, populationCount } from './emit-bits.ts';
+import { addWithFlag, bitScan, bitTest, bitTestLocked, byteSwap, countZeros, populationCount } from './emit-bits.ts';
 import { emitCalled, emitCalledExtension, isCalled } from './emit-called.ts';
 import {
   compareExchange,
@@ -53,7 +53,7 @@ import {
 } from './emit-system.ts';
 import { emitVector } from './emit-vector.ts';
 import { emitVex } from './emit-vex.ts';
-import { KIND } from './flag-analysis.ts';
+import { FLAG, KIND } from './flag-analysis.ts';
 import { FLOW, type Instruction } from './instruction.ts';
 import type { RegionEmitter } from './region-emitter.ts';
 import { ADDRESS_OF_16_BITS, UNTRANSLATED_FORMS, type UntranslatedForm } from './untranslated.ts';
@@ -140,6 +140,8 @@ const TRANSLATIONS: Readonly<Record<string, Emit>> = {
   BSR: bitScan(false),
   POPCNT: populationCount,
   BSWAP: byteSwap,
+  ADCX: addWithFlag(FLAG.carry),
+  ADOX: addWithFlag(FLAG.overflow),
   PUSH: push,
   PUSH_IMM: push,
   POP: pop,

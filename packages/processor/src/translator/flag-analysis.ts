@@ -48,6 +48,8 @@ const KIND_AFTER: Readonly<Record<string, number>> = {
   BTR: KIND.explicit,
   BTC: KIND.explicit,
   TZCNT: KIND.explicit,
+  ADCX: KIND.explicit,
+  ADOX: KIND.explicit,
   LZCNT: KIND.explicit,
   PTEST: KIND.explicit,
   ANDN: KIND.logic,
@@ -114,13 +116,14 @@ const WRITTEN: Readonly<Record<string, number>> = {
   ...Object.fromEntries(['COMISS', 'COMISD', 'UCOMISS', 'UCOMISD'].map((name) => [name, ALL_FLAGS])),
   ...Object.fromEntries(['IMUL2', 'IMUL3', 'MUL', 'IMUL1', ...SHIFTS].map((name) => [name, ALL_FLAGS])),
   ...Object.fromEntries([...ROTATES].map((name) => [name, FLAG.carry | FLAG.overflow])),
-  ...Object.fromEntries(['BT', 'BTS', 'BTR', 'BTC', 'CLC', 'STC', 'CMC'].map((name) => [name, FLAG.carry])),
+  ...Object.fromEntries(['BT', 'BTS', 'BTR', 'BTC', 'CLC', 'STC', 'CMC', 'ADCX'].map((name) => [name, FLAG.carry])),
   INC: ALL_FLAGS & ~FLAG.carry,
   DEC: ALL_FLAGS & ~FLAG.carry,
   BSF: FLAG.zero,
   BSR: FLAG.zero,
   CMPXCHG8B: FLAG.zero,
   SAHF: ALL_FLAGS & ~FLAG.overflow,
+  ADOX: FLAG.overflow,
 };
 
 /** Kind that a comparison of floating-point numbers makes; undefined for other operations. */
@@ -172,6 +175,8 @@ function conditionReads(suffix: string): number {
 const READS: Readonly<Record<string, number>> = {
   ADC: carry,
   SBB: carry,
+  ADCX: carry,
+  ADOX: overflow,
   RCL: carry,
   RCR: carry,
   CMC: carry,

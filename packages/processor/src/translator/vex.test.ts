@@ -121,6 +121,10 @@ const CODE: readonly (readonly [string, string])[] = [
   ['shlx rax, rdi, rdx', 'c4e2e9f7c7'],
   ['shrx eax, [rsi], edx', 'c4e26bf706'],
   ['movbe rax, [rsi]', '480f38f006'],
+  ['adcx rax, rdi', '66480f38f6c7'],
+  ['adcx eax, [rsi]', '660f38f606'],
+  ['adox rax, [rsi]', 'f3480f38f606'],
+  ['adox eax, edi', 'f30f38f6c7'],
   ['movbe [rsi], dx', '660f38f116'],
 ];
 
