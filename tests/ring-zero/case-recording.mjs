@@ -9,6 +9,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
+import { sharedSources } from '../support/multiboot-kernel.mjs';
 
 export const sources = fileURLToPath(new URL('cases', import.meta.url));
 export const recordingFile = fileURLToPath(new URL('recorded-cases.br', import.meta.url));
@@ -28,7 +29,9 @@ export const recordingFile = fileURLToPath(new URL('recorded-cases.br', import.m
  */
 export function sourcesDigest() {
   const hash = createHash('sha256');
-  for (const name of readdirSync(sources).sort()) hash.update(`${name}\0`).update(readFileSync(join(sources, name)));
+  for (const folder of [sharedSources, sources]) {
+    for (const name of readdirSync(folder).sort()) hash.update(`${name}\0`).update(readFileSync(join(folder, name)));
+  }
   return hash.digest('hex');
 }
 

@@ -3,14 +3,16 @@
  * same kernel runs on QEMU, whose output is the recording, and on Plinth (recorded-cases.test.ts).
  */
 #pragma once
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
+#include "../shared/machine.h"
+
+#define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
 
 /* Modes: real; protected and compatibility, each with code and stack of 16 or of 32 bits; 64 bits. */
 enum mode { REAL, P16, P32, C16, C32, L64, MODES };
 extern const char *const mode_names[MODES];
+/* Those of most groups: compatibility mode is left to code of 32 bits. */
+enum { PROTECTED_MODES = 4 };
+extern const enum mode protected_modes[PROTECTED_MODES];
 
 /* Where code, operands and stacks of the cases lie (linear). A segment of 16 bits has its base there. */
 enum { CODE_BASE = 0x20000, DATA_BASE = 0x30000, STACK_BASE = 0x40000, STACK_TOP = 0x8000 };
@@ -19,9 +21,8 @@ enum { LAND16 = 0xf000, LAND32 = 0x2f000 };
 /* Tops of the stacks in the TSS. */
 enum { STACK0 = 0x4e000, STACK1 = 0x4a000, STACK2 = 0x4c000 };
 
-/* Selectors: of the kernel, by level, and eight pairs of entries for descriptors under test. */
-enum { KERNEL_CODE = 0x08, KERNEL_DATA = 0x10, KERNEL_CODE64 = 0x18, CODE_FOR_REAL = 0x20, DATA_FOR_REAL = 0x28, TSS = 0x30,
-       CODE32 = 0x40, CODE16 = 0x60, CODE64 = 0x80, DATA32 = 0xa0, DATA16 = 0xc0, STACK16 = 0xe0, LDT = 0x100, TEST = 0x120, BEYOND = 0x200 };
+/* Selectors beside those of layout.h: by level, and eight pairs of entries for descriptors under test. */
+enum { TSS = 0x30, CODE32 = 0x40, CODE16 = 0x60, CODE64 = 0x80, DATA32 = 0xa0, DATA16 = 0xc0, STACK16 = 0xe0, LDT = 0x100, TEST = 0x120, BEYOND = 0x200 };
 
 /* An instruction, by mode's code size: where it begins and ends. Nothing but INT3 lies behind it. */
 struct snippet {
@@ -35,6 +36,12 @@ struct snippet {
 #define SNIPPET(name, text) SNIPPET_OF(name, text "\nint3", text "\nint3", text)
 /* One that 64-bit code has not got. */
 #define SNIPPET_LEGACY(name, text) SNIPPET_OF(name, text "\nint3", text "\nint3", "")
+
+/* One of a group's instructions. */
+struct instruction {
+  const char *name;
+  const struct snippet *snippet;
+};
 
 struct registers {
   u64 ax, cx, dx, bx, sp, bp, si, di;
@@ -60,13 +67,8 @@ extern u32 hidden_bits;
 extern u64 hidden_ax;
 extern enum mode mode;
 extern u32 level;
-extern u64 gdt[64];
 extern u32 tss[1024];
 extern u16 gdt_limit;
-
-void print(const char *format, ...);
-u64 descriptor(u32 base, u32 limit, u32 access, u32 flags);
-u64 gate(u32 selector, u32 offset, u32 access);
 
 /* A group of cases follows: its name, and what all of them have in common. */
 void group(const char *format, ...);
@@ -83,21 +85,12 @@ void put_gate(u32 vector, u64 low, u64 high);
 u32 data(void);
 int is_long(enum mode);
 int is_narrow(enum mode);
-/* Offset of the landing place for code of `narrow` operands. */
-u32 landing(void);
-
-static inline void out8(u16 port, u8 value) { __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
-static inline u8 in8(u16 port) {
-  u8 value;
-  __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-  return value;
-}
-static inline u64 read_msr(u32 index) {
-  u64 value;
-  __asm__ volatile("rdmsr" : "=A"(value) : "c"(index));
-  return value;
-}
-static inline void write_msr(u32 index, u64 value) { __asm__ volatile("wrmsr" : : "c"(index), "A"(value) : "memory"); }
+/* The selector of a level in its own descriptor of four (CODE32, DATA16, ..). */
+#define OF_LEVEL(first, at_level) ((first) + (at_level) * 8 + (at_level))
+/* TEST becomes a descriptor of this access byte, or a gate to nowhere where the byte is a system's. */
+void put_type(u32 access, u32 flags);
+/* One bit of the flags; inverted: all of `all` but that. */
+u32 one_flag(u32 bit, u32 inverted, u32 all);
 
 /* The groups. */
 void descriptor_cases(void);

@@ -55,8 +55,6 @@ SNIPPET_OF(fsbase, "int3; int3", "int3; int3", "wrfsbase %rcx; rdfsbase %rax")
 SNIPPET(time_stamp, "rdtsc; xor %eax, %eax; xor %edx, %edx")
 SNIPPET(rdtscp, "rdtscp; xor %eax, %eax; xor %edx, %edx; xor %ecx, %ecx")
 
-static const enum mode modes[] = {P32, P16, C32, L64};
-
 static void bits_of(const char *name, const struct snippet *snippet, enum mode of, u64 base, u64 leave_out) {
   group("%s %s", name, mode_names[of]);
   for (u32 bit = 0; bit < 64; bit++) {
@@ -99,10 +97,7 @@ static void registers(enum mode of) {
 }
 
 static void privileged(enum mode of) {
-  static const struct {
-    const char *name;
-    const struct snippet *snippet;
-  } instructions[] = {
+  static const struct instruction instructions[] = {
       {"CLTS", &clts}, {"INVD", &invd}, {"WBINVD", &wbinvd}, {"INVLPG", &invlpg}, {"LGDT", &lgdt}, {"LIDT", &lidt}, {"LLDT", &lldt_0}, {"LTR", &ltr_0},
       {"SGDT", &sgdt}, {"SIDT", &sidt}, {"SLDT", &sldt}, {"STR", &str}, {"SMSW", &smsw}, {"SMSW-other", &smsw_other}, {"SMSW-memory", &smsw_memory},
       {"LMSW", &lmsw_memory}, {"SWAPGS", &swapgs}, {"CLI", &cli}, {"STI", &sti}, {"STAC", &stac}, {"CLAC", &clac}, {"RSM", &rsm},
@@ -117,7 +112,7 @@ static void privileged(enum mode of) {
   static const u32 cr4[] = {0, 0x800, 4, 8, 0x10000, 0x40000};
   for (u32 at_level = 0; at_level < 4; at_level++) {
     group("privileged %s cpl%x", mode_names[of], at_level);
-    for (u32 index = 0; index < sizeof instructions / sizeof instructions[0]; index++) {
+    for (u32 index = 0; index < COUNT_OF(instructions); index++) {
       const struct snippet *snippet = instructions[index].snippet;
       /* Level 0 would be left without tables, or for good. */
       int leaves = snippet == &lgdt || snippet == &ltr_0 || snippet == &lidt || snippet == &hlt || snippet == &to_cr0 || snippet == &to_cr3 || snippet == &to_cr4;
@@ -153,9 +148,9 @@ static void model_specific(enum mode of) {
                                 0xc0000103};
   /* QEMU refuses no value; registers.c has those that are to be refused, or shortened. */
   static const u64 values[] = {0, 1, 8, 0xfffb, 0x0007040600070406, 0x7fffffff, 0x80000000, 0xffffffff, 0x7fffffffffff, 0xffff800000000000};
-  for (u32 index = 0; index < sizeof numbers / sizeof numbers[0]; index++) {
+  for (u32 index = 0; index < COUNT_OF(numbers); index++) {
     group("WRMSR %x %s", numbers[index], mode_names[of]);
-    for (u32 value = 0; value < sizeof values / sizeof values[0]; value++) {
+    for (u32 value = 0; value < COUNT_OF(values); value++) {
       if (numbers[index] != 0x277 && value == 4) continue;
       if (numbers[index] == 0x277 && value != 0 && value != 4) continue;
       if (numbers[index] == 0x174 && value > 3) continue;
@@ -183,9 +178,9 @@ static void model_specific(enum mode of) {
 }
 
 void control_cases(void) {
-  for (u32 which = 0; which < 4; which++) {
-    registers(modes[which]);
-    privileged(modes[which]);
-    model_specific(modes[which]);
+  for (u32 which = 0; which < PROTECTED_MODES; which++) {
+    registers(protected_modes[which]);
+    privileged(protected_modes[which]);
+    model_specific(protected_modes[which]);
   }
 }

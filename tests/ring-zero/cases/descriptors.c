@@ -19,8 +19,6 @@ SNIPPET(lss, "mov %esp, %edi; lss (%ebx), %esp; mov %edx, %ss; mov %edi, %esp")
 SNIPPET(store_selectors, "sldt %eax; str %ecx; mov %cs, %edx")
 SNIPPET(store_word, "sldt (%ebx); str 4(%ebx); mov %ds, 8(%ebx); smsw 12(%ebx)")
 
-static const enum mode protected_modes[] = {P32, P16, C32, L64};
-
 /* A descriptor of a type (bit 4: S), level and presence; systems' have the task state segment behind them. */
 static u64 of_type(u32 type, u32 dpl, u32 present) {
   u32 access = present << 7 | dpl << 5 | type;
@@ -50,9 +48,9 @@ static void by_type(const char *name, const struct snippet *snippet, enum mode o
 }
 
 static void selectors(const char *name, const struct snippet *snippet, enum mode of, u32 at_level) {
-  static const u16 tried[] = {0, 1, 3, 4, 7, BEYOND, BEYOND + 7, BEYOND - 8, 0xfff8, TEST + 4, LDT, TSS, KERNEL_CODE, KERNEL_CODE64, DATA32 + 24 + 3};
+  static const u16 tried[] = {0, 1, 3, 4, 7, BEYOND, BEYOND + 7, BEYOND - 8, 0xfff8, TEST + 4, LDT, TSS, KERNEL_CODE, KERNEL_CODE64, OF_LEVEL(DATA32, 3)};
   group("%s of other selectors %s cpl%x", name, mode_names[of], at_level);
-  for (u32 index = 0; index < sizeof tried / sizeof tried[0]; index++) {
+  for (u32 index = 0; index < COUNT_OF(tried); index++) {
     /* QEMU takes a null task register, and ends itself at the next exception: gates.c has that. */
     if (snippet == &ltr && tried[index] < 4) continue;
     /* With a null stack segment of 64-bit mode it loses the level: long-mode.S has that. */
@@ -126,9 +124,9 @@ void descriptor_cases(void) {
       {"POP-DS", &pop_ds, 9, 9, 1}, {"POP-SS", &pop_ss, 9, 9, 1}, {"LES", &les, 9, 9, 1}, {"LFS", &lfs, 9, 9, 0}, {"LSS", &lss, 9, 9, 0},
       {"MOV-FS", &mov_fs, 9, 9, 0},
   };
-  for (u32 which = 0; which < 4; which++) {
+  for (u32 which = 0; which < PROTECTED_MODES; which++) {
     enum mode of = protected_modes[which];
-    for (u32 index = 0; index < sizeof instructions / sizeof instructions[0]; index++) {
+    for (u32 index = 0; index < COUNT_OF(instructions); index++) {
       if (instructions[index].legacy && of == L64) continue;
       for (u32 at_level = 0; at_level < 4; at_level++) {
         if (!(instructions[index].levels >> at_level & 1)) continue;

@@ -16,7 +16,7 @@ static void popped(const char *name, const struct snippet *snippet, enum mode of
       for (u32 inverted = 0; inverted < 4; inverted++) {
         begin(of, at_level);
         before.flags = 2 | iopl << 12 | (inverted & 2 ? 0x200 : 0);
-        put_stack(STACK_TOP, inverted & 1 ? 0x3f7ed5 & ~(1u << bit) : 1u << bit);
+        put_stack(STACK_TOP, one_flag(bit, inverted & 1, 0x3f7ed5));
         run(snippet, iopl << 4 | inverted, bit);
       }
     }

@@ -54,7 +54,7 @@ static void gate_targets(enum mode of, u32 at_level) {
       }
     }
     static const u16 others[] = {0, 3, BEYOND, TEST + 4, TSS};
-    for (u32 index = 0; index < sizeof others / sizeof others[0]; index++) {
+    for (u32 index = 0; index < COUNT_OF(others); index++) {
       begin(of, at_level);
       set_gate(0x90, gate(others[index], LAND16, 0xe0 | type), 0);
       run(&interrupt_90, type, 0x10000 + others[index]);
@@ -71,7 +71,7 @@ static void second_exceptions(enum mode of, u32 at_level) {
   } first[] = {
       {"#UD", &undefined, 6}, {"#DE", &divide, 0}, {"#GP", &null_read, 13}, {"#NP", &null_read, 11}, {"#SS", &stack_load, 12}, {"INT", &interrupt_90, 0x90},
   };
-  for (u32 which = 0; which < sizeof first / sizeof first[0]; which++) {
+  for (u32 which = 0; which < COUNT_OF(first); which++) {
     group("%s with a bad gate %s cpl%x", first[which].name, mode_names[of], at_level);
     for (u32 kind = 0; kind < 8; kind++) {
       begin(of, at_level);
@@ -120,13 +120,12 @@ static void other_software_interrupts(enum mode of) {
 }
 
 void gate_cases(void) {
-  static const enum mode modes[] = {P32, P16, C32, L64};
-  for (u32 which = 0; which < 4; which++) {
+  for (u32 which = 0; which < PROTECTED_MODES; which++) {
     for (u32 at_level = 0; at_level < 4; at_level++) {
-      gate_types(modes[which], at_level);
-      gate_targets(modes[which], at_level);
-      second_exceptions(modes[which], at_level);
+      gate_types(protected_modes[which], at_level);
+      gate_targets(protected_modes[which], at_level);
+      second_exceptions(protected_modes[which], at_level);
     }
-    other_software_interrupts(modes[which]);
+    other_software_interrupts(protected_modes[which]);
   }
 }

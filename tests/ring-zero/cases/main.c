@@ -2,13 +2,12 @@
 #include "cases.h"
 
 const char *const mode_names[MODES] = {"real", "p16", "p32", "c16", "c32", "l64"};
+const enum mode protected_modes[PROTECTED_MODES] = {P32, P16, C32, L64};
 struct before before;
 struct after after;
 enum mode mode;
 u32 level, hidden_bits;
 u64 hidden_ax;
-/* The first entries are what `start` loads. */
-u64 gdt[64] __attribute__((aligned(16))) = {0, 0x00cf9b000000ffff, 0x00cf93000000ffff};
 u64 narrow_idt[256] __attribute__((aligned(16)));
 u64 wide_idt[512] __attribute__((aligned(16)));
 u32 tss[1024] __attribute__((aligned(4096)));
@@ -21,62 +20,31 @@ extern u32 plain_cr0, real_entries_offset;
 void run_protected(void);
 void run_long(void);
 void run_real(void);
-void flat_segments(void);
 
 /* The serial port's queue has room for sixteen characters when it is empty. */
 static char queue[16];
 static u32 queued;
 static void flush(void) {
-  while ((in8(0x3fd) & 0x20) == 0) {
+  while (!serial_empty()) {
   }
   const char *from = queue;
   u32 count = queued;
   __asm__ volatile("cld; rep outsb" : "+S"(from), "+c"(count) : "d"(0x3f8) : "memory");
   queued = 0;
 }
-static void put(char c) {
+void put(char c) {
   queue[queued++] = c;
   if (queued == sizeof queue) flush();
-}
-static void number(u64 value) {
-  int shift = 60;
-  while (shift > 0 && (value >> shift) == 0) shift -= 4;
-  for (; shift >= 0; shift -= 4) put("0123456789abcdef"[(value >> shift) & 15]);
-}
-
-/* %s a string, %x a 32-bit number, %q a 64-bit one. */
-static void print_list(const char *format, __builtin_va_list arguments) {
-  for (; *format != 0; format++) {
-    if (*format != '%') {
-      put(*format);
-      continue;
-    }
-    format++;
-    if (*format == 's') {
-      for (const char *text = __builtin_va_arg(arguments, const char *); *text != 0; text++) put(*text);
-    } else if (*format == 'q') number(__builtin_va_arg(arguments, u64));
-    else number(__builtin_va_arg(arguments, u32));
-  }
-}
-void print(const char *format, ...) {
-  __builtin_va_list arguments;
-  __builtin_va_start(arguments, format);
-  print_list(format, arguments);
-  __builtin_va_end(arguments);
-}
-
-u64 descriptor(u32 base, u32 limit, u32 access, u32 flags) {
-  return (limit & 0xffff) | ((u64)(base & 0xffffff) << 16) | ((u64)access << 40) | ((u64)((limit >> 16) & 15) << 48) |
-         ((u64)flags << 52) | ((u64)(base >> 24) << 56);
-}
-u64 gate(u32 selector, u32 offset, u32 access) {
-  return (offset & 0xffff) | ((u64)selector << 16) | ((u64)access << 40) | ((u64)(offset >> 16) << 48);
 }
 
 int is_long(enum mode of) { return of >= C16; }
 int is_narrow(enum mode of) { return of == REAL || of == P16 || of == C16; }
 u32 data(void) { return is_narrow(mode) ? 0 : DATA_BASE; }
-u32 landing(void) { return is_narrow(mode) ? LAND16 : LAND32; }
+u32 one_flag(u32 bit, u32 inverted, u32 all) { return inverted ? all & ~(1u << bit) : 1u << bit; }
+void put_type(u32 access, u32 flags) {
+  gdt[TEST / 8] = access & 0x10 ? descriptor(0, 0xfffff, access, flags) : gate(0, 0, access);
+  gdt[TEST / 8 + 1] = 0;
+}
 
 /* What is compared behind each case, and filled before it. */
 static const struct window {
@@ -85,7 +53,7 @@ static const struct window {
     {DATA_BASE, 0x40}, {DATA_BASE + 0xffe0, 0x20}, {STACK_BASE, 0x20}, {STACK_BASE + STACK_TOP - 0x40, 0x80}, {STACK_BASE + 0xffc0, 0x40},
     {STACK0 - 0x40, 0x40}, {STACK1 - 0x40, 0x40}, {STACK2 - 0x40, 0x40},
 };
-enum { WINDOWS = sizeof windows / sizeof windows[0], PATTERN = 0x5a5a5a5a };
+enum { WINDOWS = COUNT_OF(windows), PATTERN = 0x5a5a5a5a };
 static u32 shadow[0x100];
 static u64 old_gdt[64];
 
@@ -171,10 +139,9 @@ void begin(enum mode of, u32 at_level) {
   fill();
   before = (struct before){.flags = 2, .cr0 = plain_cr0};
   before.r = (struct registers){.ax = 0xa1a2a3a4, .cx = 0xc1c2c3c4, .dx = 0xd1d2d3d4, .bx = data(), .bp = 0xb1b2b3b4, .si = 0xe1e2e3e4, .di = 0xf1f2f3f4};
-  u32 nth = 8 * at_level + at_level;
-  before.cs = (of == L64 ? CODE64 : is_narrow(of) ? CODE16 : CODE32) + nth;
-  before.ss = (is_narrow(of) ? STACK16 : DATA32) + nth;
-  before.ds = before.es = before.fs = before.gs = (is_narrow(of) ? DATA16 : DATA32) + nth;
+  before.cs = OF_LEVEL(of == L64 ? CODE64 : is_narrow(of) ? CODE16 : CODE32, at_level);
+  before.ss = OF_LEVEL(is_narrow(of) ? STACK16 : DATA32, at_level);
+  before.ds = before.es = before.fs = before.gs = OF_LEVEL(is_narrow(of) ? DATA16 : DATA32, at_level);
   before.r.sp = is_narrow(of) ? STACK_TOP : STACK_BASE + STACK_TOP;
   if (of == REAL) {
     before.cs = CODE_BASE >> 4;
@@ -186,24 +153,13 @@ void begin(enum mode of, u32 at_level) {
 static u32 cases;
 static char last[512], now[512];
 static u32 used;
-static void add(const char *format, ...);
-static void add_list(const char *format, __builtin_va_list arguments) {
-  for (; *format != 0 && used < sizeof now - 20; format++) {
-    if (*format != '%') {
-      now[used++] = *format;
-      continue;
-    }
-    format++;
-    u64 value = *format == 'q' ? __builtin_va_arg(arguments, u64) : __builtin_va_arg(arguments, u32);
-    int shift = 60;
-    while (shift > 0 && (value >> shift) == 0) shift -= 4;
-    for (; shift >= 0; shift -= 4) now[used++] = "0123456789abcdef"[(value >> shift) & 15];
-  }
+static void put_now(char c) {
+  if (used < sizeof now - 1) now[used++] = c;
 }
 static void add(const char *format, ...) {
   __builtin_va_list arguments;
   __builtin_va_start(arguments, format);
-  add_list(format, arguments);
+  format_to(put_now, format, arguments);
   __builtin_va_end(arguments);
 }
 
@@ -212,7 +168,7 @@ void group(const char *format, ...) {
   __builtin_va_start(arguments, format);
   last[0] = 0;
   print("\n@ ");
-  print_list(format, arguments);
+  format_to(put, format, arguments);
   __builtin_va_end(arguments);
 }
 
@@ -301,12 +257,7 @@ static void expect_frame(void) {
   const struct registers *r = &before.r;
   const u32 words[] = {flags, before.cs, ip, (u32)r->ax, (u32)r->cx, (u32)r->dx, (u32)r->bx, 0, (u32)r->bp, (u32)r->si, (u32)r->di,
                        before.ds, before.es, before.fs, before.gs};
-  for (u32 index = 0; index < sizeof words / sizeof words[0]; index++) expect_word(words[index], 4);
-}
-
-static void copy(u32 to, const void *from, u32 bytes) {
-  const u8 *source = from;
-  for (u32 index = 0; index < bytes; index++) ((u8 *)to)[index] = source[index];
+  for (u32 index = 0; index < COUNT_OF(words); index++) expect_word(words[index], 4);
 }
 
 void run(const struct snippet *snippet, u32 key, u32 second) {
@@ -320,7 +271,7 @@ void run(const struct snippet *snippet, u32 key, u32 second) {
   put_task_state(is_long(mode));
   if (mode == REAL) {
     /* Cases before may have written there: their stacks are anywhere. */
-    copy(0x8000, real_start, (u32)(real_end - real_start));
+    copy(REAL_CODE, real_start, (u32)(real_end - real_start));
     for (u32 vector = 0; vector < 256; vector++) *word_at(vector * 4) = real_entries_offset + vector * 8;
     copy(0x7000, &before, sizeof before);
     copy(0x7100, &after, sizeof after);
@@ -334,11 +285,10 @@ void run(const struct snippet *snippet, u32 key, u32 second) {
   report((u32)before.ip, length, key, second);
 }
 
-void main(void) {
-  out8(0x21, 0xff);
-  out8(0xa1, 0xff);
+int main(void) {
+  mask_interrupts();
   out8(0x3fa, 1);
-  __asm__ volatile("mov %%cr0, %0" : "=r"(plain_cr0));
+  plain_cr0 = read_cr0();
   build_tables();
   gdt[TSS / 8] = descriptor((u32)tss, sizeof tss - 1, 0x89, 0);
   __asm__ volatile("ltr %w0" : : "r"(TSS));
@@ -361,4 +311,5 @@ void main(void) {
   real_cases();
   print("\nend %x\n", cases);
   flush();
+  return 0;
 }

@@ -43,7 +43,7 @@ void port_cases(void) {
       }
       /* Where the map begins, and ends: the task state has 4,096 bytes. */
       static const u16 offsets[] = {0, 0x68, 0xfed, 0xfee, 0xfef, 0xff0, 0xfff, 0x1000, 0xffff};
-      for (u32 index = 0; index < sizeof offsets / sizeof offsets[0]; index++) {
+      for (u32 index = 0; index < COUNT_OF(offsets); index++) {
         for (u32 kind = 0; kind < 3; kind++) {
           begin(of, at_level);
           before.r.dx = 0x84;

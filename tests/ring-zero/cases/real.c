@@ -78,7 +78,7 @@ static void flags_of(const char *name, const struct snippet *snippet, u32 frame)
   for (u32 bit = 0; bit < 32; bit++) {
     for (u32 inverted = 0; inverted < 2; inverted++) {
       begin(REAL, 0);
-      u32 flags = inverted ? 0x3c7ed5 & ~(1u << bit) : 1u << bit;
+      u32 flags = one_flag(bit, inverted, 0x3c7ed5);
       if (frame != 0) flags &= ~0x30000u;
       before.flags = inverted ? 0x202 : 2;
       if (frame == 2) {
@@ -109,10 +109,7 @@ void real_cases(void) {
     before.flags = 2 | 1u << bit;
     run(&real_pushfl, bit, 1);
   }
-  static const struct {
-    const char *name;
-    const struct snippet *snippet;
-  } instructions[] = {
+  static const struct instruction instructions[] = {
       {"RETF", &real_retf}, {"RETF-32", &real_retfl}, {"RETF-8", &real_retf8}, {"JMP", &real_jump}, {"JMP-32", &real_jumpl}, {"CALL", &real_call},
       {"CALL-32", &real_calll}, {"INT", &real_interrupt}, {"INTO", &real_into}, {"BOUND", &real_bound}, {"DIV", &real_divide}, {"AAM", &real_aam},
       {"UD2", &real_undefined}, {"MOV-ES", &real_move_es}, {"MOV-SS", &real_move_ss}, {"LES", &real_les}, {"LDS", &real_lds}, {"LFS-32", &real_lfsl},
@@ -127,7 +124,7 @@ void real_cases(void) {
       {"XGETBV", &real_xgetbv}, {"VZEROUPPER", &real_avx},
   };
   static const u32 selectors[] = {0, 0x1234, 0x3000, 0x4800};
-  for (u32 index = 0; index < sizeof instructions / sizeof instructions[0]; index++) {
+  for (u32 index = 0; index < COUNT_OF(instructions); index++) {
     group("%s real", instructions[index].name);
     for (u32 selector = 0; selector < 4; selector++) {
       for (u32 variant = 0; variant < 4; variant++) {
@@ -155,7 +152,7 @@ void real_cases(void) {
   static const struct snippet *const stacks[] = {&real_pushw, &real_pushl, &real_popw, &real_popl, &real_push_esp, &real_pusha, &real_pushal, &real_popa,
                                                  &real_popal, &real_enter, &real_leave, &real_call_near, &real_calll_near, &real_pushf, &real_pushfl};
   static const u32 pointers[] = {0x10, 0x30, 0xfff0, 0xffd8, 0x20};
-  for (u32 index = 0; index < sizeof stacks / sizeof stacks[0]; index++) {
+  for (u32 index = 0; index < COUNT_OF(stacks); index++) {
     for (u32 pointer = 0; pointer < 5; pointer++) {
       begin(REAL, 0);
       before.r.sp = pointers[pointer];

@@ -2,11 +2,19 @@
  * How a case is entered and left: run_protected, run_long and run_real load what is in `before`, execute, and put what the first exception
  * finds into `after`. Each is called from 32-bit protected mode without paging, and returns there.
  */
-    .set KERNEL_CODE, 0x08
-    .set KERNEL_DATA, 0x10
-    .set KERNEL_CODE64, 0x18
-    .set CODE_FOR_REAL, 0x20
-    .set DATA_FOR_REAL, 0x28
+#include "../shared/assembler.h"
+    /* Where `before` and `after` of a case of real mode are copied to. */
+    .set REAL_BEFORE, 0x7000
+    .set REAL_AFTER, 0x7100
+    /* Offsets in both. */
+    .set AX, 0
+    .set CX, 8
+    .set DX, 16
+    .set BX, 24
+    .set SP, 32
+    .set BP, 40
+    .set SI, 48
+    .set DI, 56
     /* Offsets in `before`. */
     .set FLAGS, 64
     .set IP, 72
@@ -36,39 +44,39 @@
     .set A_CR4, 148
     .set A_DR6, 152
 
-    .section .multiboot, "ax"
-    .align 4
-    .long 0x1badb002, 3, -(0x1badb002 + 3)
+/* General registers of a case, but AX and SP; `width` is the first letter of their names (r: 64 bits), `by` the base register of addresses. */
+    .macro load_registers from, width, by=
+    mov \from+CX\by, %\width\()cx
+    mov \from+DX\by, %\width\()dx
+    mov \from+BX\by, %\width\()bx
+    mov \from+BP\by, %\width\()bp
+    mov \from+SI\by, %\width\()si
+    mov \from+DI\by, %\width\()di
+    .endm
+    .macro save_registers to, width, by=
+    mov %\width\()cx, \to+CX\by
+    mov %\width\()dx, \to+DX\by
+    mov %\width\()bx, \to+BX\by
+    mov %\width\()bp, \to+BP\by
+    mov %\width\()si, \to+SI\by
+    mov %\width\()di, \to+DI\by
+    .endm
+/* What else the exception has found, but DS and the stack; by AX. `after` was zero, so that 16 bits of a selector are all of it. */
+    .macro save_state to, width, by=
+    mov %es, \to+A_ES\by
+    mov %fs, \to+A_FS\by
+    mov %gs, \to+A_GS\by
+    mov %cr0, %\width\()ax
+    mov %eax, \to+A_CR0\by
+    mov %cr4, %\width\()ax
+    mov %eax, \to+A_CR4\by
+    mov %cr2, %\width\()ax
+    mov %\width\()ax, \to+A_CR2\by
+    mov %dr6, %\width\()ax
+    mov %eax, \to+A_DR6\by
+    .endm
 
     .text
-    .globl start
-start:
-    cli
-    mov $stack_end, %esp
-    push $0
-    popf
-    lgdt gdt_pointer
-    xor %ecx, %ecx
-    lldt %cx
-    ljmp $KERNEL_CODE, $1f
-1:  call flat_segments
-    call main
-1:  mov $0, %eax
-    out %al, $0xf4
-    cli
-    hlt
-    jmp 1b
-
-    .globl flat_segments
-flat_segments:
-    mov $KERNEL_DATA, %ecx
-    mov %ecx, %ds
-    mov %ecx, %es
-    mov %ecx, %fs
-    mov %ecx, %gs
-    mov %ecx, %ss
-    ret
-
 /* Without a change of level IRET loads no stack, so that at level 0 the frame is made on the case's own. */
     .globl run_protected
 run_protected:
@@ -82,21 +90,21 @@ run_protected:
     testl $3, before+CS
     jnz 1f
     mov before+SS, %ss
-    mov before+32, %esp
+    mov before+SP, %esp
     jmp 2f
 1:  push before+SS
-    push before+32
+    push before+SP
 2:  push before+FLAGS
     push before+CS
     push before+IP
-    push before+0
-    push before+8
-    push before+16
-    push before+24
+    push before+AX
+    push before+CX
+    push before+DX
+    push before+BX
     push $0
-    push before+40
-    push before+48
-    push before+56
+    push before+BP
+    push before+SI
+    push before+DI
     push before+DS
     push before+ES
     push before+FS
@@ -111,18 +119,7 @@ run_protected:
     .globl narrow_entries
     .align 16
 narrow_entries:
-    vector = 0
-    .rept 256
-    .align 16
-    .if (vector == 8) || ((vector >= 10) && (vector <= 14)) || (vector == 17)
-    .byte 0x90, 0x90
-    .else
-    push $0
-    .endif
-    push $vector
-    jmp narrow_common
-    vector = vector + 1
-    .endr
+    exception_entries narrow_common
 narrow_common:
     push %eax
     mov %ds, %eax
@@ -130,7 +127,7 @@ narrow_common:
     mov $KERNEL_DATA, %eax
     mov %eax, %ds
     popl after+A_DS
-    popl after+0
+    popl after+AX
     popl after+A_VECTOR
     popl after+A_ERROR
     mov %esp, after+A_FRAME
@@ -150,33 +147,15 @@ narrow_common:
     jz 1f
     popl after+A_SP
     popl after+A_SS
-1:  mov %ecx, after+8
-    mov %edx, after+16
-    mov %ebx, after+24
-    mov %ebp, after+40
-    mov %esi, after+48
-    mov %edi, after+56
-    mov %es, %eax
-    mov %eax, after+A_ES
-    mov %fs, %eax
-    mov %eax, after+A_FS
-    mov %gs, %eax
-    mov %eax, after+A_GS
-    mov %cr0, %eax
-    mov %eax, after+A_CR0
-    mov %cr4, %eax
-    mov %eax, after+A_CR4
-    mov %cr2, %eax
-    mov %eax, after+A_CR2
-    mov %dr6, %eax
-    mov %eax, after+A_DR6
+1:  save_registers after, e
+    save_state after, e
 narrow_back:
     mov $KERNEL_DATA, %eax
     mov %eax, %ss
     mov saved_esp, %esp
 back:
     lgdt gdt_pointer
-    call flat_segments
+    all_segments KERNEL_DATA
     mov plain_cr0, %eax
     mov %eax, %cr0
     xor %eax, %eax
@@ -191,17 +170,10 @@ back:
 run_long:
     pusha
     mov %esp, saved_esp
-    mov $0x20, %eax
-    mov %eax, %cr4
-    mov $long_tables, %eax
-    mov %eax, %cr3
-    mov $0xc0000080, %ecx
-    rdmsr
-    or $0x901, %eax
-    wrmsr
     mov before+CR0, %eax
-    or $0x80000000, %eax
     mov %eax, %cr0
+    xor %eax, %eax
+    enter_long_mode long_tables
     lidt wide_idt_pointer
     mov before+CR4, %eax
     or $0x20, %eax
@@ -214,51 +186,24 @@ run_long:
     mov before+GS(%rip), %gs
     mov before+SS(%rip), %eax
     push %rax
-    pushq before+32(%rip)
+    pushq before+SP(%rip)
     pushq before+FLAGS(%rip)
     mov before+CS(%rip), %eax
     push %rax
     pushq before+IP(%rip)
-    mov before+0(%rip), %rax
-    mov before+8(%rip), %rcx
-    mov before+16(%rip), %rdx
-    mov before+24(%rip), %rbx
-    mov before+40(%rip), %rbp
-    mov before+48(%rip), %rsi
-    mov before+56(%rip), %rdi
+    mov before+AX(%rip), %rax
+    load_registers before, r, (%rip)
     iretq
 
     .globl wide_entries
     .align 16
 wide_entries:
-    vector = 0
-    .rept 256
-    .align 16
-    .if (vector == 8) || ((vector >= 10) && (vector <= 14)) || (vector == 17)
-    .byte 0x90, 0x90
-    .else
-    push $0
-    .endif
-    push $vector
-    jmp wide_common
-    vector = vector + 1
-    .endr
+    exception_entries wide_common
 wide_common:
-    mov %rax, after+0(%rip)
-    mov %rcx, after+8(%rip)
-    mov %rdx, after+16(%rip)
-    mov %rbx, after+24(%rip)
-    mov %rbp, after+40(%rip)
-    mov %rsi, after+48(%rip)
-    mov %rdi, after+56(%rip)
-    mov %ds, %eax
-    mov %eax, after+A_DS(%rip)
-    mov %es, %eax
-    mov %eax, after+A_ES(%rip)
-    mov %fs, %eax
-    mov %eax, after+A_FS(%rip)
-    mov %gs, %eax
-    mov %eax, after+A_GS(%rip)
+    mov %rax, after+AX(%rip)
+    mov %ds, after+A_DS(%rip)
+    save_registers after, r, (%rip)
+    save_state after, r, (%rip)
     popq after+A_VECTOR(%rip)
     popq after+A_ERROR(%rip)
     mov %rsp, after+A_FRAME(%rip)
@@ -269,14 +214,6 @@ wide_common:
     popq after+A_SP(%rip)
     pop %rax
     mov %eax, after+A_SS(%rip)
-    mov %cr0, %rax
-    mov %eax, after+A_CR0(%rip)
-    mov %cr4, %rax
-    mov %eax, after+A_CR4(%rip)
-    mov %cr2, %rax
-    mov %rax, after+A_CR2(%rip)
-    mov %dr6, %rax
-    mov %eax, after+A_DR6(%rip)
     mov $0x20, %eax
     mov %rax, %cr4
     lgdt gdt_pointer(%rip)
@@ -286,12 +223,7 @@ wide_common:
     mov %eax, %ss
     mov %eax, %ds
     mov saved_esp, %esp
-    mov plain_cr0, %eax
-    mov %eax, %cr0
-    mov $0xc0000080, %ecx
-    xor %eax, %eax
-    xor %edx, %edx
-    wrmsr
+    leave_long_mode
     jmp back
     .section .rodata
     .align 8
@@ -305,46 +237,30 @@ long_back:
 run_real:
     pusha
     mov %esp, saved_esp
-    lidt real_idt_pointer
-    ljmp $CODE_FOR_REAL, $0x8000
+    call_real_mode
     .globl real_start, real_end
     .align 8
     .code16
 real_start:
-    mov $DATA_FOR_REAL, %ax
+    enter_real_mode
+    xor %ax, %ax
     mov %ax, %ds
-    mov %ax, %es
-    mov %ax, %fs
-    mov %ax, %gs
-    mov %ax, %ss
-    mov %cr0, %eax
-    and $~1, %eax
-    mov %eax, %cr0
-    ljmp $0, $(1f - real_start + 0x8000)
-    /* `before` has been copied to 0x7000. */
-1:  xor %ax, %ax
-    mov %ax, %ds
-    mov 0x7000+CR4, %eax
+    mov REAL_BEFORE+CR4, %eax
     mov %eax, %cr4
-    mov 0x7000+CR0, %eax
+    mov REAL_BEFORE+CR0, %eax
     and $~1, %eax
     mov %eax, %cr0
-    mov 0x7000+SS, %ss
-    mov 0x7000+32, %esp
-    push 0x7000+FLAGS
-    push 0x7000+CS
-    push 0x7000+IP
-    mov 0x7000+ES, %es
-    mov 0x7000+FS, %fs
-    mov 0x7000+GS, %gs
-    mov 0x7000+8, %ecx
-    mov 0x7000+16, %edx
-    mov 0x7000+24, %ebx
-    mov 0x7000+40, %ebp
-    mov 0x7000+48, %esi
-    mov 0x7000+56, %edi
-    pushw 0x7000+DS
-    mov 0x7000+0, %eax
+    mov REAL_BEFORE+SS, %ss
+    mov REAL_BEFORE+SP, %esp
+    push REAL_BEFORE+FLAGS
+    push REAL_BEFORE+CS
+    push REAL_BEFORE+IP
+    mov REAL_BEFORE+ES, %es
+    mov REAL_BEFORE+FS, %fs
+    mov REAL_BEFORE+GS, %gs
+    load_registers REAL_BEFORE, e
+    pushw REAL_BEFORE+DS
+    mov REAL_BEFORE+AX, %eax
     pop %ds
     iret
     .align 8
@@ -361,36 +277,20 @@ real_common:
     push %ds
     xor %ax, %ax
     mov %ax, %ds
-    popw 0x7100+A_DS
-    popl 0x7100+0
-    popw 0x7100+A_VECTOR
-    mov %esp, 0x7100+A_FRAME
-    movw $0, 0x7100+A_FRAME+2
-    popw 0x7100+A_IP
-    popw 0x7100+A_CS
-    popw 0x7100+A_FLAGS
-    mov %esp, 0x7100+A_SP
-    mov %ecx, 0x7100+8
-    mov %edx, 0x7100+16
-    mov %ebx, 0x7100+24
-    mov %ebp, 0x7100+40
-    mov %esi, 0x7100+48
-    mov %edi, 0x7100+56
-    mov %es, 0x7100+A_ES
-    mov %fs, 0x7100+A_FS
-    mov %gs, 0x7100+A_GS
-    mov %ss, 0x7100+A_SS
-    mov %cr0, %eax
-    mov %eax, 0x7100+A_CR0
-    mov %cr4, %eax
-    mov %eax, 0x7100+A_CR4
-    mov %dr6, %eax
-    mov %eax, 0x7100+A_DR6
+    popw REAL_AFTER+A_DS
+    popl REAL_AFTER+AX
+    popw REAL_AFTER+A_VECTOR
+    mov %esp, REAL_AFTER+A_FRAME
+    movw $0, REAL_AFTER+A_FRAME+2
+    popw REAL_AFTER+A_IP
+    popw REAL_AFTER+A_CS
+    popw REAL_AFTER+A_FLAGS
+    mov %esp, REAL_AFTER+A_SP
+    mov %ss, REAL_AFTER+A_SS
+    save_registers REAL_AFTER, e
+    save_state REAL_AFTER, e
     lgdtl 0x70f0
-    mov %cr0, %eax
-    or $1, %al
-    mov %eax, %cr0
-    ljmpl $KERNEL_CODE, $narrow_real_back
+    leave_real_mode narrow_real_back
 real_end:
     .code32
 narrow_real_back:
@@ -401,23 +301,14 @@ narrow_real_back:
     .data
     .globl real_entries_offset
 real_entries_offset:
-    .long real_entries - real_start + 0x8000
+    .long real_entries - real_start + REAL_CODE
     .align 8
-    .globl gdt_pointer, gdt_limit
-gdt_pointer:
-gdt_limit:
-    .word 64 * 8 - 1
-    .long gdt
-    .long 0
 narrow_idt_pointer:
     .word 0x7ff
     .long narrow_idt
 wide_idt_pointer:
     .word 0xfff
     .long wide_idt
-    .long 0
-real_idt_pointer:
-    .word 0x3ff
     .long 0
     .globl saved_esp, plain_cr0
 saved_esp:
@@ -429,5 +320,3 @@ plain_cr0:
     .align 4096
     .globl long_tables
 long_tables: .skip 4096
-    .skip 0x4000
-stack_end:

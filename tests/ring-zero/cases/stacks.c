@@ -86,7 +86,7 @@ void stack_cases(void) {
     for (u32 wide = 0; wide < 2; wide++) {
       group("stacks %s wide%x", mode_names[of], wide);
       /* Level 3, so that the exception's frame lies elsewhere. */
-      for (u32 index = 0; index < sizeof instructions / sizeof instructions[0]; index++) {
+      for (u32 index = 0; index < COUNT_OF(instructions); index++) {
         if (instructions[index].legacy && of == L64) continue;
         static const u32 pointers[] = {STACK_TOP, 0, 0xfff8, STACK_TOP + 2, STACK_TOP - 6};
         for (u32 pointer = 0; pointer < 5; pointer++) {
@@ -95,7 +95,7 @@ void stack_cases(void) {
           for (u32 high = 0; high < 2; high++) {
             if ((wide || of == L64) && high) continue;
             begin(of, 3);
-            before.ss = wide ? DATA32 + 24 + 3 : STACK16 + 24 + 3;
+            before.ss = wide ? OF_LEVEL(DATA32, 3) : OF_LEVEL(STACK16, 3);
             before.r.sp = pointers[pointer] + (wide || of == L64 ? STACK_BASE : high ? 0xabcd0000 : 0);
             before.r.bp = (wide || of == L64 ? STACK_BASE : 0x12340000) + STACK_TOP + 0x10;
             for (u32 offset = 0; offset < 0x20; offset += 4) put_stack(STACK_TOP + offset, 0x01020304 * (offset / 4 + 1));

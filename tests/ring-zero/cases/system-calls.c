@@ -28,14 +28,11 @@ static void one(const struct snippet *snippet, enum mode of, u32 at_level, u32 e
 
 void system_call_cases(void) {
   static const enum mode modes[] = {P16, P32, C32, L64};
-  static const struct {
-    const char *name;
-    const struct snippet *snippet;
-  } instructions[] = {
+  static const struct instruction instructions[] = {
       {"SYSCALL", &syscall}, {"SYSRET", &sysret}, {"SYSRET-wide", &sysret_wide}, {"SYSENTER", &sysenter}, {"SYSEXIT", &sysexit}, {"SYSEXIT-wide", &sysexit_wide},
   };
   /* Selectors of the calls: below, of the returns: above. Nothing is read from the tables for them. */
-  static const u16 selectors[] = {KERNEL_CODE, KERNEL_CODE + 3, 0, 3, DATA32, 0x1230, CODE32 + 24 + 3, 0xfff8};
+  static const u16 selectors[] = {KERNEL_CODE, KERNEL_CODE + 3, 0, 3, DATA32, 0x1230, OF_LEVEL(CODE32, 3), 0xfff8};
   static const u32 flags[] = {2, 0x8d7, 0x602, 0x3002, 0x240202, 0x244ed7};
   for (u32 which = 0; which < 4; which++) {
     for (u32 index = 0; index < 6; index++) {

@@ -28,8 +28,7 @@ static void to_types(const char *name, const struct snippet *snippet, enum mode 
   for (u32 access = 0; access < 0x100; access++) {
     begin(of, at_level);
     if (switches_task(access & 0x1f)) continue;
-    gdt[TEST / 8] = access & 0x10 ? descriptor(0, 0xfffff, access, flags) : gate(0, 0, access);
-    gdt[TEST / 8 + 1] = 0;
+    put_type(access, flags);
     u32 bytes = operand_bytes(other);
     put_pointer(land(bytes), TEST + rpl, bytes);
     run(snippet, access, ~0u);
@@ -101,10 +100,9 @@ static void return_to_types(const struct returning *kind, enum mode of, u32 at_l
   group("%s %s cpl%x rpl%x flags%x", kind->name, mode_names[of], at_level, rpl, flags);
   for (u32 access = 0; access < 0x100; access++) {
     begin(of, at_level);
-    gdt[TEST / 8] = access & 0x10 ? descriptor(0, 0xfffff, access, flags) : gate(0, 0, access);
-    gdt[TEST / 8 + 1] = 0;
+    put_type(access, flags);
     u32 bytes = return_bytes(kind);
-    frame(TEST + rpl, bytes, kind->interrupt, 2, (bytes == 2 ? STACK16 : DATA32) + rpl * 8 + rpl, kind->release);
+    frame(TEST + rpl, bytes, kind->interrupt, 2, OF_LEVEL(bytes == 2 ? STACK16 : DATA32, rpl), kind->release);
     run(kind->snippet, access, ~0u);
   }
 }
@@ -119,14 +117,14 @@ static void return_to_stacks(const struct returning *kind, enum mode of, u32 at_
       gdt[TEST / 8] = descriptor(0, 0xfffff, access, 0xc);
       u32 bytes = return_bytes(kind);
       u32 code = bytes == 2 ? CODE16 : wide ? CODE64 : CODE32;
-      frame(code + rpl * 8 + rpl, bytes, kind->interrupt, 2, TEST + (access & 1 ? rpl : (rpl + 1) & 3), kind->release);
+      frame(OF_LEVEL(code, rpl), bytes, kind->interrupt, 2, TEST + (access & 1 ? rpl : (rpl + 1) & 3), kind->release);
       run(kind->snippet, rpl, access);
     }
     static const u16 others[] = {0, 1, 2, 3, BEYOND, TEST + 4};
-    for (u32 index = 0; index < sizeof others / sizeof others[0]; index++) {
+    for (u32 index = 0; index < COUNT_OF(others); index++) {
       begin(of, at_level);
       u32 bytes = return_bytes(kind);
-      frame((bytes == 2 ? CODE16 : wide ? CODE64 : CODE32) + rpl * 8 + rpl, bytes, kind->interrupt, 2, others[index], kind->release);
+      frame(OF_LEVEL(bytes == 2 ? CODE16 : wide ? CODE64 : CODE32, rpl), bytes, kind->interrupt, 2, others[index], kind->release);
       run(kind->snippet, rpl, 0x1000 + others[index]);
     }
   }
@@ -145,7 +143,7 @@ static void dropped_segments(enum mode of) {
       gdt[TEST / 8] = descriptor(0, 0xfffff, access, 0xc);
       before.es = before.fs = TEST;
       u32 bytes = return_bytes(&returns[3]);
-      frame((bytes == 2 ? CODE16 : mode == L64 ? CODE64 : CODE32) + 24 + 3, bytes, 1, 2, (bytes == 2 ? STACK16 : DATA32) + 24 + 3, 0);
+      frame(OF_LEVEL(bytes == 2 ? CODE16 : mode == L64 ? CODE64 : CODE32, 3), bytes, 1, 2, OF_LEVEL(bytes == 2 ? STACK16 : DATA32, 3), 0);
       run(&interrupt_return, access, at_level);
     }
   }
@@ -157,7 +155,7 @@ static void returned_flags(const struct returning *kind, enum mode of, u32 at_le
     for (u32 bit = 0; bit < 32; bit++) {
       for (u32 inverted = 0; inverted < 2; inverted++) {
         begin(of, at_level);
-        u32 flags = inverted ? 0x3c7ed5 & ~(1u << bit) : 1u << bit;
+        u32 flags = one_flag(bit, inverted, 0x3c7ed5);
         /* NT would return to a task's link the next time; VM enters virtual-8086 mode; RF is not seen. */
         flags &= ~0x30000u;
         before.flags = 2 | iopl << 12 | (inverted ? 0x200 : 0);
@@ -171,9 +169,8 @@ static void returned_flags(const struct returning *kind, enum mode of, u32 at_le
 }
 
 void transfer_cases(void) {
-  static const enum mode modes[] = {P32, P16, C32, L64};
-  for (u32 which = 0; which < 4; which++) {
-    enum mode of = modes[which];
+  for (u32 which = 0; which < PROTECTED_MODES; which++) {
+    enum mode of = protected_modes[which];
     /* The offset lands where the segment's base is 0, so that code of 16 bits is entered by descriptors under test alone. */
     for (u32 at_level = 0; at_level < 4; at_level++) {
       if (of == P16 && at_level != 3) continue;

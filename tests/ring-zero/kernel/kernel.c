@@ -10,61 +10,21 @@ static u32 checks, failures;
 extern u8 entries[];
 int attempt(void (*code)(void));
 
-static void put(char c) {
-  while ((in8(0x3fd) & 0x20) == 0) {
+void put(char c) {
+  while (!serial_empty()) {
   }
   out8(0x3f8, (u8)c);
-}
-
-static void number(u32 value) {
-  put('0');
-  put('x');
-  int shift = 28;
-  while (shift > 0 && (value >> shift) == 0) shift -= 4;
-  for (; shift >= 0; shift -= 4) put("0123456789abcdef"[(value >> shift) & 15]);
-}
-
-/* %s a string, %x a number. */
-void print(const char *format, ...) {
-  __builtin_va_list arguments;
-  __builtin_va_start(arguments, format);
-  for (; *format != 0; format++) {
-    if (*format != '%') {
-      put(*format);
-      continue;
-    }
-    format++;
-    if (*format == 's') {
-      for (const char *text = __builtin_va_arg(arguments, const char *); *text != 0; text++) put(*text);
-    } else {
-      number(__builtin_va_arg(arguments, u32));
-    }
-  }
-  __builtin_va_end(arguments);
-}
-
-void finish(int status) {
-  out8(0xf4, (u8)status);
-  for (;;) __asm__ volatile("cli; hlt");
 }
 
 void check(const char *name, u32 got, u32 expected) {
   checks++;
   if (got == expected) return;
   failures++;
-  print("FAIL %s: %x, not %x\n", name, got, expected);
-}
-
-u64 descriptor(u32 base, u32 limit, u32 access, u32 flags) {
-  return (limit & 0xffff) | ((u64)(base & 0xffffff) << 16) | ((u64)access << 40) | ((u64)((limit >> 16) & 15) << 48) |
-         ((u64)flags << 52) | ((u64)(base >> 24) << 56);
-}
-u64 gate(u32 selector, u32 offset, u32 access) {
-  return (offset & 0xffff) | ((u64)selector << 16) | ((u64)access << 40) | ((u64)(offset >> 16) << 48);
+  print("FAIL %s: 0x%x, not 0x%x\n", name, got, expected);
 }
 
 void reset_tables(void) {
-  for (int vector = 0; vector < 256; vector++) idt[vector] = gate(8, (u32)entries + 16 * vector, 0x8e);
+  for (int vector = 0; vector < 256; vector++) idt[vector] = gate(KERNEL_CODE, (u32)entries + 16 * vector, 0x8e);
   struct {
     u16 limit;
     u32 base;
@@ -121,8 +81,8 @@ void expect_fault(const char *name, void (*code)(void), u32 vector, u32 error, u
   checks++;
   if (fault.vector == vector && fault.error == error && fault.eip - (u32)code == offset) return;
   failures++;
-  print("FAIL %s: vector %x error %x at +%x", name, fault.vector, fault.error, fault.vector == NOTHING ? 0 : fault.eip - (u32)code);
-  print(", not %x %x +%x\n", vector, error, offset);
+  print("FAIL %s: vector 0x%x error 0x%x at +0x%x", name, fault.vector, fault.error, fault.vector == NOTHING ? 0 : fault.eip - (u32)code);
+  print(", not 0x%x 0x%x +0x%x\n", vector, error, offset);
 }
 
 void expect_nothing(const char *name, void (*code)(void)) {
@@ -130,7 +90,7 @@ void expect_nothing(const char *name, void (*code)(void)) {
   checks++;
   if (fault.vector == NOTHING) return;
   failures++;
-  print("FAIL %s: vector %x error %x at +%x, not none\n", name, fault.vector, fault.error, fault.eip - (u32)code);
+  print("FAIL %s: vector 0x%x error 0x%x at +0x%x, not none\n", name, fault.vector, fault.error, fault.eip - (u32)code);
 }
 
 struct information {
@@ -167,24 +127,22 @@ int main(u32 magic, struct information *information) {
 #include "parts.h"
   };
   reset_tables();
-  /* Firmware may have left a timer running. */
-  out8(0x21, 0xff);
-  out8(0xa1, 0xff);
+  mask_interrupts();
   const char *line = information->flags & 4 ? (const char *)information->command_line : "";
   print("ring 0 tests\n");
   check("multiboot magic", magic, 0x2badb002);
   struct module *modules = (struct module *)information->modules;
   for (u32 index = 0; information->flags & 8 && index < information->module_count; index++) {
-    print("module %s of %x bytes", modules[index].name, (u32)(modules[index].end - modules[index].start));
-    print(" begins with %x\n", *(const u8 *)modules[index].start);
+    print("module %s of 0x%x bytes", modules[index].name, (u32)(modules[index].end - modules[index].start));
+    print(" begins with 0x%x\n", *(const u8 *)modules[index].start);
   }
   for (u32 index = 0; index < sizeof parts / sizeof parts[0]; index++) {
     if (!wanted(line, parts[index].name)) continue;
     u32 before = failures;
     u32 had = checks;
     parts[index].run();
-    print("%s %s: %x checks\n", failures == before ? "ok" : "not ok", parts[index].name, checks - had);
+    print("%s %s: 0x%x checks\n", failures == before ? "ok" : "not ok", parts[index].name, checks - had);
   }
-  print("%x checks, %x failures\n", checks, failures);
+  print("0x%x checks, 0x%x failures\n", checks, failures);
   return failures == 0 ? 0 : 1;
 }

@@ -1,9 +1,6 @@
-/* What the parts of the ring 0 tests' kernel share: console, checks, exceptions, descriptors. 32-bit protected mode, flat, paging off. */
+/* What the parts of the ring 0 tests' kernel share: console, checks, exceptions, levels. */
 #pragma once
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
+#include "../shared/machine.h"
 
 #define NOTHING 0x100 /* vector of an attempt that went through */
 
@@ -33,9 +30,6 @@ extern int trap_count;
 /* Whether this is QEMU's TCG, which has not got it (segment limits above all); it is skipped there, and said so. */
 int left_out_by_tcg(const char *what);
 
-void print(const char *format, ...);
-void finish(int status) __attribute__((noreturn));
-
 /* One check: prints a line when it fails. */
 void check(const char *name, u32 got, u32 expected);
 /* Calls code; it may end in an exception, which is then in `fault`. Gives its vector, or NOTHING. */
@@ -44,11 +38,8 @@ u32 try_code(void (*code)(void));
 void expect_fault(const char *name, void (*code)(void), u32 vector, u32 error, u32 offset);
 void expect_nothing(const char *name, void (*code)(void));
 
-/* Descriptors. */
-extern u64 gdt[64];
+/* Gates of all exceptions, to the handlers that put them into `fault`. */
 extern u64 idt[256];
-u64 descriptor(u32 base, u32 limit, u32 access, u32 flags);
-u64 gate(u32 selector, u32 offset, u32 access);
 void reset_tables(void);
 
 /* User mode: levels, gates and a TSS are in the tables between these; code comes back by INT 0x40. */
@@ -76,11 +67,6 @@ void test_changing_code(void);
 void test_registers(void);
 void test_priorities(void);
 
-static inline u32 read_cr0(void) {
-  u32 value;
-  __asm__ volatile("mov %%cr0, %0" : "=r"(value));
-  return value;
-}
 static inline u32 read_cr4(void) {
   u32 value;
   __asm__ volatile("mov %%cr4, %0" : "=r"(value));
@@ -89,19 +75,6 @@ static inline u32 read_cr4(void) {
 static inline void write_cr0(u32 value) { __asm__ volatile("mov %0, %%cr0" : : "r"(value) : "memory"); }
 static inline void write_cr3(u32 value) { __asm__ volatile("mov %0, %%cr3" : : "r"(value) : "memory"); }
 static inline void write_cr4(u32 value) { __asm__ volatile("mov %0, %%cr4" : : "r"(value) : "memory"); }
-static inline u64 read_msr(u32 index) {
-  u64 value;
-  __asm__ volatile("rdmsr" : "=A"(value) : "c"(index));
-  return value;
-}
-static inline void write_msr(u32 index, u64 value) { __asm__ volatile("wrmsr" : : "c"(index), "A"(value) : "memory"); }
-
-static inline void out8(u16 port, u8 value) { __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
-static inline u8 in8(u16 port) {
-  u8 value;
-  __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-  return value;
-}
 
 /* A test's code: a function of assembler alone. */
 #define CODE(name, text) \

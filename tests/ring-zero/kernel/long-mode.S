@@ -2,9 +2,7 @@
  * Long mode from 32-bit protected mode and back. long_call enters 64-bit code with the tables that long-mode.c has built; the code puts what it
  * finds into long_words, eight bytes each, in the order in which long-mode.c checks it.
  */
-    .set CODE64, 0x18
-    .set CODE32, 0x08
-    .set DATA, 0x10
+#include "../shared/assembler.h"
     .text
     .globl long_call
 long_call:
@@ -13,36 +11,15 @@ long_call:
     sidt long_saved_idt
     mov %cr4, %eax
     mov %eax, long_saved_cr4
-    or $0x20, %eax
-    mov %eax, %cr4
-    mov $long_tables, %eax
-    mov %eax, %cr3
-    mov $0xc0000080, %ecx
-    rdmsr
-    or $0x901, %eax             /* LME, NXE, SCE */
-    wrmsr
-    mov %cr0, %eax
-    or $0x80000000, %eax
-    mov %eax, %cr0
+    enter_long_mode long_tables
     lidt long_idt_pointer
-    ljmp $CODE64, $in_long
+    ljmp $KERNEL_CODE64, $in_long
 back_from_long:
-    mov %cr0, %eax
-    and $0x7fffffff, %eax
-    mov %eax, %cr0
-    mov $0xc0000080, %ecx
-    xor %eax, %eax
-    xor %edx, %edx
-    wrmsr
+    leave_long_mode
     mov long_saved_cr4, %eax
     mov %eax, %cr4
     lidt long_saved_idt
-    mov $DATA, %eax
-    mov %eax, %ds
-    mov %eax, %es
-    mov %eax, %fs
-    mov %eax, %gs
-    mov %eax, %ss
+    all_segments KERNEL_DATA
     mov long_saved_esp, %esp
     popa
     ret
@@ -384,7 +361,7 @@ long_common:
     .align 8
 back_target:
     .long back_from_long
-    .word CODE32
+    .word KERNEL_CODE
     .align 8
 gate_target:
     .long 0

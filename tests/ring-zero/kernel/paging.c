@@ -122,12 +122,12 @@ static void one(u64 upper, u64 leaf, enum access access, int user, u32 cr0, u32 
   if (vector == 14 && fault.cr2 != TEST) flags_good = 0;
   if (got == wanted && flags_good) return;
   if (mistakes++ == 0) {
-    print("FAIL walk: %x, not %x", got, wanted);
-    print(" with upper %x%x", (u32)(upper >> 32), (u32)upper);
-    print(" leaf %x%x", (u32)(leaf >> 32), (u32)leaf);
-    print(" access %x user %x", access, (u32)user);
-    print(" cr0 %x cr4 %x", cr0, cr4);
-    print(" nxe %x ac %x\n", (u32)nxe, (u32)ac);
+    print("FAIL walk: 0x%x, not 0x%x", got, wanted);
+    print(" with upper 0x%q", upper);
+    print(" leaf 0x%q", leaf);
+    print(" access 0x%x user 0x%x", access, (u32)user);
+    print(" cr0 0x%x cr4 0x%x", cr0, cr4);
+    print(" nxe 0x%x ac 0x%x\n", (u32)nxe, (u32)ac);
   }
 }
 
@@ -153,7 +153,7 @@ static void combinations(void) {
     }
   }
   check(pae ? "walks of PAE tables" : "walks of 32-bit tables", mistakes, 0);
-  print("%x walks\n", count);
+  print("0x%x walks\n", count);
   write_cr0(read_cr0() & ~(u32)WP);
   write_cr4(read_cr4() & ~(u32)(SMEP | SMAP));
 }

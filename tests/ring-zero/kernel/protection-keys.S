@@ -5,9 +5,7 @@
  *   0 u64 entry of the upper table   8 u64 entry of the page   16 u32 PKRU   20 u32 kind, bit 8: without INVLPG
  *   24 u32 vector (0x100: none)      28 u32 error code         32 u64 CR2
  */
-    .set CODE64, 0x18
-    .set CODE32, 0x08
-    .set DATA, 0x10
+#include "../shared/assembler.h"
     .set PAGE_UNDER_TEST, 0x40000000
     .set CASE_BYTES, 40
     .text
@@ -20,37 +18,20 @@ walk_in_long_mode:
     mov %eax, walk_saved_cr4
     mov %cr0, %eax
     mov %eax, walk_saved_cr0
-    mov walk_cr4, %eax
-    or $0x20, %eax
-    mov %eax, %cr4
-    mov $walk_tables, %eax
-    mov %eax, %cr3
-    mov $0xc0000080, %ecx
-    rdmsr
-    or $0x900, %eax             /* LME, NXE */
-    wrmsr
     mov walk_cr0, %eax
-    or $0x80000000, %eax
     mov %eax, %cr0
+    mov walk_cr4, %eax
+    enter_long_mode walk_tables
     lidt walk_idt_pointer
-    ljmp $CODE64, $in_long_mode
+    ljmp $KERNEL_CODE64, $in_long_mode
 back_from_walks:
-    mov $DATA, %eax             /* IRET to level 3 has left none */
-    mov %eax, %ds
+    all_segments KERNEL_DATA    /* IRET to level 3 has left none */
+    leave_long_mode
     mov walk_saved_cr0, %eax
     mov %eax, %cr0
-    mov $0xc0000080, %ecx
-    xor %eax, %eax
-    xor %edx, %edx
-    wrmsr
     mov walk_saved_cr4, %eax
     mov %eax, %cr4
     lidt walk_saved_idt
-    mov $DATA, %eax
-    mov %eax, %es
-    mov %eax, %fs
-    mov %eax, %gs
-    mov %eax, %ss
     mov walk_saved_esp, %esp
     popa
     ret
@@ -173,7 +154,7 @@ walk_user_codes:
     .long walk_user_read, 0, walk_user_write, 0, walk_user_fetch, 0
 walk_back:
     .long back_from_walks
-    .word CODE32
+    .word KERNEL_CODE
     .globl walk_handlers
 /* Vector and handler of each gate. */
 walk_handlers:

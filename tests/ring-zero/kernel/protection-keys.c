@@ -90,11 +90,11 @@ static void walks(u32 cr0, u32 cr4) {
     u32 got = one->vector == NOTHING ? NOTHING : one->vector == 14 ? one->error : 0x1000 + one->vector;
     if (got == wanted && (wanted == NOTHING || one->cr2 == TEST)) continue;
     if (mistakes++ != 0) continue;
-    print("FAIL walk: %x, not %x", got, wanted);
-    print(" with upper %x%x", (u32)(one->upper >> 32), (u32)one->upper);
-    print(" leaf %x%x", (u32)(one->leaf >> 32), (u32)one->leaf);
-    print(" pkru %x kind %x", one->pkru, one->kind);
-    print(" cr0 %x cr4 %x cr2 %x\n", cr0, cr4, (u32)one->cr2);
+    print("FAIL walk: 0x%x, not 0x%x", got, wanted);
+    print(" with upper 0x%q", one->upper);
+    print(" leaf 0x%q", one->leaf);
+    print(" pkru 0x%x kind 0x%x", one->pkru, one->kind);
+    print(" cr0 0x%x cr4 0x%x cr2 0x%x\n", cr0, cr4, (u32)one->cr2);
   }
   count = 0;
 }
@@ -120,7 +120,7 @@ static void combinations(int keys) {
     }
   }
   check("walks with keys", mistakes, 0);
-  print("%x walks\n", done);
+  print("0x%x walks\n", done);
 }
 
 /* The page stays in the TLB; only PKRU changes, of its key and of others. */

@@ -1,23 +1,17 @@
 /*
- * Real mode, and the way there and back. real_call copies nothing: the code between real_start and real_end is copied to 0x8000 by C, is
- * entered at real_start in real mode with CS:IP 0000:8000, SS:SP 0000:7ff0, and comes back with what it found in real_words.
+ * What there is to be found in real mode: real_call goes there and back, the code between real_start and real_end leaves it at 0x7000. The
+ * stack lies below REAL_CODE.
  */
+#include "../shared/assembler.h"
     .text
     .globl real_call
 real_call:
     pusha
     sidt saved_idt
     mov %esp, saved_esp
-    lidt real_idt
-    /* 16-bit segments, so that limits are those of real mode. */
-    ljmp $0x18, $0x8000
+    call_real_mode
 back_in_protected:
-    mov $0x10, %eax
-    mov %eax, %ds
-    mov %eax, %es
-    mov %eax, %fs
-    mov %eax, %gs
-    mov %eax, %ss
+    all_segments KERNEL_DATA
     mov saved_esp, %esp
     lidt saved_idt
     popa
@@ -25,24 +19,9 @@ back_in_protected:
 
     .globl real_start, real_end
     .code16
-/* At 0x8000, in 16-bit protected mode with a base of 0. */
 real_start:
-    mov $0x20, %ax
-    mov %ax, %ds
-    mov %ax, %es
-    mov %ax, %fs
-    mov %ax, %gs
-    mov %ax, %ss
-    mov %cr0, %eax
-    and $~1, %eax
-    mov %eax, %cr0
-    ljmp $0, $(1f - real_start + 0x8000)
-1:  xor %ax, %ax
-    mov %ax, %ds
-    mov %ax, %es
-    mov %ax, %fs
-    mov %ax, %gs
-    mov %ax, %ss
+    enter_real_mode
+    all_segments 0
     mov $0x7ff0, %sp
     cld
     mov $0x7000, %di
@@ -70,7 +49,7 @@ real_start:
     mov %fs:0x10, %eax          /* at 1 MiB: the multiboot header */
     stosl
     /* [5] Far call and return, near and far with 32-bit operands. */
-    lcall $0x07ff, $(far_routine - real_start + 0x8000 - 0x7ff0)
+    lcall $0x07ff, $(far_routine - real_start + REAL_CODE - 0x7ff0)
     stosw                       /* 0x07ff: CS there */
     mov %sp, %ax
     stosw                       /* 0x7ff0 again */
@@ -105,7 +84,7 @@ fault_de:
     mov %dx, %ax
     stosw                       /* 0x100 */
     mov %si, %ax
-    sub $(fault_de - real_start + 0x8000), %ax
+    sub $(fault_de - real_start + REAL_CODE), %ax
     stosw                       /* 0 */
     /* [12] LAR and friends do not exist here: #UD (6). */
     mov $0xaaaa, %dx
@@ -155,7 +134,7 @@ fault_de:
     mov %dx, %di
     stosw                       /* word 0 */
     /* [20] Unreal mode: a limit of 4 GiB stays with the segment. */
-    lgdtl real_gdt - real_start + 0x8000
+    lgdtl real_gdt - real_start + REAL_CODE
     mov %cr0, %eax
     or $1, %al
     mov %eax, %cr0
@@ -193,7 +172,7 @@ fault_de:
     /* [26] IRET from a frame of our own. */
     pushf
     push %cs
-    push $(4f - real_start + 0x8000)
+    push $(4f - real_start + REAL_CODE)
     iret
     xor %ax, %ax
 4:  mov $0x1e7, %ax
@@ -211,10 +190,7 @@ fault_de:
     /* [29] SMSW; back to protected mode. */
     smsw %ax
     stosw
-    mov %cr0, %eax
-    or $1, %al
-    mov %eax, %cr0
-    ljmpl $0x08, $back_in_protected
+    leave_real_mode back_in_protected
 
 far_routine:
     mov %cs, %ax
@@ -253,19 +229,16 @@ real_gdt:
     .globl real_vectors
 /* Pairs of a vector and the offset of its handler. */
 real_vectors:
-    .word 0, handle_de - real_start + 0x8000
-    .word 1, handle_step - real_start + 0x8000
-    .word 6, handle_ud - real_start + 0x8000
-    .word 12, handle_ss - real_start + 0x8000
-    .word 13, handle_gp - real_start + 0x8000
-    .word 0x70, handle_int70 - real_start + 0x8000
+    .word 0, handle_de - real_start + REAL_CODE
+    .word 1, handle_step - real_start + REAL_CODE
+    .word 6, handle_ud - real_start + REAL_CODE
+    .word 12, handle_ss - real_start + REAL_CODE
+    .word 13, handle_gp - real_start + REAL_CODE
+    .word 0x70, handle_int70 - real_start + REAL_CODE
     .word 0xffff
 real_end:
     .code32
     .data
-real_idt:
-    .word 0x3ff
-    .long 0
 saved_idt:
     .word 0
     .long 0

@@ -6,13 +6,12 @@ extern const u16 real_vectors[];
 void real_call(void);
 
 void test_real_mode(void) {
-  u8 *place = (u8 *)0x8000;
-  for (u32 index = 0; index < (u32)(real_end - real_start); index++) place[index] = real_start[index];
-  const u16 *vector = (const u16 *)(place + ((const u8 *)real_vectors - real_start));
+  copy(REAL_CODE, real_start, (u32)(real_end - real_start));
+  const u16 *vector = real_vectors;
   for (u32 entry = 0; entry < 256; entry++) *(volatile u32 *)(entry * 4) = 0;
   for (; *vector != 0xffff; vector += 2) *(volatile u32 *)(*vector * 4u) = vector[1];
-  gdt[3] = descriptor(0, 0xffff, 0x9b, 0);
-  gdt[4] = descriptor(0, 0xffff, 0x93, 0);
+  gdt[CODE_FOR_REAL / 8] = descriptor(0, 0xffff, 0x9b, 0);
+  gdt[DATA_FOR_REAL / 8] = descriptor(0, 0xffff, 0x93, 0);
   int limits = !left_out_by_tcg("limits of real mode");
   expect_nothing("real mode and back", real_call);
   const volatile u16 *words = (const volatile u16 *)0x7000;
@@ -44,6 +43,6 @@ void test_real_mode(void) {
   check("LOOP with CX", words[27], 3);
   check("LOOP with ECX", words[28], 5);
   check("SMSW", words[29] & 0x11, 0x10);
-  gdt[3] = 0;
-  gdt[4] = 0;
+  gdt[CODE_FOR_REAL / 8] = 0;
+  gdt[DATA_FOR_REAL / 8] = 0;
 }
