@@ -36,6 +36,7 @@ export default defineConfig({
         test: {
           name: 'system',
           include: ['tests/**/*.test.ts'],
+          globalSetup: ['tests/support/run-folder.ts'],
           testTimeout: 600_000,
           hookTimeout: 600_000,
           // Each test boots machines, and most machines keep one core busy.

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { endAll, launcher, plinth, quote, start, startOnTerminal } from './support/plinth.ts';
+import { savedGuest } from './support/saved-guest.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'plinth-tests-'));
 const prompt = /init started after[\s\S]*# /;
@@ -92,7 +93,7 @@ describe('--exec', () => {
 
   it('gives the command its standard input, every byte as it is', async () => {
     const input = Array.from({ length: 3000 }, (_, index) => `line ${index} \u0000\u0001\u001d\u007f`).join('\n');
-    const { status, stdout } = await plinth(['run', '--exec', 'cat'], { input });
+    const { status, stdout } = await plinth(['run', ...(await savedGuest()), '--exec', 'cat'], { input });
     expect(status).toBe(0);
     expect(stdout).toBe(input);
   });
@@ -100,7 +101,7 @@ describe('--exec', () => {
 
 describe('inspection', () => {
   it('shows a running machine by its name or the beginning of it', async () => {
-    const running = start(launcher, ['run', '--name', 'inspected-guest', '--console', 'none']);
+    const running = start(launcher, ['run', ...(await savedGuest()), '--name', 'inspected-guest', '--console', 'none']);
     try {
       await expect
         .poll(async () => (await plinth(['inspect', 'vms', '-o', 'name'])).stdout, { timeout: 10_000 })

@@ -1,11 +1,19 @@
 /**
- * A guest that runs in the foreground under a name, and is asked by `plinth vm` and `plinth inspect` as from another terminal. Other
- * than a GuestShell it may restart, and boot a kernel and initrds of the test's own, if they have the image's agent.
+ * A guest that runs in the foreground under a name, and is asked over its control socket, with the requests of `plinth vm exec`, `plinth vm show`
+ * and `plinth inspect`, but without a process for each: a test that waits for its guest asks ten times a second, and there are two processors.
+ * Other than a GuestShell it may restart, and boot a kernel and initrds of the test's own, if they have the image's agent.
  * Called by the system tests.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { type Ended, launcher, plinth, type Running, start } from './plinth.ts';
+import { PassThrough, Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { PlinthError } from '@plinth/errors';
+import { findMachine } from '../../packages/cli/src/inspect-command.ts';
+import { requestCommand, requestControl, runningMachines } from '../../packages/vmwp/src/control-socket.ts';
+import type { CommandResult } from './guest-shell.ts';
+import { home } from './images.ts';
+import { launcher, plinth, type Running, start } from './plinth.ts';
 
 export interface ServiceRow {
   readonly name: string;
@@ -29,9 +37,22 @@ export class RunningGuest {
     this.process = process;
   }
 
-  /** Runs a script in the guest. */
-  run(script: string): Promise<Ended> {
-    return plinth(['vm', 'exec', this.name, '--', script]);
+  /** Runs a script in the guest, without input; a refusal, of a guest that is not ready above all, has its own status. */
+  async run(script: string): Promise<CommandResult> {
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+    const printed = Promise.all([text(stdout), text(stderr)]);
+    let status: number;
+    try {
+      status = await requestCommand(await this.#socket(), script, { stdin: Readable.from([]), stdout, stderr });
+    } catch (error) {
+      if (!(error instanceof PlinthError)) throw error;
+      status = error.exitStatus;
+      stderr.write(error.message);
+    }
+    stdout.end();
+    stderr.end();
+    const [output, errors] = await printed;
+    return { status, stdout: output, stderr: errors };
   }
 
   /** Runs a script, and expects it to succeed without a word on standard error. @returns its output, trimmed */
@@ -43,15 +64,18 @@ export class RunningGuest {
 
   /** What `plinth inspect vms/NAME/PATH` shows. */
   async inspect(path: string): Promise<unknown> {
-    const { status, stdout, stderr } = await plinth(['inspect', `vms/${this.name}/${path}`, '-o', 'json']);
-    if (status !== 0) throw new Error(stderr);
-    return JSON.parse(stdout);
+    return requestControl(await this.#socket(), { command: 'inspect', path });
   }
 
+  /** What `plinth vm show NAME` shows of its services. */
   async services(): Promise<ServiceRow[]> {
-    const { status, stdout, stderr } = await plinth(['vm', 'show', this.name, '-o', 'json']);
-    if (status !== 0) throw new Error(stderr);
-    return (JSON.parse(stdout) as { services: ServiceRow[] }).services;
+    const answer = await requestControl(await this.#socket(), { command: 'services' });
+    return (answer as { services: ServiceRow[] }).services;
+  }
+
+  /** Its control socket. @throws PlinthError PL-1017 when it does not run */
+  async #socket(): Promise<string> {
+    return findMachine(await runningMachines(home), this.name).socket;
   }
 
   /** How a service is. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { cloud, ensureImage, generic, imageFiles } from '../support/images.ts';
 import { type Ended, endAll, launcher, plinth, start } from '../support/plinth.ts';
+import { savedGuest } from '../support/saved-guest.ts';
 import { code, entryPoint, writeTinyKernel } from '../support/tiny-guest.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'plinth-tests-'));
@@ -176,9 +177,8 @@ describe('machine code that goes nowhere', () => {
 
 describe('Linux that panics', () => {
   it.each(TRANSLATORS.slice(0, 2))('tells its last branches with PLINTH_TRANSLATOR=%s', async (translator) => {
-    const result = await plinth(['run', '--exec', 'echo c >/proc/sysrq-trigger; sleep 1000'], {
-      environment: { PLINTH_TRANSLATOR: translator },
-    });
+    const words = ['run', ...(await savedGuest()), '--exec', 'echo c >/proc/sysrq-trigger; sleep 1000'];
+    const result = await plinth(words, { environment: { PLINTH_TRANSLATOR: translator } });
     expect(result.status).toBe(75);
     const lines = branchesOf(reportOf(result));
     expect(lines.length).toBeGreaterThanOrEqual(16);
@@ -223,7 +223,8 @@ describe('Linux that panics', () => {
   });
 
   it('and is told to restart after it: still 75', async () => {
-    const result = await plinth(['run', '--exec', 'echo 1 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger']);
+    const command = 'echo 1 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger';
+    const result = await plinth(['run', ...(await savedGuest()), '--exec', command]);
     expect(result.status).toBe(75);
     expect(result.stderr).toMatch(/^PL-4001: /);
   });
@@ -297,8 +298,7 @@ describe('Linux that panics and cannot say why', () => {
 
 describe('Linux that halts', () => {
   it('for good: 75, and what to do instead', async () => {
-    const running = start(launcher, ['run']);
-    await running.see(/:~# /);
+    const running = start(launcher, ['run', ...(await savedGuest())]);
     running.type('halt -f\n');
     const result = await running.ended;
     expect(result.status).toBe(75);

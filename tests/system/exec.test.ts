@@ -1,4 +1,7 @@
-/** `plinth run --exec`: a command in the guest is as exact as one that runs here. */
+/**
+ * `plinth run --exec`: a command in the guest is as exact as one that runs here. The first and the last are booted for their command; the others
+ * are of a guest that was saved.
+ */
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,6 +11,7 @@ import { cloud, ensureImage } from '../support/images.ts';
 import { isLong } from '../support/long.ts';
 import { endAll, launcher, plinth, quote, start } from '../support/plinth.ts';
 import { noise } from '../support/programs.ts';
+import { savedGuest } from '../support/saved-guest.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'plinth-tests-'));
 beforeAll(() => ensureImage(cloud));
@@ -16,6 +20,11 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const exec = (command: string, input?: Uint8Array | string, words: readonly string[] = []): ReturnType<typeof plinth> =>
   plinth(['run', ...words, '--exec', command], input === undefined ? {} : { input });
+const restored = async (
+  command: string,
+  input?: Uint8Array | string,
+  words: readonly string[] = [],
+): ReturnType<typeof plinth> => exec(command, input, [...(await savedGuest()), ...words]);
 
 describe('bytes', () => {
   it('go in and out as they are: 1 MiB of noise through the guest', async () => {
@@ -27,7 +36,7 @@ describe('bytes', () => {
 
   it('of both outputs stay apart, without a line end too many, whatever the command is made of', async () => {
     const text = `a'b"c\\d $HOME \`x\` * ü 漢 \n\ttwo lines`;
-    const { status, bytes, stderr } = await exec(
+    const { status, bytes, stderr } = await restored(
       `printf %s ${quote(text)}; printf '\\000\\377\\r\\n\\004' >&2; printf '\\000\\001\\377'`,
     );
     expect(bytes).toEqual(Buffer.concat([Buffer.from(text), Buffer.from([0, 1, 0xff])]));
@@ -49,11 +58,11 @@ describe('the status', () => {
     ['of a syntax error', 'if', 2],
   ];
   it.each(isLong ? [...always, ...more] : always)('is that %s: %s', async (_, command, status) => {
-    expect((await exec(command)).status).toBe(status);
+    expect((await restored(command)).status).toBe(status);
   });
 
   it('comes though nobody reads the input, and though something of the command lives on', async () => {
-    const result = await exec('sleep 1000 & echo started; exit 5', noise(3_000_000));
+    const result = await restored('sleep 1000 & echo started; exit 5', noise(3_000_000));
     expect(result).toMatchObject({ status: 5, stdout: 'started\n' });
   });
 });
@@ -61,16 +70,16 @@ describe('the status', () => {
 describe('the end from outside', () => {
   it('by --timeout is 124, and what was printed until then is there', async () => {
     // Long enough for the guest to get as far as the command, whatever else the host has to do.
-    const limit = 5 + Math.ceil(3 * (await exec('true')).seconds);
+    const limit = 5 + Math.ceil(3 * (await restored('true')).seconds);
     const command = 'echo before; sleep 100000';
-    const { status, stdout, stderr, seconds } = await exec(command, '', ['--timeout', `${limit}`]);
+    const { status, stdout, stderr, seconds } = await restored(command, '', ['--timeout', `${limit}`]);
     expect({ status, stdout }).toEqual({ status: 124, stdout: 'before\n' });
     expect(stderr).toMatch(new RegExp(`^PL-3002: .+ ${limit} seconds.+ Try: `));
     expect(seconds).toBeLessThan(2 * limit);
   });
 
   it('by a signal is 128 + n', async () => {
-    const running = start(launcher, ['run', '--exec', 'echo started; sleep 1000']);
+    const running = start(launcher, ['run', ...(await savedGuest()), '--exec', 'echo started; sleep 1000']);
     await running.see('started\n');
     running.child.kill('SIGTERM');
     expect(await running.ended).toMatchObject({ status: 143, stdout: 'started\n', stderr: '' });
@@ -79,7 +88,7 @@ describe('the end from outside', () => {
 
 describe('a guest that ends under its command', () => {
   it('is an error that says so', async () => {
-    const { status, stderr } = await exec('poweroff -f');
+    const { status, stderr } = await restored('poweroff -f');
     expect(stderr).toMatch(/^PL-3009: .+ Try: .+\n$/);
     expect(status).toBe(75);
   });
@@ -106,7 +115,7 @@ describe('a command that cannot be', () => {
     ['too long', 'x'.repeat(200_000), 'PL-2112'],
   ])('is refused: %s', async (_, command, code) => {
     // A command line has a limit of its own on the host, so the long one stays below it: 128 KiB for one word.
-    const { status, stdout, stderr } = await exec(command.slice(0, 130_000));
+    const { status, stdout, stderr } = await restored(command.slice(0, 130_000));
     expect(stderr).toMatch(new RegExp(`^${code}: `));
     expect({ status, stdout }).toEqual({ status: 64, stdout: '' });
   });

@@ -13,6 +13,7 @@ import { kernelComplaints } from '../support/kernel-log.ts';
 import { isLong } from '../support/long.ts';
 import { endAll, plinth } from '../support/plinth.ts';
 import { type RunningGuest, startGuest } from '../support/running-guest.ts';
+import { savedGuest } from '../support/saved-guest.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'plinth-restarts-'));
 beforeAll(() => ensureImage(cloud));
@@ -35,7 +36,7 @@ describe('the VMBus driver of a guest', () => {
   const rounds = isLong ? 50 : 8;
 
   it('is unloaded and loaded again, with every version of the protocol', async () => {
-    const guest = await startGuest([cloud]);
+    const guest = await startGuest(await savedGuest());
     await guest.allServicesWork();
     expect(await guest.output(otherTimer)).not.toContain('Hyper-V');
     await guest.output(letGo);
@@ -70,7 +71,7 @@ describe('the VMBus driver of a guest', () => {
   });
 
   it('lets go of single devices and takes them again', async () => {
-    const guest = await startGuest([cloud]);
+    const guest = await startGuest(await savedGuest());
     await guest.allServicesWork();
     // Heartbeat, shutdown, time: those without a daemon.
     for (const id of [

@@ -9,14 +9,13 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { cloud, ensureImage } from '../support/images.ts';
+import { afterAll, afterEach, expect, it } from 'vitest';
 import { endAll, launcher, plinth, start } from '../support/plinth.ts';
 import { type RunningGuest, startGuest } from '../support/running-guest.ts';
+import { savedGuest } from '../support/saved-guest.ts';
 import { entryPoint, writeTinyKernel } from '../support/tiny-guest.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'plinth-neighbours-'));
-beforeAll(() => ensureImage(cloud));
 afterEach(endAll);
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -96,7 +95,7 @@ interface Bus {
 const busOf = (guest: RunningGuest): Promise<Bus> => guest.inspect('vmbus') as Promise<Bus>;
 
 it('a hostile machine guesses the ids of another, and gets nothing', async () => {
-  const victim = await startGuest([cloud]);
+  const victim = await startGuest(await savedGuest());
   await victim.allServicesWork();
   const before = await busOf(victim);
   const channels = Object.values(before.channels).map(({ channelId }) => channelId);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { cloud, ensureImage, imageFiles } from '../support/images.ts';
 import { type Ended, endAll, launcher, plinth, quote, root, start } from '../support/plinth.ts';
+import { savedGuest } from '../support/saved-guest.ts';
 import { code, writeTinyKernel } from '../support/tiny-guest.ts';
 
 const MIB = 2 ** 20;
@@ -33,8 +34,7 @@ describe('a guest that restarts and powers off', () => {
   });
 
   it('resets in place when it is told to without a shutdown (SysRq b)', async () => {
-    const running = start(launcher, ['run']);
-    await running.see(/:~# /);
+    const running = start(launcher, ['run', ...(await savedGuest())]);
     running.type('echo b >/proc/sysrq-trigger\n');
     await running.see(/sysrq-trigger\r\n[\s\S]*Linux version[\s\S]*:~# /);
     running.type('poweroff -f\n');
@@ -42,8 +42,7 @@ describe('a guest that restarts and powers off', () => {
   });
 
   it.each(['poweroff', 'exit'])('ends with 0 after `%s` at the prompt, in order', async (command) => {
-    const running = start(launcher, ['run']);
-    await running.see(/:~# /);
+    const running = start(launcher, ['run', ...(await savedGuest())]);
     running.type(`${command}\n`);
     expect(await running.ended).toMatchObject({ status: 0, stderr: '' });
   });
@@ -196,11 +195,16 @@ describe('options with a guest of a few bytes', () => {
     expect(stdout).toBe(topic === 'exceptions' ? '' : 'Hello, world\n');
   });
 
+  /** A Linux boot with topics of a trace: without a root it panics after most of it. */
+  let traced: Promise<Ended> | undefined;
+  const tracedBoot = (): Promise<Ended> => {
+    const words = ['--append', 'console=ttyS0', '--trace', 'msr,interrupts,mmio,translator'];
+    traced ??= plinth(['run', '--kernel', imageFiles(cloud).kernel, ...words], { environment });
+    return traced;
+  };
+
   it('--trace with topics of a Linux boot', async () => {
-    const { kernel } = imageFiles(cloud);
-    // Without a root it panics after most of its boot.
-    const words = ['--kernel', kernel, '--append', 'console=ttyS0', '--trace', 'msr,interrupts,mmio'];
-    const { status, stderr } = await plinth(['run', ...words], { environment });
+    const { status, stderr } = await tracedBoot();
     expect(status).toBe(75);
     expect(stderr).toMatch(/interrupts: vector 0x/);
     expect(stderr).toMatch(/msr: (rdmsr|wrmsr) 0x/);
@@ -208,9 +212,7 @@ describe('options with a guest of a few bytes', () => {
   });
 
   it('--trace translator tells of regions, and of what was left to the interpreter', async () => {
-    const { kernel } = imageFiles(cloud);
-    const words = ['--kernel', kernel, '--append', 'console=ttyS0', '--trace', 'translator'];
-    const { stderr } = await plinth(['run', ...words], { environment });
+    const { stderr } = await tracedBoot();
     const address =
       /translator: region 0x[0-9a-f]+ rip (0xffffffff[0-9a-f]+) \d+ instructions \d+ blocks \d+ bytes ends \S/.exec(
         stderr,
