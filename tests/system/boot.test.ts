@@ -8,7 +8,7 @@ import { plinth } from '../support/plinth.ts';
 const MIB = 2 ** 20;
 /** Where the kernel is linked to run, and does with `nokaslr`. */
 const linkedAddress = 0xffffffff81000000n;
-const kernelAddress = 'awk \'$3 == "_text" {print $1}\' /proc/kallsyms';
+const kernelAddress = 'awk \'$3 == "_text" {print $1; exit}\' /proc/kallsyms';
 
 beforeAll(async () => {
   await ensureImage(cloud);

@@ -17,7 +17,6 @@ import {
   hostHere,
   type Kind,
   LEVELS,
-  type Level,
   nameOf,
   OF_A_SIZE,
   OF_ANY_SIZE,
@@ -97,7 +96,6 @@ beforeAll(async () => {
     })),
   );
 });
-afterEach(endAll);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Runs a binary in the guest and here, with the C library doing without some of what the processor has, and compares. */
@@ -136,30 +134,44 @@ async function compareSelections(guest: GuestConsole, part: Part): Promise<void>
     }
 }
 
-const boot = (level: Level, translator: string): Promise<GuestConsole> =>
-  GuestConsole.boot([...machine, '--cpu-features', level], { environment: { PLINTH_TRANSLATOR: translator } });
+describe.each(isLong ? ['on', 'off', 'force'] : ['on'])('compiled programs, PLINTH_TRANSLATOR=%s,', (translator) => {
+  describe.each(LEVELS.filter((level) => isLong || level === 'v3'))('on a processor of level %s', (level) => {
+    let guest: GuestConsole | undefined;
+    /** The guest of all parts: what the first boots. */
+    async function booted(): Promise<GuestConsole> {
+      if (guest !== undefined) return guest;
+      const environment = { PLINTH_TRANSLATOR: translator };
+      guest = await GuestConsole.boot([...machine, '--cpu-features', level], { environment });
+      // glibc's own view of the processor: which folders for levels it looks into.
+      const { output } = await guest.run('/lib64/ld-linux-x86-64.so.2 --help | grep x86-64-v');
+      const supported = output
+        .split('\n')
+        .flatMap((line) => /x86-64-(v\d) \(supported, searched\)/.exec(line)?.[1] ?? []);
+      expect(supported).toEqual([...LEVELS].reverse().filter((one) => one !== 'v1' && one <= level));
+      return guest;
+    }
+    afterEach((context) => {
+      // A guest that is left in the middle of something is no place for the next part.
+      if (context.task.result?.state !== 'fail') return;
+      endAll();
+      guest = undefined;
+    });
+    afterAll(async () => {
+      guest?.type('poweroff -f\n');
+      expect((await guest?.process.ended)?.status ?? 0).toBe(0);
+    });
 
-describe.each(isLong ? ['on', 'off', 'force'] : ['on'])('compiled programs, PLINTH_TRANSLATOR=%s', (translator) => {
-  const levels = LEVELS.filter((level) => isLong || level === 'v3');
-  for (const level of levels)
     for (const part of PARTS)
-      it(`answer on a processor of level ${level} what they answer here: ${part.title}`, async (context) => {
+      it(`answer what they answer here: ${part.title}`, async (context) => {
         if (reason !== undefined) return context.skip(reason);
         if (part.needs32 === true && !host.runs32)
           return context.skip("not applicable: the host's kernel runs no 32-bit programs");
-        const guest = await boot(level, translator);
-        // glibc's own view of the processor: which folders for levels it looks into.
-        const { output } = await guest.run('/lib64/ld-linux-x86-64.so.2 --help | grep x86-64-v');
-        const supported = output
-          .split('\n')
-          .flatMap((line) => /x86-64-(v\d) \(supported, searched\)/.exec(line)?.[1] ?? []);
-        expect(supported).toEqual([...LEVELS].reverse().filter((one) => one !== 'v1' && one <= level));
+        const there = await booted();
         for (const kind of kindsOf(part))
           for (const compilation of compilationsOf(kind))
             if (compilation.level <= level && compilation.words === part.words)
-              await compare(guest, part, kind, compilation, withoutOf(level, host.lacking));
-        if (level === 'v3') await compareSelections(guest, part);
-        guest.type('poweroff -f\n');
-        expect((await guest.process.ended).status).toBe(0);
+              await compare(there, part, kind, compilation, withoutOf(level, host.lacking));
+        if (level === 'v3') await compareSelections(there, part);
       });
+  });
 });
