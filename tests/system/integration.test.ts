@@ -12,6 +12,8 @@ import { cloud, ensureImage } from '../support/images.ts';
 import { kernelComplaints } from '../support/kernel-log.ts';
 import { isLong } from '../support/long.ts';
 import { type Ended, launcher, plinth, start } from '../support/plinth.ts';
+import { RunningGuest, type ServiceRow, startGuest } from '../support/running-guest.ts';
+import { savedGuest } from '../support/saved-guest.ts';
 
 const MIB = 2 ** 20;
 const name = `integration-${process.pid}`;
@@ -30,23 +32,11 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-interface Service {
-  readonly name: string;
-  readonly condition: string;
-  readonly version: string | null;
-  readonly text: string;
-  readonly remedy: string | null;
-}
-
 async function vm(...words: string[]): Promise<Ended> {
   const [verb = '', ...rest] = words;
   return plinth(['vm', verb, ...rest]);
 }
-async function services(machine = name): Promise<Service[]> {
-  const { status, stdout, stderr } = await vm('show', machine, '-o', 'json');
-  if (status !== 0) throw new Error(stderr);
-  return (JSON.parse(stdout) as { services: Service[] }).services;
-}
+const services = (): Promise<ServiceRow[]> => new RunningGuest(name, shell.process).services();
 /** Waits for what the guest does in its own time. */
 async function until(isSo: () => Promise<boolean>, seconds = 120): Promise<void> {
   const deadline = performance.now() + seconds * 1000;
@@ -59,10 +49,9 @@ const inGuest = async (script: string): Promise<string> => (await shell.output(s
 
 describe('plinth vm exec', () => {
   it('runs commands in a guest that has its console, before and after it restarts', async () => {
-    const other = `${name}-console`;
-    const running = start(launcher, ['run', cloud, '--name', other, '--console', 'none']);
+    const guest = await startGuest(await savedGuest());
+    const other = guest.name;
     const exec = (...words: string[]) => plinth(['vm', 'exec', other, '--', ...words]);
-    await until(async () => (await exec('true')).status === 0);
     expect(await exec('echo out; echo err >&2; exit 7')).toMatchObject({ status: 7, stdout: 'out\n', stderr: 'err\n' });
     expect((await exec('printf', '%s|', 'two words', "it's", '$HOME')).stdout).toBe("two words|it's|$HOME|");
     const both = await Promise.all([exec('sleep 0.5; echo first'), exec('echo second')]);
@@ -80,22 +69,23 @@ describe('plinth vm exec', () => {
     expect((await plinth(['vm', 'exec', id.toUpperCase(), 'echo by its id'])).stdout).toBe('by its id\n');
     // A restart ends one connection to VMBus and begins another, and so does a reset.
     const boots = async (): Promise<number> => {
-      const { stdout } = await plinth(['inspect', `vms/${other}/resets`, '-o', 'json']);
-      const works = (await services(other)).every(({ condition }) => condition === 'working');
-      return works && (await exec('true')).status === 0 ? Number(stdout) : -1;
+      const resets = await guest.inspect('resets');
+      const works = (await guest.services()).every(({ condition }) => condition === 'working');
+      return works && (await guest.run('true')).status === 0 ? Number(resets) : -1;
     };
     expect((await vm('stop', other, '--reboot')).status).toBe(0);
     await until(async () => (await boots()) === 1);
     expect((await vm('reset', other)).status).toBe(0);
     await until(async () => (await boots()) === 2);
-    expect((await vm('stop', other)).status).toBe(0);
-    expect(await running.ended).toMatchObject({ status: 0 });
+    expect((await exec('echo once more')).stdout).toBe('once more\n');
+    await guest.stop();
   });
 });
 
 describe('integration services', () => {
   it('agree on the versions that Linux has', async () => {
-    expect(Object.fromEntries((await services()).map((service) => [service.name, service.version]))).toEqual({
+    const shown = JSON.parse((await vm('show', name, '-o', 'json')).stdout) as { services: ServiceRow[] };
+    expect(Object.fromEntries(shown.services.map((service) => [service.name, service.version]))).toEqual({
       shutdown: '3.2',
       'time-sync': '4.0',
       heartbeat: '3.0',
@@ -191,7 +181,7 @@ describe('integration services', () => {
 
   it('are switched off and on while the guest runs', async () => {
     const devices = async (): Promise<number> => Number(await inGuest('ls /sys/bus/vmbus/devices | wc -l'));
-    const of = async (wanted: string): Promise<Service | undefined> =>
+    const of = async (wanted: string): Promise<ServiceRow | undefined> =>
       (await services()).find((service) => service.name === wanted);
     expect((await vm('disable', name, 'Guest Service Interface')).status).toBe(0);
     expect(await of('file-copy')).toMatchObject({
