@@ -51,7 +51,7 @@ static void selectors(const char *name, const struct snippet *snippet, enum mode
   static const u16 tried[] = {0, 1, 3, 4, 7, BEYOND, BEYOND + 7, BEYOND - 8, 0xfff8, TEST + 4, LDT, TSS, KERNEL_CODE, KERNEL_CODE64, OF_LEVEL(DATA32, 3)};
   group("%s of other selectors %s cpl%x", name, mode_names[of], at_level);
   for (u32 index = 0; index < COUNT_OF(tried); index++) {
-    /* QEMU takes a null task register, and ends itself at the next exception: gates.c has that. */
+    /* QEMU takes a null task register, and ends itself at the next exception: kernel/registers.c has that. */
     if (snippet == &ltr && tried[index] < 4) continue;
     /* With a null stack segment of 64-bit mode it loses the level: long-mode.S has that. */
     if ((snippet == &mov_ss || snippet == &lss) && of == L64 && tried[index] < 4) continue;

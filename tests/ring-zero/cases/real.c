@@ -130,8 +130,7 @@ void real_cases(void) {
       for (u32 variant = 0; variant < 4; variant++) {
         begin(REAL, 0);
         /* Far pointers and frames lead to a landing place. */
-        u32 at = instructions[index].snippet == &real_jumpl || instructions[index].snippet == &real_calll;
-        put_data(0, at ? LAND16 : LAND16);
+        put_data(0, LAND16);
         put_data(4, 0);
         put_stack(STACK_TOP, LAND16);
         put_stack(STACK_TOP + 4, 0);

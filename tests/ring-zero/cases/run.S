@@ -232,7 +232,7 @@ long_back:
     .word KERNEL_CODE
     .text
 
-/* Real mode: the way there is below 64 KiB, where `place_real_code` has copied it. */
+/* Real mode: the way there is below 64 KiB, where `run` (main.c) has copied it. */
     .globl run_real
 run_real:
     pusha

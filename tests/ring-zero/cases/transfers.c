@@ -39,7 +39,7 @@ static void to_types(const char *name, const struct snippet *snippet, enum mode 
 enum { TARGETS = 14 };
 static u32 target(u32 index) {
   gdt[TEST / 8 + 2] = 0;
-  if (index < 4) return (mode == L64 || is_long(mode) ? CODE64 : CODE32) + index * 8;
+  if (index < 4) return (is_long(mode) ? CODE64 : CODE32) + index * 8;
   if (index < 8) gdt[TEST / 8 + 2] = descriptor(0, 0xfffff, 0x9e | (index & 3) << 5, is_long(mode) ? 0xa : 0xc);
   else if (index == 8) return DATA32;
   else if (index == 9) return 0;
