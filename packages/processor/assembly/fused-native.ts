@@ -15,10 +15,15 @@ const NORMAL_DOUBLE: f64 = 2.2250738585072014e-308;
 const NORMAL_SINGLE: f32 = 1.1754943508222875e-38;
 /** Twice that: a smaller result may have been tiny before it was rounded. */
 const NOT_TINY_SINGLE: f32 = 2.350988701644575e-38;
-/** 2^990, whose halves and products with what a product of at most 2^990 leaves for the other factor do not overflow. */
+/** 2^990: sums of a few such numbers do not overflow. */
 const MOST: f64 = 1.0463951242053392e298;
+/** 2^100: a factor of at most that leaves the other one normal, as their product is not below LEAST. */
+const MOST_FACTOR: f64 = 1.2676506002282294e30;
 /** 2^-900: the product's error is a multiple of 2^-1006 then. */
 const LEAST: f64 = 1.1830521861667747e-271;
+/** 1 + 2^-51 and 1 - 2^-51: what a rounded number was before is between it times one and times the other. */
+const ABOVE: f64 = 1.0000000000000004;
+const BELOW: f64 = 0.9999999999999996;
 /** 2^27 + 1. */
 const SPLITTER: f64 = 134217729.0;
 
@@ -27,8 +32,15 @@ const SPLITTER: f64 = 134217729.0;
 @inline
 function toOdd(sum: f64, error: f64): f64 {
   const bits = reinterpret<i64>(sum);
-  if (error == 0 || (bits & 1) != 0) return sum;
-  return reinterpret<f64>((error > 0) == (sum > 0) ? bits + 1 : bits - 1);
+  // Whether it is odd is anyone's guess: no branch.
+  const step = <i64>(error != 0) & ~bits;
+  return reinterpret<f64>(bits + select<i64>(step, -step, (error > 0) == (sum > 0)));
+}
+
+// @ts-ignore: decorator
+@inline
+function isOrdinaryDouble(size: f64): bool {
+  return (size >= NORMAL_DOUBLE && size < Infinity) || size == 0;
 }
 
 /** @returns a * b + c; NaN: not to be had here */
@@ -36,15 +48,14 @@ export function fuseDouble(a: f64, b: f64, c: f64): f64 {
   const sizeA = abs(a);
   const sizeB = abs(b);
   const sizeC = abs(c);
-  if (!(sizeC <= MOST) || (sizeC < NORMAL_DOUBLE && c != 0)) return NaN;
   const product = a * b;
-  const size = abs(product);
-  if (!(size >= LEAST && size <= MOST && sizeA <= MOST && sizeB <= MOST && sizeA >= NORMAL_DOUBLE && sizeB >= NORMAL_DOUBLE)) {
-    // A factor of zero, and the other is ordinary or zero, too.
-    const zero =
-      (a == 0 && (b == 0 || (sizeB >= NORMAL_DOUBLE && sizeB < Infinity))) ||
-      (b == 0 && sizeA >= NORMAL_DOUBLE && sizeA < Infinity);
-    return zero ? product + c : NaN;
+  const ordinary = <i32>(abs(product) >= LEAST) & <i32>(sizeA <= MOST_FACTOR) & <i32>(sizeB <= MOST_FACTOR) & <i32>(sizeC <= MOST) &
+    <i32>(sizeC >= NORMAL_DOUBLE);
+  if (ordinary == 0) {
+    if (!isOrdinaryDouble(sizeA) || !isOrdinaryDouble(sizeB) || !isOrdinaryDouble(sizeC)) return NaN;
+    // A factor of zero; a summand of zero, of which the result is the product rounded, if that is not tiny.
+    if (a == 0 || b == 0) return product + c;
+    return c == 0 && abs(product) >= LEAST && abs(product) <= MOST ? product : NaN;
   }
   const scaledA = SPLITTER * a;
   const highA = scaledA - (scaledA - a);
@@ -53,6 +64,12 @@ export function fuseDouble(a: f64, b: f64, c: f64): f64 {
   const highB = scaledB - (scaledB - b);
   const lowB = b - highB;
   const productError = ((highA * highB - product) + highA * lowB + lowA * highB) + lowA * lowB;
+  // What both roundings took is itself rounded: that decides nothing unless the result is near the middle of two numbers.
+  const sum = product + c;
+  const part = sum - product;
+  const error = productError + ((product - (sum - part)) + (c - part));
+  const likely = sum + error;
+  if ((<i32>(sum + error * ABOVE == likely) & <i32>(sum + error * BELOW == likely) & <i32>(abs(likely) >= LEAST)) != 0) return likely;
   const lower = c + productError;
   const lowerPart = lower - c;
   const lowerError = (c - (lower - lowerPart)) + (productError - lowerPart);
@@ -69,12 +86,13 @@ export function fuseDouble(a: f64, b: f64, c: f64): f64 {
 // @ts-ignore: decorator
 @inline
 function isOrdinarySingle(size: f32): bool {
-  return (size >= NORMAL_SINGLE && size < Infinity) || size == 0;
+  return (<i32>(size >= NORMAL_SINGLE) & <i32>(size < Infinity) | <i32>(size == 0)) != 0;
 }
 
 /** @returns a * b + c; NaN: not to be had here */
 export function fuseSingle(a: f32, b: f32, c: f32): f32 {
-  if (!isOrdinarySingle(abs(a)) || !isOrdinarySingle(abs(b)) || !isOrdinarySingle(abs(c))) return NaN;
+  const ordinary = <i32>isOrdinarySingle(abs(a)) & <i32>isOrdinarySingle(abs(b)) & <i32>isOrdinarySingle(abs(c));
+  if (ordinary == 0) return NaN;
   const product = <f64>a * <f64>b;
   const sum = product + <f64>c;
   const part = sum - product;
