@@ -72,6 +72,10 @@ const WITHOUT = [
   ['BMI2', 'BMI1', 'LZCNT'],
 ];
 
+/** Seconds that a guest has for one program, and milliseconds for all of a part: a whole run has dozens, and interprets some. */
+const PATIENCE = 1800;
+const LONGEST = isLong ? 7_200_000 : 600_000;
+
 const folder = mkdtempSync(join(tmpdir(), 'plinth-tests-'));
 const binaries = new Map<string, { readonly there: string; readonly here: string }>();
 let host: Host;
@@ -111,7 +115,7 @@ async function compare(
   const tunables = { there: tunablesFrom(without.there), here: tunablesFrom(without.here) };
   const expected = withoutTimes(await printedHere(binaries.get(name)?.here ?? '', parameters, tunables.here));
   const variable = tunables.there === '' ? '' : `GLIBC_TUNABLES=${tunables.there} `;
-  const { output, status } = await guest.run(`${variable}/programs/${name} ${parameters.join(' ')}`, 600);
+  const { output, status } = await guest.run(`${variable}/programs/${name} ${parameters.join(' ')}`, PATIENCE);
   expect({ name, tunables, status, lines: withoutTimes(output) }).toEqual({
     name,
     tunables,
@@ -162,7 +166,7 @@ describe.each(isLong ? ['on', 'off', 'force'] : ['on'])('compiled programs, PLIN
     });
 
     for (const part of PARTS)
-      it(`answer what they answer here: ${part.title}`, async (context) => {
+      it(`answer what they answer here: ${part.title}`, { timeout: LONGEST }, async (context) => {
         if (reason !== undefined) return context.skip(reason);
         if (part.needs32 === true && !host.runs32)
           return context.skip("not applicable: the host's kernel runs no 32-bit programs");
