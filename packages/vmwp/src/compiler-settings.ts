@@ -19,6 +19,9 @@ const INTERRUPT_BUDGET = 250_000;
  */
 const BYTES_PER_BUDGET = 30;
 
+/** Settings of later versions are not touched: whether they still know this one is theirs to say. */
+const OWES_REPORTS = Number.parseInt(process.versions.v8, 10) < 12;
+
 /**
  * An instance of a module of regions without the four reports that V8 11.3 (Node 20) owes for each: how its functions were compiled lazily,
  * 5, 20, 60 and 120 seconds after. Each is a timer in one thread that wakes another, and with four times as many of them as there are modules
@@ -27,6 +30,7 @@ const BYTES_PER_BUDGET = 30;
  * Called by: software-thread.ts.
  */
 export function instantiateRegions(module: WebAssembly.Module, imports: WebAssembly.Imports): WebAssembly.Instance {
+  if (!OWES_REPORTS) return new WebAssembly.Instance(module, imports);
   setFlagsFromString('--no-wasm-lazy-compilation');
   try {
     return new WebAssembly.Instance(module, imports);
