@@ -125,10 +125,14 @@ export class ProcessorThread {
     switch (exit.kind) {
       case 'halt': {
         counters.values[this.#halts] = (counters.values[this.#halts] ?? 0) + 1;
-        const wake = Math.min(processor.nextDeadline(), partition.nextDeadline());
+        const deadline = partition.nextDeadline();
+        const wake = Math.min(processor.nextDeadline(), deadline);
         const now = partition.clock.now();
         if (wake > now) this.#parts.sleep(wake - now);
-        if (partition.nextDeadline() <= partition.clock.now()) partition.deadline();
+        if (deadline <= partition.clock.now()) partition.deadline();
+        // Whoever wanted the processor until now, most often the device whose time has come, has it: to stop it once more for that would be for
+        // nothing. What others left for devices before they kicked is found by the poll, commands before the next run, interrupts by it.
+        if (this.#request === undefined) this.#parts.clearKick();
         partition.poll();
         return;
       }
