@@ -1,12 +1,13 @@
 /**
- * The command line as its users meet it: the launcher `./plinth` in processes of its own. These need no guest; runs of guests are in
- * the other files.
+ * The command line as its users meet it: the launcher `./plinth` in processes of its own. These need no guest but one that halts; runs of guests
+ * are in the other files.
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { type Ended, launcher, plinth as plinthIn, type RunOptions, start } from './support/plinth.ts';
+import { writeTinyKernel } from './support/tiny-guest.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'plinth-tests-'));
 const home = join(folder, 'home');
@@ -143,5 +144,33 @@ describe('commands that answer', () => {
     const piped = start('bash', ['-o', 'pipefail', '-c', `'${launcher}' run --help | true`]);
     const { status } = await piped.ended;
     expect([0, 141]).toContain(status);
+  });
+});
+
+describe('plinth vm ls', () => {
+  it('lists a machine that does not answer, and the others', async () => {
+    // sti; hlt; jmp back
+    const kernel = writeTinyKernel(folder, 'halts', [0xfb, 0xf4, 0xeb, 0xfd]);
+    const machines = ['well', 'stuck'].map((name) => {
+      const words = ['run', '--name', name, '--memory', '64M', '--kernel', kernel, '--console', 'none'];
+      return start(launcher, words, { environment: { PLINTH_HOME: home } });
+    });
+    const states = async (): Promise<unknown> => {
+      const { status, stdout, stderr } = await plinth(['vm', 'ls', '-o', 'json']);
+      if (status !== 0) return stderr;
+      const rows = JSON.parse(stdout) as readonly { readonly name: string; readonly state: string }[];
+      return Object.fromEntries(rows.map(({ name, state }) => [name, state]));
+    };
+    try {
+      await expect.poll(states, { timeout: 60_000 }).toEqual({ well: 'running', stuck: 'running' });
+      machines[1]?.child.kill('SIGSTOP');
+      expect(await states()).toEqual({ well: 'running', stuck: 'no-answer' });
+    } finally {
+      for (const { child } of machines) {
+        child.kill('SIGCONT');
+        child.kill('SIGTERM');
+      }
+    }
+    expect((await Promise.all(machines.map(({ ended }) => ended))).map(({ status }) => status)).toEqual([143, 143]);
   });
 });

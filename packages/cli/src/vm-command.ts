@@ -30,7 +30,11 @@ export async function vmListCommand(home: string, format: OutputFormat): Promise
   const rows = await Promise.all(
     (await runningMachines(home)).map(async (machine) => {
       const [tree, services] = await Promise.all([
-        ask(machine, 'inspect').then(asRecord),
+        // One that does not answer, or ends now, does not hide the others.
+        ask(machine, 'inspect').then(asRecord, (error: unknown) => {
+          if (PlinthError.from(error)?.code === 'PL-1021') return asRecord({ state: 'no-answer' });
+          throw error;
+        }),
         ask(machine, 'services').then(asRecord, () => asRecord({})),
       ]);
       const configuration = asRecord(tree.configuration);
