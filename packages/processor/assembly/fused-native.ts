@@ -28,7 +28,7 @@ const BELOW: f64 = 0.9999999999999996;
 const SPLITTER: f64 = 134217729.0;
 
 /** The sum of which `error` is what rounding took, rounded to odd. */
-// @ts-ignore: decorator
+// @ts-ignore: TypeScript has no decorators on functions; AssemblyScript, which compiles this, inlines by this one.
 @inline
 function toOdd(sum: f64, error: f64): f64 {
   const bits = reinterpret<i64>(sum);
@@ -37,7 +37,7 @@ function toOdd(sum: f64, error: f64): f64 {
   return reinterpret<f64>(bits + select<i64>(step, -step, (error > 0) == (sum > 0)));
 }
 
-// @ts-ignore: decorator
+// @ts-ignore: TypeScript has no decorators on functions; AssemblyScript, which compiles this, inlines by this one.
 @inline
 function isOrdinaryDouble(size: f64): bool {
   return (size >= NORMAL_DOUBLE && size < Infinity) || size == 0;
@@ -83,7 +83,7 @@ export function fuseDouble(a: f64, b: f64, c: f64): f64 {
   return abs(result) >= LEAST || result == 0 ? result : NaN;
 }
 
-// @ts-ignore: decorator
+// @ts-ignore: TypeScript has no decorators on functions; AssemblyScript, which compiles this, inlines by this one.
 @inline
 function isOrdinarySingle(size: f32): bool {
   return (<i32>(size >= NORMAL_SINGLE) & <i32>(size < Infinity) | <i32>(size == 0)) != 0;

@@ -140,6 +140,18 @@ export class CodeStores {
     const absolute = (at: number, plus = 0) => ({
       fixups: [{ at, kind: 'abs32' as const, label: immediate, plus, alias }],
     });
+    /** An instruction that stores a register into the code; `plus`: so many bytes behind its first. */
+    const store = (
+      prefixes: readonly number[],
+      opcode: readonly number[],
+      facts: { readonly defines?: number; readonly text: string },
+      plus = 0,
+    ): void => {
+      assembler.emit([...prefixes, ...rex, ...opcode, 0x04 | low, 0x25, 0, 0, 0, 0], {
+        ...absolute(prefixes.length + rex.length + opcode.length + 2, plus),
+        ...facts,
+      });
+    };
     switch (random.below(bytes === 8 ? 9 : 8)) {
       case 0:
         assembler.emit([0xc7, 0x04, 0x25, 0, 0, 0, 0, ...little32(random.word())], {
@@ -155,30 +167,16 @@ export class CodeStores {
         });
         break;
       case 2:
-        assembler.emit([...rex, 0x89, 0x04 | low, 0x25, 0, 0, 0, 0], {
-          ...absolute(rex.length + 3),
-          text: 'mov code, register',
-        });
+        store([], [0x89], { text: 'mov code, register' });
         break;
       case 3:
-        assembler.emit([0x66, ...rex, 0x01, 0x04 | low, 0x25, 0, 0, 0, 0], {
-          ...absolute(rex.length + 4, random.below(bytes - 1)),
-          defines: ALL,
-          text: 'add code, register',
-        });
+        store([0x66], [0x01], { defines: ALL, text: 'add code, register' }, random.below(bytes - 1));
         break;
       case 4:
-        assembler.emit([0xf0, ...rex, 0x0f, 0xc1, 0x04 | low, 0x25, 0, 0, 0, 0], {
-          ...absolute(rex.length + 5),
-          defines: ALL,
-          text: 'lock xadd code, register',
-        });
+        store([0xf0], [0x0f, 0xc1], { defines: ALL, text: 'lock xadd code, register' });
         break;
       case 5:
-        assembler.emit([0x66, ...rex, 0x0f, 0x7e, 0x04 | low, 0x25, 0, 0, 0, 0], {
-          ...absolute(rex.length + 5),
-          text: 'movd code, xmm',
-        });
+        store([0x66], [0x0f, 0x7e], { text: 'movd code, xmm' });
         break;
       case 6:
         // A relative operand; in 32-bit code an absolute one.

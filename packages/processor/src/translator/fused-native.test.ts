@@ -61,7 +61,7 @@ const expected = (a: number, b: number, c: number, precision: number): number =>
 
 const same = (left: number, right: number): boolean => Object.is(left, right);
 
-/** A fraction from 1 to 2 of so many bits: any, few that are set, or all but few. */
+/** A fraction from 1 to 2 of so many bits: random ones, few that are set, or nearly all set. */
 function fraction(random: Random, bits: number): number {
   let value = random.bits64() & ((1n << BigInt(bits - 1)) - 1n);
   const kind = random.below(4);
