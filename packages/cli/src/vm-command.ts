@@ -32,7 +32,7 @@ export async function vmListCommand(home: string, format: OutputFormat): Promise
       const [tree, services] = await Promise.all([
         // One that does not answer, or ends now, does not hide the others.
         ask(machine, 'inspect').then(asRecord, (error: unknown) => {
-          if (PlinthError.from(error)?.code === 'PL-1021') return asRecord({ state: 'no-answer' });
+          if (error instanceof PlinthError && error.code === 'PL-1021') return asRecord({ state: 'no-answer' });
           throw error;
         }),
         ask(machine, 'services').then(asRecord, () => asRecord({})),

@@ -1,6 +1,6 @@
 /**
- * A product and a sum rounded once, in floating-point operations that round each: for ordinary operands and results, to nearest. About a
- * fifth of what the same costs on integers (vector-fused.ts), which has all the rest.
+ * A product and a sum rounded once, in floating-point operations that round each: for ordinary operands and results, to nearest. All the
+ * rest is done on integers (vector-fused.ts).
  *
  * Of doubles the product's error is exact by splitting both factors in halves (Dekker 1971), the errors of the sums by Knuth's two-sum; what
  * is to be added to the leading part is rounded to odd, so that rounding once more is harmless (Boldo and Melquiond, "Emulation of FMA and
